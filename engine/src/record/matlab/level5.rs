@@ -1,0 +1,306 @@
+//! MATLAB level 5 (files saved with `-v6` and `-v7`): a 128-byte header, then tagged elements, whole matrices among
+//! them, each of which may be compressed.
+//!
+//! Layout: "MAT-File Format", The MathWorks, chapter on level 5 MAT-files.
+
+use std::borrow::Cow;
+use std::io::{self, Read};
+
+use flate2::read::ZlibDecoder;
+
+use super::{Array, Number, data_size, name_of, slice, unsupported};
+use crate::record::{MAX_SAMPLES, RecordError};
+
+const HEADER: usize = 128;
+const MATRIX: u32 = 14;
+const COMPRESSED: u32 = 15;
+/// A byte of a deflate stream stands for at most this many.
+const MAX_DEFLATE_RATIO: u64 = 1032;
+const COMPLEX: u32 = 0x0800;
+const LOGICAL: u32 = 0x0200;
+
+/// Whether `bytes` begin with a level-5 (or HDF5-based 7.3) header.
+pub(super) fn recognize(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"MATLAB")
+        || bytes
+            .get(126..HEADER)
+            .is_some_and(|mark| mark == b"IM" || mark == b"MI")
+}
+
+/// The variable `wanted`; every other element must be whole too.
+pub(super) fn find<'a>(file: &str, bytes: &'a [u8], wanted: &str) -> Result<Array<'a>, RecordError> {
+    let header = slice(file, bytes, "file header", 0, HEADER as u64)?;
+    let reader = Reader {
+        file,
+        bytes,
+        big_endian: header[126..] == *b"MI",
+        base: 0,
+    };
+    if header[126..] != *b"IM" && header[126..] != *b"MI" {
+        return Err(reader.damaged(126, "no byte-order mark"));
+    }
+    match reader.u16(124)? {
+        0x0100 => {}
+        0x0200 => {
+            return Err(RecordError::Unsupported {
+                file: file.to_owned(),
+                found: "a MATLAB 7.3 (HDF5) file".to_owned(),
+                supported: "save it with -v7 or -v4",
+            });
+        }
+        version => return Err(reader.damaged(124, &format!("unknown version {version:#06x}"))),
+    }
+
+    let mut present = Vec::new();
+    let mut found = None;
+    let mut offset = HEADER;
+    while offset < bytes.len() {
+        let element = reader.element(offset, "element")?;
+        let array = match element.kind {
+            MATRIX => reader.matrix(element.body, element.length, &mut present, wanted)?,
+            COMPRESSED => {
+                let inflated = inflate(file, offset, reader.body(&element)?)?;
+                let inner = Reader {
+                    file,
+                    bytes: &inflated,
+                    big_endian: reader.big_endian,
+                    base: offset,
+                };
+                let element = inner.element(0, "compressed element")?;
+                match element.kind {
+                    MATRIX => inner
+                        .matrix(element.body, element.length, &mut present, wanted)?
+                        .map(Array::into_owned),
+                    _ => None,
+                }
+            }
+            kind => return Err(reader.damaged(offset, &format!("element of unknown type {kind}"))),
+        };
+        found = found.or(array);
+        offset = element.next;
+    }
+    found.ok_or_else(|| RecordError::NoSuchVariable {
+        file: file.to_owned(),
+        wanted: wanted.to_owned(),
+        present,
+    })
+}
+
+/// The content of a compressed element, which begins with the tag of the one element inside.
+fn inflate(file: &str, offset: usize, deflated: &[u8]) -> Result<Vec<u8>, RecordError> {
+    let limit = (deflated.len() as u64)
+        .saturating_mul(MAX_DEFLATE_RATIO)
+        .min(8 * MAX_SAMPLES + HEADER as u64);
+    let mut inflated = Vec::new();
+    let result = ZlibDecoder::new(deflated).take(limit + 1).read_to_end(&mut inflated);
+    match result {
+        Ok(_) if inflated.len() as u64 <= limit => Ok(inflated),
+        Ok(_) => Err(RecordError::TooLarge {
+            file: file.to_owned(),
+            what: format!("the compressed element at byte {offset}, counted in bytes,"),
+            limit,
+        }),
+        Err(cause) => {
+            let reason = match cause.kind() {
+                io::ErrorKind::UnexpectedEof => "the compressed element ends early".to_owned(),
+                _ => format!("the compressed element is corrupt ({cause})"),
+            };
+            Err(RecordError::Damaged {
+                file: file.to_owned(),
+                offset: offset as u64,
+                reason,
+            })
+        }
+    }
+}
+
+/// A tagged element: what it is, and where its body lies.
+struct Element {
+    kind: u32,
+    body: usize,
+    length: u32,
+    next: usize,
+}
+
+/// Bounds-checked access to the elements in `bytes`.
+struct Reader<'a, 'f> {
+    file: &'f str,
+    bytes: &'a [u8],
+    big_endian: bool,
+    /// Where `bytes` begin in the file, for messages.
+    base: usize,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn damaged(&self, offset: usize, reason: &str) -> RecordError {
+        let offset = (self.base + offset) as u64;
+        RecordError::Damaged {
+            file: self.file.to_owned(),
+            offset,
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn word<const SIZE: usize>(&self, offset: usize) -> Result<[u8; SIZE], RecordError> {
+        let bytes = slice(self.file, self.bytes, "element", offset, SIZE as u64)?;
+        let mut word = [0; SIZE];
+        word.copy_from_slice(bytes);
+        if self.big_endian {
+            word.reverse();
+        }
+        Ok(word)
+    }
+
+    fn u16(&self, offset: usize) -> Result<u16, RecordError> {
+        self.word(offset).map(u16::from_le_bytes)
+    }
+
+    fn u32(&self, offset: usize) -> Result<u32, RecordError> {
+        self.word(offset).map(u32::from_le_bytes)
+    }
+
+    /// The element at `offset`, whose body lies within the file. Bodies of up to four bytes share the tag's eight.
+    fn element(&self, offset: usize, what: &str) -> Result<Element, RecordError> {
+        let tag = self.u32(offset)?;
+        let element = if tag >> 16 != 0 {
+            let length = tag >> 16;
+            if length > 4 {
+                return Err(self.damaged(offset, &format!("a small element of {length} bytes")));
+            }
+            Element {
+                kind: tag & 0xffff,
+                body: offset + 4,
+                length,
+                next: offset + 8,
+            }
+        } else {
+            let (length, body) = (self.u32(offset + 4)?, offset + 8);
+            let padded = if tag == COMPRESSED {
+                length.into()
+            } else {
+                u64::from(length).next_multiple_of(8)
+            };
+            let next = usize::try_from(padded).map_or(usize::MAX, |padded| body.saturating_add(padded));
+            Element {
+                kind: tag,
+                body,
+                length,
+                next,
+            }
+        };
+        slice(self.file, self.bytes, what, element.body, element.length.into())?;
+        Ok(element)
+    }
+
+    fn body(&self, element: &Element) -> Result<&'a [u8], RecordError> {
+        slice(self.file, self.bytes, "element", element.body, element.length.into())
+    }
+
+    /// The matrix whose subelements begin at `start`, if it is the variable `wanted`; its name joins `present`.
+    fn matrix(
+        &self,
+        start: usize,
+        length: u32,
+        present: &mut Vec<String>,
+        wanted: &str,
+    ) -> Result<Option<Array<'a>>, RecordError> {
+        if length == 0 {
+            return Ok(None);
+        }
+        let inside = Reader {
+            bytes: slice(self.file, self.bytes, "matrix", 0, start as u64 + u64::from(length))?,
+            ..*self
+        };
+        inside.variable(start, present, wanted)
+    }
+
+    fn variable(
+        &self,
+        start: usize,
+        present: &mut Vec<String>,
+        wanted: &str,
+    ) -> Result<Option<Array<'a>>, RecordError> {
+        let flags = self.element(start, "array flags")?;
+        if flags.length != 8 {
+            return Err(self.damaged(start, "array flags of another size than 8 bytes"));
+        }
+        let flags_word = self.u32(flags.body)?;
+        let dimensions = self.element(flags.next, "dimensions")?;
+        let name = self.element(dimensions.next, "variable name")?;
+        let text = name_of(self.body(&name)?);
+        present.push(text.clone());
+        if text != wanted {
+            return Ok(None);
+        }
+        let class = match flags_word & 0xff {
+            1 => Err("cell array"),
+            2 => Err("structure"),
+            3 => Err("object"),
+            4 => Err("text"),
+            5 => Err("sparse matrix"),
+            6..=15 if flags_word & COMPLEX != 0 => Err("complex matrix"),
+            6..=15 if flags_word & LOGICAL != 0 => Err("logical matrix"),
+            6..=15 => Ok(()),
+            _ => Err("not numeric"),
+        };
+        class.map_err(|kind| unsupported(self.file, &text, kind))?;
+        let (rows, columns) = self.rows_and_columns(&dimensions, &text)?;
+        let values = self.element(name.next, "matrix")?;
+        let number = match values.kind {
+            1 => Number::I8,
+            2 => Number::U8,
+            3 => Number::I16,
+            4 => Number::U16,
+            5 => Number::I32,
+            6 => Number::U32,
+            7 => Number::F32,
+            9 => Number::F64,
+            12 => Number::I64,
+            13 => Number::U64,
+            kind => return Err(self.damaged(name.next, &format!("numbers of unknown type {kind}"))),
+        };
+        let size = data_size(self.file, rows, columns, number)?;
+        if size != u64::from(values.length) {
+            let reason = format!(
+                "{rows} rows and {columns} columns need {size} bytes, {} are announced",
+                values.length
+            );
+            return Err(self.damaged(name.next, &reason));
+        }
+        Ok(Some(Array {
+            name: text,
+            rows: rows as usize,
+            columns: columns as usize,
+            number,
+            big_endian: self.big_endian,
+            data: Cow::Borrowed(self.body(&values)?),
+            offset: values.body,
+        }))
+    }
+
+    fn rows_and_columns(&self, dimensions: &Element, name: &str) -> Result<(u64, u64), RecordError> {
+        if dimensions.length < 8 || !dimensions.length.is_multiple_of(4) {
+            return Err(self.damaged(dimensions.body, "fewer than two dimensions"));
+        }
+        let mut sizes = [0; 2];
+        for index in 0..dimensions.length as usize / 4 {
+            let size = self.u32(dimensions.body + 4 * index)?.cast_signed();
+            match (sizes.get_mut(index), u64::try_from(size)) {
+                (_, Err(_)) => return Err(self.damaged(dimensions.body, "a matrix of negative size")),
+                (Some(slot), Ok(size)) => *slot = size,
+                (None, Ok(1)) => {}
+                (None, Ok(_)) => return Err(unsupported(self.file, name, "array of more than two dimensions")),
+            }
+        }
+        Ok((sizes[0], sizes[1]))
+    }
+}
+
+impl Array<'_> {
+    fn into_owned(self) -> Array<'static> {
+        Array {
+            data: Cow::Owned(self.data.into_owned()),
+            ..self
+        }
+    }
+}

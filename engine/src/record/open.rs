@@ -1,0 +1,97 @@
+//! From a path, bytes or standard input to a decoded lead.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::lead::Lead;
+use super::text::label;
+use super::{OpenOptions, Record, RecordError, matlab, source, wfdb};
+
+/// What messages and predictions call a recording read from standard input.
+const STANDARD_INPUT: &str = "stdin";
+
+/// Opens the recording at `path`; `-` is standard input.
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Record, RecordError> {
+    if path.as_os_str() == "-" {
+        let bytes = source::stream(io::stdin().lock(), 0, STANDARD_INPUT)?;
+        return from_bytes(STANDARD_INPUT, &bytes, options);
+    }
+    let actual = existing(path);
+    let file = label(&actual);
+    let bytes = source::load(&actual, options.memory_map)?;
+    let lead = match matlab::recognize(&bytes) {
+        Some(level) => match header_beside(&actual)? {
+            Some((header, name)) => header.read_beside(&name, &file, &bytes, level, options)?,
+            None => bare(&file, &bytes, level, options)?,
+        },
+        None if wfdb::recognize(&bytes) => {
+            let folder = actual.parent().unwrap_or(Path::new(""));
+            wfdb::Header::parse(&file, &bytes)?.read(folder, options)?
+        }
+        None => return Err(RecordError::UnknownFormat { file }),
+    };
+    let name = actual
+        .file_stem()
+        .unwrap_or(actual.as_os_str())
+        .to_string_lossy()
+        .into_owned();
+    Record::from_lead(name, Some(path.to_owned()), &file, lead, options)
+}
+
+/// Reads a `.mat` file that is already in memory.
+pub(super) fn from_bytes(name: &str, bytes: &[u8], options: &OpenOptions) -> Result<Record, RecordError> {
+    let lead = match matlab::recognize(bytes) {
+        Some(level) => bare(name, bytes, level, options)?,
+        None if bytes.is_empty() => return Err(RecordError::Empty { file: name.to_owned() }),
+        None if wfdb::recognize(bytes) => {
+            return Err(RecordError::Unsupported {
+                file: name.to_owned(),
+                found: "a WFDB header without its folder".to_owned(),
+                supported: "give the path of the .hea file",
+            });
+        }
+        None => return Err(RecordError::UnknownFormat { file: name.to_owned() }),
+    };
+    Record::from_lead(name.to_owned(), None, name, lead, options)
+}
+
+/// `path`, or the header that WFDB's record name `path` stands for.
+fn existing(path: &Path) -> PathBuf {
+    let mut header = path.as_os_str().to_owned();
+    header.push(".hea");
+    let header = PathBuf::from(header);
+    if path.symlink_metadata().is_err() && header.is_file() {
+        header
+    } else {
+        path.to_owned()
+    }
+}
+
+/// The header of the same stem as the `.mat` file at `path`, with the file name that it should give.
+fn header_beside(path: &Path) -> Result<Option<(wfdb::Header, String)>, RecordError> {
+    let header = path.with_extension("hea");
+    let Some(name) = path.file_name().filter(|_| header != path && header.exists()) else {
+        return Ok(None);
+    };
+    let bytes = source::load(&header, false)?;
+    Ok(Some((
+        wfdb::Header::parse(&label(&header), &bytes)?,
+        name.to_string_lossy().into_owned(),
+    )))
+}
+
+/// A `.mat` file without a header.
+fn bare(file: &str, bytes: &[u8], level: matlab::Level, options: &OpenOptions) -> Result<Lead, RecordError> {
+    let array = matlab::find(file, bytes, level, &options.variable)?;
+    let (leads, _) = array.shape(file)?;
+    let lead = array.choose_row(file, leads, options.lead.as_deref())?;
+    let samples = array.lead(lead, leads);
+    super::check_finite(file, &samples)?;
+    Ok(Lead {
+        samples,
+        name: None,
+        gain: None,
+        header: None,
+        warnings: Vec::new(),
+    })
+}

@@ -1,0 +1,91 @@
+//! The bytes of a file: mapped, read, or streamed.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Deref;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use super::RecordError;
+use super::text::label;
+
+/// The largest file that is read into memory instead of being mapped, in bytes.
+const MAX_READ: u64 = 1 << 30;
+
+/// A file's content.
+pub(super) enum Bytes {
+    Mapped(Mmap),
+    Owned(Vec<u8>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// The content of the file at `path`. Only regular files are mapped; pipes and devices are read to their end.
+pub(super) fn load(path: &Path, memory_map: bool) -> Result<Bytes, RecordError> {
+    let io_error = |cause| RecordError::Io {
+        file: label(path),
+        cause,
+    };
+    let file = File::open(path).map_err(io_error)?;
+    let metadata = file.metadata().map_err(io_error)?;
+    if metadata.is_dir() {
+        return Err(RecordError::Folder { file: label(path) });
+    }
+    if memory_map && metadata.is_file() && metadata.len() > 0 {
+        return map(&file).map(Bytes::Mapped).map_err(io_error);
+    }
+    stream(file, metadata.len(), &label(path)).map(Bytes::Owned)
+}
+
+/// Everything `reader` yields, about `expected` bytes.
+///
+/// # Errors
+/// [`RecordError::Empty`] for no bytes, [`RecordError::TooLarge`] beyond 1 GiB.
+pub(super) fn stream(reader: impl Read, expected: u64, file: &str) -> Result<Vec<u8>, RecordError> {
+    let io_error = |cause| RecordError::Io {
+        file: file.to_owned(),
+        cause,
+    };
+    let too_large = || RecordError::TooLarge {
+        file: file.to_owned(),
+        what: "its size in bytes".to_owned(),
+        limit: MAX_READ,
+    };
+    if expected > MAX_READ {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(expected as usize + 1)
+        .map_err(|_| io_error(io::ErrorKind::OutOfMemory.into()))?;
+    reader.take(MAX_READ + 1).read_to_end(&mut bytes).map_err(io_error)?;
+    match bytes.len() as u64 {
+        0 => Err(RecordError::Empty { file: file.to_owned() }),
+        length if length > MAX_READ => Err(too_large()),
+        _ => Ok(bytes),
+    }
+}
+
+/// Maps `file` at the length it has now.
+///
+/// # Danger
+/// The map shares its pages with the file. If another process shortens the file before the map is dropped, touching
+/// the lost pages raises SIGBUS, which ends this process; if another process writes to it, the bytes change under the
+/// reader. Callers check every length and offset against `map.len()` before use, keep the map only while they decode,
+/// and offer [`super::OpenOptions::memory_map`] for files that somebody else may change.
+fn map(file: &File) -> io::Result<Mmap> {
+    // SAFETY: the map is read-only, covers the length the file has at this moment, and is dropped when decoding ends.
+    // Every access goes through bounds-checked slices of plain bytes, for which any value is valid, so a concurrent
+    // write can alter samples but not break memory safety; a concurrent truncation ends the process, as documented.
+    unsafe { Mmap::map(file) }
+}

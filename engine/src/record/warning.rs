@@ -1,0 +1,117 @@
+//! What a reader of the result should know about a recording that was read.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Something about a recording that makes its classification less certain. Serializes as its message.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// Nothing states the sampling rate.
+    AssumedSamplingRate {
+        /// The rate that was assumed.
+        hz: f64,
+        /// Where it should have been stated.
+        missing: &'static str,
+    },
+    /// Samples marked invalid were interpolated.
+    Interpolated {
+        /// Separate gaps.
+        gaps: usize,
+        /// Samples in all of them.
+        samples: usize,
+        /// The longest gap.
+        longest_s: f64,
+    },
+    /// Shorter than [`super::TRAINED_SECONDS`].
+    Short {
+        /// Duration of the lead.
+        seconds: f64,
+    },
+    /// Longer than [`super::MAX_SECONDS`].
+    Long {
+        /// Duration of the lead.
+        seconds: f64,
+    },
+    /// The lead rests at its highest or lowest value ([`super::Record::warnings`] states the rule).
+    Clipped {
+        /// Time spent there.
+        seconds: f64,
+    },
+    /// Most of the lead is flat ([`super::Record::warnings`] states the rule).
+    Flat {
+        /// The flat part of the lead, 0 to 1.
+        fraction: f64,
+    },
+    /// A header without a checksum states another first sample than the signal file holds.
+    InitialValue {
+        /// What the header says.
+        stated: i64,
+        /// What the file holds.
+        found: i64,
+    },
+    /// The signal file continues after the samples its header announces.
+    Surplus {
+        /// The bytes that were not read.
+        bytes: u64,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AssumedSamplingRate { hz, missing } => {
+                write!(
+                    f,
+                    "sampling rate assumed to be {hz} Hz ({missing}); state it with --sampling-rate"
+                )
+            }
+            Self::Interpolated {
+                gaps,
+                samples,
+                longest_s,
+            } => {
+                let plural = if *gaps == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "{samples} invalid samples in {gaps} gap{plural} interpolated, the longest {longest_s:.3} s"
+                )
+            }
+            Self::Short { seconds } => {
+                write!(
+                    f,
+                    "{seconds:.1} s is shorter than the {} s the networks are trained on",
+                    super::TRAINED_SECONDS
+                )
+            }
+            Self::Long { seconds } => {
+                write!(
+                    f,
+                    "{seconds:.1} s is longer than {} s; only the beginning is classified",
+                    super::MAX_SECONDS
+                )
+            }
+            Self::Clipped { seconds } => write!(f, "the lead is clipped for {seconds:.2} s"),
+            Self::Flat { fraction } => write!(f, "the lead is flat for {:.0} % of its length", fraction * 100.0),
+            Self::InitialValue { stated, found } => {
+                write!(
+                    f,
+                    "the header gives {stated} as the first sample, the file begins with {found}"
+                )
+            }
+            Self::Surplus { bytes } => {
+                write!(
+                    f,
+                    "the signal file holds {bytes} bytes more than its header announces; they are not read"
+                )
+            }
+        }
+    }
+}
+
+impl Serialize for Warning {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

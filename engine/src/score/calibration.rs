@@ -1,0 +1,15 @@
+//! Whether a probability of 0.8 is right eight times out of ten.
+
+/// The expected calibration error (Guo et al. 2017, equation 5) of pairs (probability of the predicted class, whether
+/// the prediction was right): over `bins` equal parts of [0, 1], the gap between mean probability and share of right
+/// predictions, weighted by the share of records. 0 without pairs or bins.
+pub fn expected_calibration_error(predictions: &[(f64, bool)], bins: usize) -> f64 {
+    let mut gaps = vec![0.0; bins];
+    for &(probability, right) in predictions {
+        let bin = ((probability * bins as f64) as usize).min(bins.saturating_sub(1));
+        if let Some(gap) = gaps.get_mut(bin) {
+            *gap += probability - f64::from(u8::from(right));
+        }
+    }
+    gaps.iter().map(|gap| gap.abs()).sum::<f64>() / predictions.len().max(1) as f64
+}

@@ -1,0 +1,84 @@
+//! The confusion matrix and the scores that need nothing else.
+
+use serde::Serialize;
+
+/// How often each reference class was given each predicted class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConfusionMatrix {
+    /// `counts[reference][predicted]`, `classes × classes`.
+    pub counts: Vec<Vec<u64>>,
+}
+
+impl ConfusionMatrix {
+    /// An empty matrix of `classes × classes`.
+    pub fn new(classes: usize) -> Self {
+        Self {
+            counts: vec![vec![0; classes]; classes],
+        }
+    }
+
+    /// The matrix of pairs (reference, predicted). Pairs outside `classes` are ignored.
+    pub fn from_pairs(classes: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        let mut matrix = Self::new(classes);
+        for (reference, predicted) in pairs {
+            if let Some(count) = matrix.counts.get_mut(reference).and_then(|row| row.get_mut(predicted)) {
+                *count += 1;
+            }
+        }
+        matrix
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// The number of records counted.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().flatten().sum()
+    }
+
+    /// The share of records on the diagonal; 0 of an empty matrix.
+    pub fn accuracy(&self) -> f64 {
+        let hits: u64 = (0..self.classes()).map(|class| self.counts[class][class]).sum();
+        hits as f64 / self.total().max(1) as f64
+    }
+
+    /// How many records the reference gives `class`.
+    pub fn references(&self, class: usize) -> u64 {
+        self.counts[class].iter().sum()
+    }
+
+    /// How many records were predicted as `class`.
+    pub fn predictions(&self, class: usize) -> u64 {
+        self.counts.iter().map(|row| row[class]).sum()
+    }
+
+    /// F1 of each class, with 1e-8 in the denominators; 0 for a class without a hit.
+    pub fn f1_per_class(&self) -> Vec<f64> {
+        (0..self.classes())
+            .map(|class| {
+                f1(
+                    self.counts[class][class],
+                    self.predictions(class),
+                    self.references(class),
+                )
+            })
+            .collect()
+    }
+}
+
+/// F1 from the counts of one class, with 1e-8 in the denominators of precision, recall and F1 as in the published
+/// evaluation; a class without a hit, absent ones included, scores 0.
+pub(super) fn f1(hits: u64, predictions: u64, references: u64) -> f64 {
+    const EPSILON: f64 = 1e-8;
+    let hits = hits as f64;
+    let precision = hits / (predictions as f64 + EPSILON);
+    let recall = hits / (references as f64 + EPSILON);
+    2.0 * precision * recall / (precision + recall + EPSILON)
+}
+
+/// The mean, 0 of nothing.
+pub(super) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}

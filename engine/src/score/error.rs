@@ -1,0 +1,61 @@
+//! What can be wrong with predictions and references.
+
+use std::path::PathBuf;
+
+/// Why something could not be scored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScoreError {
+    /// The file could not be opened or read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A line is not what the format asks for.
+    #[error("{}:{line}: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: u64,
+        /// What is wrong and what is supported.
+        problem: String,
+    },
+    /// The file has no entries.
+    #[error("{}: no records; expected lines such as A00001,N", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Probabilities, labels and number of classes do not fit together.
+    #[error("{probabilities} probabilities of {classes} classes do not fit {labels} labels")]
+    Shape {
+        /// How many probabilities were given.
+        probabilities: usize,
+        /// How many classes were stated.
+        classes: usize,
+        /// How many labels were given.
+        labels: usize,
+    },
+    /// A label outside the classes.
+    #[error("record {record}: label {label} is outside the {classes} classes")]
+    Label {
+        /// Position of the record in what was given.
+        record: usize,
+        /// The label.
+        label: i64,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// A probability that is not a number.
+    #[error("record {record}: the probability of class {class} is not finite")]
+    NotFinite {
+        /// Position of the record in what was given.
+        record: usize,
+        /// The class.
+        class: usize,
+    },
+}

@@ -1,0 +1,139 @@
+//! The four labels of the PhysioNet/CinC 2017 challenge and the file that assigns them.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::ScoreError;
+
+/// The rhythm of a record, in the order of the network's four outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Label {
+    /// `N`, normal sinus rhythm, output 0.
+    #[serde(rename = "N")]
+    Normal,
+    /// `O`, another rhythm, output 1.
+    #[serde(rename = "O")]
+    Other,
+    /// `A`, atrial fibrillation, output 2.
+    #[serde(rename = "A")]
+    AtrialFibrillation,
+    /// `~`, too noisy to classify, output 3.
+    #[serde(rename = "~")]
+    Noise,
+}
+
+impl Label {
+    /// Every label, in the order of the network's outputs.
+    pub const ALL: [Label; 4] = [Label::Normal, Label::Other, Label::AtrialFibrillation, Label::Noise];
+
+    /// The position among the network's four outputs.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The position among the two outputs of a two-class network: 1 for atrial fibrillation, 0 for everything else.
+    pub fn binary_index(self) -> usize {
+        usize::from(self == Label::AtrialFibrillation)
+    }
+
+    /// The symbol the challenge uses.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Label::Normal => "N",
+            Label::Other => "O",
+            Label::AtrialFibrillation => "A",
+            Label::Noise => "~",
+        }
+    }
+
+    /// The label of a challenge symbol, `None` for any other text.
+    pub fn from_symbol(symbol: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|label| label.symbol() == symbol)
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.symbol())
+    }
+}
+
+/// Reads a `REFERENCE.csv`: one `record,label` a line, no header, in the file's order.
+///
+/// # Errors
+/// An unreadable or empty file, and by line: fewer than two fields, an unknown label, a record named twice.
+pub fn read_reference(path: &Path) -> Result<Vec<(String, Label)>, ScoreError> {
+    let references = read_labels(path)?;
+    let mut seen = HashSet::with_capacity(references.len());
+    for (line, name, _) in &references {
+        if !seen.insert(name.as_str()) {
+            return Err(ScoreError::Line {
+                path: path.to_owned(),
+                line: *line,
+                problem: format!("record {name} has a label already"),
+            });
+        }
+    }
+    Ok(references.into_iter().map(|(_, name, label)| (name, label)).collect())
+}
+
+/// The lines `record,label[,…]` of a file as (line number, record, label). A first line `record,…` is a header.
+pub(super) fn read_labels(path: &Path) -> Result<Vec<(u64, String, Label)>, ScoreError> {
+    let file = std::fs::File::open(path).map_err(|source| ScoreError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(file);
+    let mut labels = Vec::new();
+    for row in reader.records() {
+        let row = row.map_err(|error| at_line(path, error))?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let fault = |problem| ScoreError::Line {
+            path: path.to_owned(),
+            line,
+            problem,
+        };
+        let name = row
+            .get(0)
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| fault("no record name".to_owned()))?;
+        if labels.is_empty() && line == 1 && name == "record" {
+            continue;
+        }
+        let symbol = row
+            .get(1)
+            .ok_or_else(|| fault(format!("record {name} has no label; expected one of N, O, A, ~")))?;
+        let label = Label::from_symbol(symbol).ok_or_else(|| {
+            fault(format!(
+                "record {name} has label {symbol:?}; expected one of N, O, A, ~"
+            ))
+        })?;
+        labels.push((line, name.to_owned(), label));
+    }
+    if labels.is_empty() {
+        return Err(ScoreError::Empty { path: path.to_owned() });
+    }
+    Ok(labels)
+}
+
+fn at_line(path: &Path, error: csv::Error) -> ScoreError {
+    let path = path.to_owned();
+    let line = error.position().map_or(0, csv::Position::line);
+    let problem = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => ScoreError::Read { path, source },
+        csv::ErrorKind::Utf8 { .. } => ScoreError::Line {
+            path,
+            line,
+            problem: "not UTF-8 text".to_owned(),
+        },
+        _ => ScoreError::Line { path, line, problem },
+    }
+}

@@ -1,0 +1,17 @@
+//! How well predictions fit the reference: accuracy, F1 scores, confusion, calibration, losses, and the score of the
+//! PhysioNet/CinC 2017 competition. Written once; the trainer's validation and `engine score` both use it.
+
+mod calibration;
+pub mod competition;
+mod confusion;
+mod error;
+mod evaluation;
+mod label;
+pub mod loss;
+
+pub use calibration::expected_calibration_error;
+pub use competition::{CompetitionScore, score_files};
+pub use confusion::ConfusionMatrix;
+pub use error::ScoreError;
+pub use evaluation::Evaluation;
+pub use label::{Label, read_reference};

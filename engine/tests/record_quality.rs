@@ -1,0 +1,233 @@
+//! Sampling rates, gaps, and what a recording warns of.
+#![allow(missing_docs)]
+
+mod record_files;
+
+use dualnet_engine::record::{OpenOptions, Record, RecordError, Warning};
+use record_files::{Folder, I16, Matrix, assert_error, checksum, doubles, encode, floats, invalid, triangle};
+
+fn wfdb(format: u32, rate: &str, samples: &[i32], options: &OpenOptions) -> Result<Record, RecordError> {
+    let folder = Folder::new();
+    folder.write("r.dat", encode(format, samples));
+    let sum = checksum(samples.iter().copied());
+    let count = samples.len();
+    let text = format!("r 1 {rate} {count}\nr.dat {format} 200 12 0 {} {sum} 0 I\n", samples[0]);
+    Record::open_with(folder.write("r.hea", text), options)
+}
+
+fn bare(samples: &[f64], options: &OpenOptions) -> Result<Record, RecordError> {
+    Record::from_bytes("r.mat", &Matrix::row(samples, I16).level4(), options)
+}
+
+#[test]
+fn a_bare_mat_assumes_300_hz_with_a_warning_unless_the_caller_states_a_rate() {
+    let values = doubles(&triangle(3000));
+    let record = bare(&values, &OpenOptions::new()).unwrap();
+    assert_eq!(record.sampling_rate_hz(), 300.0);
+    assert!(matches!(
+        record.warnings(),
+        [Warning::AssumedSamplingRate { hz: 300.0, .. }]
+    ));
+    let record = bare(&values, &OpenOptions::new().sampling_rate_hz(128.5)).unwrap();
+    assert_eq!((record.sampling_rate_hz(), record.warnings()), (128.5, &[] as &[_]));
+}
+
+#[test]
+fn a_header_rate_stands_and_another_one_is_a_contradiction() {
+    let samples = triangle(3000);
+    assert_eq!(
+        wfdb(16, "257", &samples, &OpenOptions::new())
+            .unwrap()
+            .sampling_rate_hz(),
+        257.0
+    );
+    let agreed = wfdb(16, "257", &samples, &OpenOptions::new().sampling_rate_hz(257.0)).unwrap();
+    assert_eq!(agreed.warnings(), []);
+    let result = wfdb(16, "257", &samples, &OpenOptions::new().sampling_rate_hz(300.0));
+    assert_error(result, "r.hea", "257 Hz, the caller 300 Hz");
+}
+
+#[test]
+fn a_header_without_a_rate_means_250_hz_with_a_warning() {
+    let folder = Folder::new();
+    folder.write("r.dat", encode(16, &triangle(3000)));
+    let path = folder.write("r.hea", "r 1\nr.dat 16\n");
+    let record = Record::open(&path).unwrap();
+    assert_eq!(record.sampling_rate_hz(), 250.0);
+    assert!(matches!(
+        record.warnings(),
+        [Warning::AssumedSamplingRate { hz: 250.0, .. }]
+    ));
+    let stated = Record::open_with(&path, &OpenOptions::new().sampling_rate_hz(200.0)).unwrap();
+    assert_eq!((stated.sampling_rate_hz(), stated.warnings()), (200.0, &[] as &[_]));
+}
+
+#[test]
+fn impossible_rates() {
+    let samples = triangle(3000);
+    for rate in ["0", "-300", "nan", "inf", "1e300", "19.9"] {
+        assert_error(
+            wfdb(16, rate, &samples, &OpenOptions::new()),
+            "r.hea",
+            "outside the supported 20 to 100000 Hz",
+        );
+    }
+    for hz in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-300] {
+        let result = bare(&doubles(&samples), &OpenOptions::new().sampling_rate_hz(hz));
+        assert!(matches!(result, Err(RecordError::SamplingRate { .. })), "{hz}");
+    }
+}
+
+#[test]
+fn gaps_of_every_format_are_interpolated_and_held_at_the_edges() {
+    for format in [16, 24, 32, 61, 80, 212] {
+        let mut samples = triangle(3000);
+        samples[..3].fill(invalid(format));
+        samples[1010..1014].fill(invalid(format));
+        samples[2998..].fill(invalid(format));
+        let record = wfdb(format, "300", &samples, &OpenOptions::new()).unwrap();
+        let mut expected = floats(&triangle(3000));
+        let (first, last) = (expected[3], expected[2997]);
+        expected[..3].fill(first);
+        expected[2998..].fill(last);
+        // The triangle is straight between samples 1009 and 1014, so that interpolation restores it up to rounding.
+        for (index, (found, expected)) in record.samples().iter().zip(&expected).enumerate() {
+            assert!(
+                (found - expected).abs() < 1e-4,
+                "format {format}, sample {index}: {found} {expected}"
+            );
+        }
+        assert_eq!(
+            record.warnings(),
+            [Warning::Interpolated {
+                gaps: 3,
+                samples: 9,
+                longest_s: 4.0 / 300.0
+            }]
+        );
+    }
+}
+
+#[test]
+fn a_gap_of_half_a_second_is_the_longest() {
+    let mut samples = triangle(3000);
+    samples[1000..1150].fill(-32768);
+    assert!(wfdb(16, "300", &samples, &OpenOptions::new()).is_ok());
+    samples[1150] = -32768;
+    assert_error(
+        wfdb(16, "300", &samples, &OpenOptions::new()),
+        "r.hea",
+        "151 invalid samples from sample 1000 on",
+    );
+}
+
+#[test]
+fn gaps_of_a_tenth_of_the_recording_are_the_most() {
+    let mut samples = triangle(3000);
+    for start in [100, 500, 900] {
+        samples[start..start + 100].fill(-32768);
+    }
+    assert!(wfdb(16, "300", &samples, &OpenOptions::new()).is_ok());
+    samples[2000] = -32768;
+    assert_error(wfdb(16, "300", &samples, &OpenOptions::new()), "r.hea", "at most 10 %");
+    assert_error(
+        wfdb(16, "300", &[-32768; 3000], &OpenOptions::new()),
+        "r.hea",
+        "invalid samples",
+    );
+}
+
+#[test]
+fn the_invalid_code_is_a_gap_beside_a_header_and_a_sample_without_one() {
+    let mut samples = triangle(3000);
+    samples[1000] = -32768;
+    let values = doubles(&samples);
+    for file in [
+        Matrix::row(&values, I16).level4(),
+        Matrix::row(&values, I16).level5(true),
+    ] {
+        let folder = Folder::new();
+        let path = folder.write("r.mat", &file);
+        assert_eq!(Record::open(&path).unwrap().samples()[1000], -32768.0);
+        folder.write("r.hea", "r 1 300 3000\nr.mat 16+24\n");
+        let record = Record::open(&path).unwrap();
+        assert!(record.samples()[1000].abs() <= 80.0);
+        assert!(matches!(
+            record.warnings(),
+            [Warning::Interpolated {
+                gaps: 1,
+                samples: 1,
+                ..
+            }]
+        ));
+    }
+}
+
+#[test]
+fn durations() {
+    let of = |samples: usize| Record::from_samples("r", floats(&triangle(samples)), 300.0);
+    assert_error(of(599), "r", "at least 2 s");
+    assert_error(of(0), "r", "at least 2 s");
+    assert_eq!(of(600).unwrap().warnings(), [Warning::Short { seconds: 2.0 }]);
+    assert_eq!(of(2700).unwrap().warnings(), []);
+    assert_eq!(of(18_000).unwrap().warnings(), []);
+    assert_eq!(of(18_300).unwrap().warnings(), [Warning::Long { seconds: 61.0 }]);
+}
+
+#[test]
+fn a_flat_line_is_a_recording_with_a_warning() {
+    let record = Record::from_samples("r", vec![12.0; 9000], 300.0).unwrap();
+    assert_eq!(record.warnings(), [Warning::Flat { fraction: 1.0 }]);
+    assert_eq!(
+        serde_json::to_string(record.warnings()).unwrap(),
+        r#"["the lead is flat for 100 % of its length"]"#
+    );
+}
+
+#[test]
+fn a_mostly_flat_lead() {
+    let mut samples = floats(&triangle(9000));
+    samples[..300 * 15].iter_mut().for_each(|sample| *sample /= 101.0);
+    assert_eq!(
+        Record::from_samples("r", samples.clone(), 300.0).unwrap().warnings(),
+        []
+    );
+    samples[300 * 15..300 * 16].fill(0.0);
+    let record = Record::from_samples("r", samples, 300.0).unwrap();
+    assert_eq!(record.warnings(), [Warning::Flat { fraction: 16.0 / 30.0 }]);
+}
+
+#[test]
+fn a_clipped_lead() {
+    let clip = |limit: f32| {
+        floats(&triangle(9000))
+            .iter()
+            .map(|sample| sample.min(limit))
+            .collect::<Vec<_>>()
+    };
+    // Per second one stay of 2·(80 − limit) + 1 samples at the limit: none lasts 6 samples (20 ms) at 78, all do at 77.
+    assert_eq!(Record::from_samples("r", clip(78.0), 300.0).unwrap().warnings(), []);
+    assert!(matches!(
+        Record::from_samples("r", clip(77.0), 300.0).unwrap().warnings(),
+        [Warning::Clipped { .. }]
+    ));
+    let mut once = floats(&triangle(9000));
+    once[1000..1029].fill(500.0);
+    assert_eq!(Record::from_samples("r", once.clone(), 300.0).unwrap().warnings(), []);
+    once[1029] = 500.0;
+    assert_eq!(
+        Record::from_samples("r", once, 300.0).unwrap().warnings(),
+        [Warning::Clipped { seconds: 0.1 }]
+    );
+}
+
+#[test]
+fn bytes_behind_the_announced_samples_are_worth_a_warning() {
+    let folder = Folder::new();
+    folder.write("r.dat", encode(16, &triangle(3001)));
+    let record = Record::open(folder.write("r.hea", "r 1 300 3000\nr.dat 16\n")).unwrap();
+    assert_eq!(
+        (record.samples().len(), record.warnings()),
+        (3000, &[Warning::Surplus { bytes: 2 }] as &[_])
+    );
+}

@@ -1,0 +1,238 @@
+//! The metrics and the competition's score against the golden numbers, and what must hold for any prediction.
+
+use std::path::{Path, PathBuf};
+
+use dualnet_engine::score::{
+    Evaluation, Label, ScoreError, competition, expected_calibration_error, loss, read_reference, score_files,
+};
+use dualnet_fixtures::{golden_dir, stream};
+
+fn json(name: &str) -> serde_json::Value {
+    let path = golden_dir().join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+fn number(golden: &serde_json::Value, key: &str) -> f64 {
+    golden[key].as_f64().unwrap_or_else(|| panic!("no number {key}"))
+}
+
+/// The 400 × 4 probabilities and the labels of `metrics.json`, made by the rule in golden/README.md.
+fn golden_predictions() -> (Vec<f32>, Vec<i64>) {
+    let logits: Vec<f32> = stream("metric/logits", 1600).iter().map(|v| (3.0 * v) as f32).collect();
+    let probabilities = logits
+        .chunks(4)
+        .flat_map(|row| {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let powers: Vec<f32> = row.iter().map(|logit| (logit - largest).exp()).collect();
+            let sum: f32 = powers.iter().sum();
+            powers.into_iter().map(move |power| power / sum)
+        })
+        .collect();
+    let labels = stream("metric/label", 400)
+        .iter()
+        .map(|v| (2.0 * (v + 1.0)) as i64)
+        .collect();
+    (probabilities, labels)
+}
+
+/// The golden scores were computed in float32: 1e-6 is eight times its rounding at 1.
+const FLOAT32: f64 = 1e-6;
+
+#[test]
+fn metrics_equal_the_golden_ones() {
+    let golden = json("metrics.json");
+    let (probabilities, labels) = golden_predictions();
+    let evaluation = Evaluation::new(&probabilities, 4, &labels).unwrap();
+    assert_eq!(evaluation.records as f64, number(&golden, "n"));
+    assert_eq!(evaluation.confusion.total(), 400);
+    for (ours, key) in [
+        (evaluation.accuracy, "accuracy"),
+        (evaluation.f1_macro, "f1_macro4"),
+        (evaluation.f1_challenge.unwrap(), "f1_challenge3"),
+    ] {
+        let golden = number(&golden, key);
+        assert!((ours - golden).abs() < FLOAT32, "{key}: {ours} instead of {golden}");
+    }
+}
+
+#[test]
+fn losses_equal_the_golden_ones() {
+    let golden = json("metrics.json");
+    let (probabilities, labels) = golden_predictions();
+    let logits: Vec<f32> = probabilities.iter().map(|p| p.ln()).collect();
+    for (ours, key) in [
+        (
+            loss::weighted_cross_entropy(&logits, &labels, &[0.4, 0.7, 0.9, 0.9]),
+            "cross_entropy_weighted",
+        ),
+        (
+            loss::weighted_cross_entropy(&logits, &labels, &[1.0; 4]),
+            "cross_entropy_plain",
+        ),
+        (loss::focal(&logits, &labels, 4), "focal"),
+    ] {
+        let (ours, golden) = (ours.unwrap(), number(&golden, key));
+        assert!((ours - golden).abs() < FLOAT32, "{key}: {ours} instead of {golden}");
+    }
+}
+
+#[test]
+fn a_tie_counts_for_every_tied_class_but_accuracy_takes_the_first() {
+    let evaluation = Evaluation::new(&[0.5, 0.5, 0.5, 0.5, 0.9, 0.1], 2, &[1, 0, 0]).unwrap();
+    assert_eq!(evaluation.confusion.counts, [[2, 0], [1, 0]]);
+    assert!((evaluation.accuracy - 2.0 / 3.0).abs() < 1e-12);
+    let (zero, one) = (2.0 * (2.0 / 3.0) / (2.0 / 3.0 + 1.0), 2.0 * 0.5 / 1.5);
+    // 1e-7: the three 1e-8 in the denominators.
+    assert!(
+        (evaluation.f1_per_class[0] - zero).abs() < 1e-7,
+        "{:?}",
+        evaluation.f1_per_class
+    );
+    assert!(
+        (evaluation.f1_per_class[1] - one).abs() < 1e-7,
+        "{:?}",
+        evaluation.f1_per_class
+    );
+    assert_eq!(evaluation.f1_challenge, None);
+}
+
+#[test]
+fn perfect_and_absent_classes() {
+    let evaluation = Evaluation::new(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0], 4, &[0, 2]).unwrap();
+    assert_eq!(evaluation.accuracy, 1.0);
+    assert_eq!((evaluation.f1_per_class[1], evaluation.f1_per_class[3]), (0.0, 0.0));
+    assert!((evaluation.f1_macro - 0.5).abs() < 1e-7);
+    assert!((evaluation.f1_challenge.unwrap() - 2.0 / 3.0).abs() < 1e-7);
+    assert_eq!(evaluation.calibration_error, 0.0);
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_an_error() {
+    assert!(matches!(
+        Evaluation::new(&[0.5; 8], 4, &[0]),
+        Err(ScoreError::Shape { .. })
+    ));
+    assert!(matches!(Evaluation::new(&[], 0, &[]), Err(ScoreError::Shape { .. })));
+    assert!(matches!(
+        Evaluation::new(&[0.5; 4], 4, &[4]),
+        Err(ScoreError::Label { .. })
+    ));
+    assert!(matches!(
+        Evaluation::new(&[0.5; 4], 4, &[-1]),
+        Err(ScoreError::Label { .. })
+    ));
+    let nan = Evaluation::new(&[0.5, f32::NAN], 2, &[0]).unwrap_err();
+    assert_eq!(nan.to_string(), "record 0: the probability of class 1 is not finite");
+    assert!(loss::focal(&[0.5; 4], &[9], 4).is_err());
+    assert!(loss::weighted_cross_entropy(&[0.5; 4], &[0, 0], &[1.0; 4]).is_err());
+}
+
+#[test]
+fn calibration_is_the_weighted_gap() {
+    let predictions = [(0.95, true), (0.95, true), (0.95, false), (0.55, true)];
+    let expected = (3.0 * (0.95_f64 - 2.0 / 3.0).abs() + 0.45) / 4.0;
+    assert!((expected_calibration_error(&predictions, 10) - expected).abs() < 1e-12);
+    assert_eq!(expected_calibration_error(&[], 10), 0.0);
+    assert_eq!(expected_calibration_error(&predictions, 0), 0.0);
+    assert_eq!(expected_calibration_error(&[(1.0, true)], 10), 0.0);
+}
+
+#[test]
+fn the_competition_scores_equal_the_golden_ones() {
+    let golden = json("score/expected.json");
+    let folder = golden_dir().join("score");
+    let score = score_files(&folder.join("REFERENCE.csv"), &folder.join("PREDICTIONS.csv")).unwrap();
+    assert_eq!(score.reference as f64, number(&golden, "reference"));
+    assert_eq!(score.predicted as f64, number(&golden, "predicted"));
+    assert_eq!(
+        score.missing_predictions_count_as.symbol(),
+        golden["missing_predictions_count_as"]
+    );
+    assert_eq!(score.confusion.total(), score.reference as u64);
+    for (ours, key) in [(score.f1_af_vs_normal, "f1_af_vs_normal"), (score.f1_multi, "f1_multi")] {
+        let golden = number(&golden, key);
+        // Both sides are float64 over small integers.
+        assert!((ours - golden).abs() < 1e-12, "{key}: {ours} instead of {golden}");
+    }
+    let serialized = serde_json::to_value(&score).unwrap();
+    assert_eq!(serialized["missing_predictions_count_as"], "N");
+}
+
+#[test]
+fn the_first_prediction_counts_and_strangers_do_not() {
+    let references = [
+        ("a", Label::AtrialFibrillation),
+        ("b", Label::Normal),
+        ("c", Label::Normal),
+    ]
+    .map(|(name, label)| (name.to_owned(), label));
+    let predictions = [
+        ("a", Label::AtrialFibrillation),
+        ("a", Label::Normal),
+        ("b", Label::AtrialFibrillation),
+        ("stranger", Label::Noise),
+    ]
+    .map(|(name, label)| (name.to_owned(), label));
+    let score = competition::score(&references, predictions);
+    assert_eq!((score.predicted, score.unknown), (2, 1));
+    assert!((score.f1_af_vs_normal - 1.0 / 1.5).abs() < 1e-12);
+    assert!((score.f1_multi - 2.0 / 3.0).abs() < 1e-12);
+    assert!((score.accuracy - 2.0 / 3.0).abs() < 1e-12);
+}
+
+#[test]
+fn nothing_to_count_scores_zero() {
+    let score = competition::score(&[("a".to_owned(), Label::Other)], []);
+    assert_eq!((score.f1_af_vs_normal, score.f1_multi), (0.0, 0.0));
+}
+
+fn written(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn labels_are_read_with_a_header_and_with_windows_line_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = written(folder.path(), "R.csv", "A1,N\r\nA2,~\r\n");
+    let read = read_reference(&reference).unwrap();
+    assert_eq!(
+        read,
+        [("A1".to_owned(), Label::Normal), ("A2".to_owned(), Label::Noise)]
+    );
+    let predictions = written(
+        folder.path(),
+        "P.csv",
+        "record,class,probability_af\nA1,N,0.1\nA2,~,0.2\n",
+    );
+    assert_eq!(score_files(&reference, &predictions).unwrap().accuracy, 1.0);
+}
+
+#[test]
+fn faulty_files_name_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, expected) in [
+        (
+            b"A1,N\nA2,X\n".as_slice(),
+            ":2: record A2 has label \"X\"; expected one of N, O, A, ~",
+        ),
+        (b"A1,N\nA2\n", ":2: record A2 has no label; expected one of N, O, A, ~"),
+        (b"A1,N\n,N\n", ":2: no record name"),
+        (b"A1,N\nA1,A\n", ":2: record A1 has a label already"),
+        (b"A1,N\nA\xff,A\n", ":2: not UTF-8 text"),
+        (b"", ": no records; expected lines such as A00001,N"),
+    ] {
+        let path = written(folder.path(), "R.csv", text);
+        let message = read_reference(&path).unwrap_err().to_string();
+        assert_eq!(message, format!("{}{expected}", path.display()));
+    }
+    let absent = folder.path().join("absent.csv");
+    assert!(
+        read_reference(&absent)
+            .unwrap_err()
+            .to_string()
+            .starts_with(&absent.display().to_string())
+    );
+}
