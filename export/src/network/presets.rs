@@ -1,0 +1,81 @@
+//! The ten published networks.
+
+use super::config::{NetworkConfig, PauInitial, SignalEncoder};
+use super::error::NetworkError;
+
+/// One row of the published table: name, encoder, channels of the five blocks, latent.
+struct Preset {
+    name: &'static str,
+    encoder: Encoder,
+    channels: [usize; 5],
+    latent: usize,
+}
+
+enum Encoder {
+    Lstm { layers: usize },
+    Transformer { heads: usize, feed_forward: usize, layers: usize },
+}
+
+const fn lstm(name: &'static str, latent: usize, layers: usize, channels: [usize; 5]) -> Preset {
+    Preset { name, encoder: Encoder::Lstm { layers }, channels, latent }
+}
+
+const fn transformer(
+    name: &'static str,
+    (heads, feed_forward, layers): (usize, usize, usize),
+    channels: [usize; 5],
+) -> Preset {
+    Preset { name, encoder: Encoder::Transformer { heads, feed_forward, layers }, channels, latent: 256 }
+}
+
+const TABLE: [Preset; 10] = [
+    lstm("dualnet-s", 128, 2, [16, 32, 64, 128, 256]),
+    lstm("dualnet-m", 256, 2, [32, 64, 128, 256, 256]),
+    lstm("dualnet-l", 256, 3, [64, 128, 256, 256, 256]),
+    lstm("dualnet-xl", 512, 3, [128, 256, 512, 512, 256]),
+    transformer("dualnet-pp-s", (8, 128, 2), [16, 32, 64, 128, 256]),
+    transformer("dualnet-pp-m", (8, 256, 2), [32, 64, 128, 256, 256]),
+    transformer("dualnet-pp-l", (8, 256, 3), [64, 128, 256, 256, 256]),
+    transformer("dualnet-pp-xl", (8, 512, 3), [128, 256, 512, 512, 256]),
+    transformer("dualnet-pp-xxl", (8, 512, 5), [128, 512, 1024, 1024, 512]),
+    transformer("dualnet-pp-130m", (32, 2048, 12), [512, 2048, 2048, 2048, 512]),
+];
+
+/// Extents of the three axial blocks of ECG-DualNet++.
+const AXIAL_SPANS: [(usize, usize); 3] = [(140, 8), (70, 4), (35, 2)];
+
+/// The names of the published networks, smallest first within each family.
+pub const PRESETS: [&str; TABLE.len()] = {
+    let mut names = [""; TABLE.len()];
+    let mut i = 0;
+    while i < TABLE.len() {
+        names[i] = TABLE[i].name;
+        i += 1;
+    }
+    names
+};
+
+/// The published network called `name`, with four classes.
+pub fn preset(name: &str) -> Result<NetworkConfig, NetworkError> {
+    let Some(preset) = TABLE.iter().find(|preset| preset.name == name) else {
+        return Err(NetworkError::UnknownPreset { name: name.to_owned(), known: PRESETS.join(", ") });
+    };
+    let (signal_encoder, spans) = match preset.encoder {
+        Encoder::Lstm { layers } => (SignalEncoder::Lstm { layers }, Vec::new()),
+        Encoder::Transformer { heads, feed_forward, layers } => {
+            (SignalEncoder::Transformer { heads, feed_forward, layers }, AXIAL_SPANS.to_vec())
+        }
+    };
+    Ok(NetworkConfig {
+        name: preset.name.to_owned(),
+        classes: 4,
+        signal_encoder: Some(signal_encoder),
+        spectrogram_encoder: true,
+        channels: preset.channels.to_vec(),
+        spans,
+        latent: preset.latent,
+        dropout: 0.05,
+        pau: PauInitial::named(dualnet_engine::pau::initial::DEFAULT)?,
+    })
+}
+
