@@ -1,0 +1,35 @@
+//! Compiles the autograd shims against libtorch and lets programs and tests find libtorch's libraries where they lie.
+
+use std::{env, path::PathBuf, process::ExitCode};
+
+const SHIMS: [&str; 2] = ["src/pau/autograd.cpp", "src/pau/conditional.cpp"];
+const HEADER: &str = "src/pau/shim.h";
+
+fn main() -> ExitCode {
+    for source in SHIMS.into_iter().chain([HEADER]) {
+        println!("cargo::rerun-if-changed={source}");
+    }
+    let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
+        println!(
+            "cargo::error=torch-sys found no libtorch; run scripts/fetch_libtorch.py or set LIBTORCH to its folder"
+        );
+        return ExitCode::FAILURE;
+    };
+    // torch-sys names the libraries only; both layouts of libtorch (a zip, a wheel) keep the headers beside them.
+    let include = lib.with_file_name("include");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .opt_level(2)
+        .pic(true)
+        .flag("-isystem")
+        .flag(include.as_os_str())
+        .flag("-isystem")
+        .flag(include.join("torch/csrc/api/include").as_os_str())
+        .files(SHIMS)
+        .compile("dualnet_autograd");
+
+    let lib = lib.canonicalize().unwrap_or(lib);
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,59 @@
+//! Random resample: a clock that runs unevenly.
+
+use super::interpolate::stretch;
+use crate::random::Rng;
+
+/// Reads the lead at positions that wander around the true ones, and fades it towards both ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RandomResample {
+    /// Offsets at twelve equally spaced places, in halves of the lead's length.
+    pub offsets: [f32; 12],
+}
+
+impl RandomResample {
+    /// The largest offset.
+    pub const MAX_OFFSET: f32 = 0.075;
+
+    /// Twelve offsets uniform in ±0.075, whatever the number of samples.
+    pub fn draw(rng: &mut Rng, _n: usize) -> Self {
+        Self::from_unit([(); 12].map(|()| rng.unit_f32()))
+    }
+
+    /// The offsets that draws from [0, 1) stand for.
+    pub fn from_unit(draws: [f32; 12]) -> Self {
+        Self {
+            offsets: draws.map(|draw| Self::MAX_OFFSET * (2.0 * draw - 1.0)),
+        }
+    }
+
+    /// Resamples the lead; its length stays.
+    ///
+    /// At place `u` of [−1, 1] the lead is read at `u` plus the interpolated offset, clamped to ±1, linearly and with
+    /// zeros outside. The published code reads it as an image one pixel high, at height `u`: hence the factor
+    /// `1 − |u|/2`.
+    pub fn apply(&self, samples: &mut Vec<f32>) {
+        let n = samples.len();
+        if n < 2 {
+            return;
+        }
+        let step = 2.0 / (n - 1) as f32;
+        let at = |index: usize| samples.get(index).copied().unwrap_or(0.0);
+        let resampled = stretch(&self.offsets, n).enumerate().map(|(i, offset)| {
+            let place = if i < n / 2 {
+                step * i as f32 - 1.0
+            } else {
+                1.0 - step * (n - 1 - i) as f32
+            };
+            let position = (((place + offset).clamp(-1.0, 1.0) + 1.0) * n as f32 - 1.0) / 2.0;
+            let before = position.floor();
+            let weight = position - before;
+            let read = if before < 0.0 {
+                weight * at(0)
+            } else {
+                (1.0 - weight) * at(before as usize) + weight * at(before as usize + 1)
+            };
+            read * (1.0 - place.abs() / 2.0)
+        });
+        *samples = resampled.collect();
+    }
+}

@@ -1,0 +1,103 @@
+//! `trainer evaluate`
+
+use super::{cores, use_threads};
+use crate::data::{Split, physionet};
+use crate::evaluate::{TorchPredictor, evaluate};
+use crate::train::{network_of, parameters_of};
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use dualnet_engine::score::Evaluation;
+use dualnet_export::network::{Network, PRESETS, preset};
+use dualnet_export::weights::StateDict;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Prints accuracy, macro F1, challenge F1 and the confusion matrix.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Checkpoint (.safetensors, .pt) or exported network (.onnx).
+    #[arg(value_name = "WEIGHTS")]
+    weights: PathBuf,
+    /// Folder of the data set (A00001.mat …, REFERENCE.csv).
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Published split.
+    #[arg(long, default_value = "paper")]
+    split: String,
+    /// Which of its records.
+    #[arg(long, default_value = "validation")]
+    part: Part,
+    /// Published network, for weights that do not say which they belong to.
+    #[arg(long, value_name = "NAME", value_parser = PRESETS)]
+    network: Option<String>,
+    /// Number of classes of such weights.
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Records computed at a time.
+    #[arg(long, default_value_t = 24)]
+    batch_size: usize,
+    /// Threads; the default is the number of cores.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// How to print.
+    #[arg(long, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Part {
+    Train,
+    Validation,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    use_threads(arguments.threads.unwrap_or_else(cores).max(1))?;
+    let path = &arguments.weights;
+    let state = StateDict::open(path)?;
+    let network = match (network_of(&state)?, &arguments.network) {
+        (Some(network), _) => network,
+        (None, Some(name)) => {
+            let mut config = preset(name)?;
+            config.classes = arguments.classes.unwrap_or(config.classes);
+            Network::new(config)?
+        }
+        (None, None) => {
+            bail!("{} does not say which network it is; add --network ({})", path.display(), PRESETS.join(", "))
+        }
+    };
+    let parameters = parameters_of(&network, &state, path)?;
+    let mut predictor = TorchPredictor { network: &network, parameters: &parameters };
+    let dataset = Arc::new(physionet::read(&arguments.data)?);
+    let split = Split::named(&arguments.split)?;
+    split.check(&dataset)?;
+    let indices = match arguments.part {
+        Part::Train => &split.train,
+        Part::Validation => &split.validation,
+    };
+    let (evaluation, _) = evaluate(&mut predictor, &dataset, indices, arguments.batch_size, 1, &mut |_| {})?;
+    match arguments.format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&evaluation).context("the evaluation")?),
+        Format::Text => print(&evaluation, network.config().class_names()),
+    }
+    Ok(())
+}
+
+fn print(evaluation: &Evaluation, classes: &[&str]) {
+    println!("records       {}", evaluation.records);
+    println!("accuracy      {:.4}", evaluation.accuracy);
+    println!("macro F1      {:.4}", evaluation.f1_macro);
+    if let Some(f1) = evaluation.f1_challenge {
+        println!("challenge F1  {f1:.4}  (mean of N, A, O)");
+    }
+    println!("\nconfusion (row: reference, column: predicted)");
+    println!("      {}", classes.iter().map(|class| format!("{class:>6}")).collect::<String>());
+    for (class, row) in classes.iter().zip(&evaluation.confusion.counts) {
+        println!("{class:>6}{}", row.iter().map(|count| format!("{count:>6}")).collect::<String>());
+    }
+}

@@ -1,0 +1,166 @@
+//! `trainer train`
+
+use super::progress::Terminal;
+use super::{cores, use_threads};
+use crate::data::physionet;
+use crate::optimizer::Schedule;
+use crate::train::{TrainOptions, Training};
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use dualnet_export::network::{Network, NetworkConfig, PRESETS, preset};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Trains on the training records of a split and keeps the epoch that is best on its validation records.
+///
+/// The run's folder gets run.toml (the configuration), log.csv (one line per epoch), best.safetensors, last.safetensors
+/// and a checkpoint every few epochs. The defaults are the published recipe (Rohr et al. 2022).
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Kind of data set.
+    #[arg(long, default_value = "physionet", value_parser = ["physionet"])]
+    dataset: String,
+    /// Folder of the data set (A00001.mat …, REFERENCE.csv).
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Folder of the run.
+    #[arg(long, value_name = "DIR", default_value = "run")]
+    run: PathBuf,
+    /// Go on with the run in that folder; everything else is read from its last checkpoint.
+    #[arg(long)]
+    resume: bool,
+    /// TOML file with a [network] and a [train] table; flags win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Published network.
+    #[arg(long, value_name = "NAME", value_parser = PRESETS)]
+    network: Option<String>,
+    /// Number of classes: 4, or 2 (AF against the rest).
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Leave the signal encoder out.
+    #[arg(long)]
+    no_signal_encoder: bool,
+    /// Leave the spectrogram encoder out.
+    #[arg(long)]
+    no_spectrogram_encoder: bool,
+    /// Published split: paper (7000/1528), challenge (8028/500), course6000 (5000/1000).
+    #[arg(long)]
+    split: Option<String>,
+    /// Passes over the training records.
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Records of one step.
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Learning rate before the schedule.
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
+    /// How the learning rate falls.
+    #[arg(long)]
+    schedule: Option<ScheduleName>,
+    /// Seed of every random draw.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Probability of each augmentation.
+    #[arg(long, value_name = "P")]
+    augmentation: Option<f64>,
+    /// No augmentation, and no dropout either.
+    #[arg(long, conflicts_with = "augmentation")]
+    no_augmentation: bool,
+    /// Steps between two writes of last.safetensors within an epoch (0: at the end of each epoch only).
+    #[arg(long, value_name = "STEPS")]
+    checkpoint_steps: Option<usize>,
+    /// Use only the first N training and validation records.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Threads that compute; one more prepares the batches. The default is the number of cores.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScheduleName {
+    /// × 0.1 after each quarter of the epochs.
+    Step,
+    /// Half a cosine.
+    Cosine,
+}
+
+/// The `[train]` table of a configuration file.
+#[derive(Default, Deserialize)]
+struct TrainTable {
+    #[serde(default)]
+    train: TrainOptions,
+}
+
+const LOADER_THREADS: usize = 1;
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    use_threads(arguments.threads.unwrap_or_else(cores).max(1))?;
+    let resolved = if arguments.resume { None } else { Some((arguments.network()?, arguments.options()?)) };
+    let dataset = Arc::new(physionet::read(&arguments.data)?);
+    let mut training = match resolved {
+        None => Training::resume(&arguments.run, dataset, LOADER_THREADS)?,
+        Some((network, options)) => Training::start(network, options, &arguments.run, dataset, LOADER_THREADS)?,
+    };
+    Ok(training.run(&mut Terminal::new())?)
+}
+
+impl Arguments {
+    fn network(&self) -> anyhow::Result<Network> {
+        let mut config = match (&self.config, &self.network) {
+            (_, Some(name)) => preset(name)?,
+            (Some(path), None) => {
+                let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+                NetworkConfig::from_toml(&text).with_context(|| path.display().to_string())?
+            }
+            (None, None) => bail!("say --network NAME ({}) or --config FILE", PRESETS.join(", ")),
+        };
+        if let Some(classes) = self.classes {
+            config.classes = classes;
+        }
+        if self.no_signal_encoder {
+            config.signal_encoder = None;
+        }
+        if self.no_spectrogram_encoder {
+            config.spectrogram_encoder = false;
+        }
+        Ok(Network::new(config)?)
+    }
+
+    fn options(&self) -> anyhow::Result<TrainOptions> {
+        let mut options = match &self.config {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+                toml::from_str::<TrainTable>(&text).with_context(|| path.display().to_string())?.train
+            }
+            None => TrainOptions::default(),
+        };
+        options.dataset.clone_from(&self.dataset);
+        let set = |slot: &mut usize, value: Option<usize>| *slot = value.unwrap_or(*slot);
+        set(&mut options.epochs, self.epochs);
+        set(&mut options.batch_size, self.batch_size);
+        set(&mut options.checkpoint_steps, self.checkpoint_steps);
+        options.learning_rate = self.learning_rate.unwrap_or(options.learning_rate);
+        options.seed = self.seed.unwrap_or(options.seed);
+        options.augmentation = self.augmentation.unwrap_or(options.augmentation);
+        options.limit = self.limit.or(options.limit);
+        if let Some(split) = &self.split {
+            options.split.clone_from(split);
+        }
+        match self.schedule {
+            Some(ScheduleName::Step) => options.schedule = Schedule::Step,
+            Some(ScheduleName::Cosine) => options.schedule = Schedule::Cosine,
+            None => {}
+        }
+        if self.no_augmentation {
+            options.augmentation = 0.0;
+        }
+        if let Some(fault) = options.fault() {
+            bail!(fault);
+        }
+        Ok(options)
+    }
+}

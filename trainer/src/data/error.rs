@@ -1,0 +1,79 @@
+//! What can be wrong with training data.
+
+use std::path::PathBuf;
+
+use dualnet_engine::score::ScoreError;
+use dualnet_engine::signal::SignalError;
+
+/// Why training data could not be read or prepared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The file of labels is missing or faulty.
+    #[error(transparent)]
+    Reference(#[from] ScoreError),
+    /// Some of the labelled records cannot be used.
+    #[error("{}: {failed} of {total} records cannot be used: {}", folder.display(), first.join("; "))]
+    Records {
+        /// The folder of the data set.
+        folder: PathBuf,
+        /// How many records failed.
+        failed: usize,
+        /// How many records have a label.
+        total: usize,
+        /// What is wrong with the first of them.
+        first: Vec<String>,
+    },
+    /// No split has this name.
+    #[error("no split is called {name:?}; there are paper, challenge and course6000")]
+    UnknownSplit {
+        /// The name.
+        name: String,
+    },
+    /// A split's lists are faulty.
+    #[error("split {name}: {problem}")]
+    Split {
+        /// The split.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A split was made for another data set.
+    #[error("split {name} divides {expected} records; the data set has {found}")]
+    SplitSize {
+        /// The split.
+        name: String,
+        /// The records the split divides.
+        expected: usize,
+        /// The records there are.
+        found: usize,
+    },
+    /// An index outside the data set.
+    #[error("index {index} is outside the data set of {records} records")]
+    Index {
+        /// The index.
+        index: u32,
+        /// The records there are.
+        records: usize,
+    },
+    /// Batches of nothing were asked for.
+    #[error("a batch size of 0 is not possible; it is at least 1")]
+    BatchSize,
+    /// A record could not be turned into network inputs.
+    #[error("record {record}: {source}")]
+    Signal {
+        /// The record's name.
+        record: String,
+        /// What is wrong with its samples.
+        source: SignalError,
+    },
+    /// The system refused a loader thread.
+    #[error("no thread for loading records: {0}")]
+    Thread(std::io::Error),
+    /// A loader thread ended before its work did.
+    #[error("a thread that loads records ended early, at batch {batch}")]
+    WorkerLost {
+        /// The batch that is missing.
+        batch: usize,
+    },
+}

@@ -1,0 +1,78 @@
+//! Training data: labelled recordings in memory, the published splits, and batches of network inputs made ahead of time.
+
+mod error;
+mod loader;
+pub mod physionet;
+mod split;
+
+pub use dualnet_engine::score::Label;
+pub use error::DataError;
+pub use loader::{Batch, Loader, LoaderOptions};
+pub use split::Split;
+
+/// A labelled lead at 300 Hz.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// The record's name, such as `A00001`.
+    pub name: String,
+    /// The reference rhythm.
+    pub label: Label,
+    /// Raw samples, at most 18 000.
+    pub samples: Vec<f32>,
+}
+
+/// Labelled recordings in the order that splits index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// The recordings.
+    pub recordings: Vec<Recording>,
+}
+
+impl Dataset {
+    /// How many recordings have each label, in the order N, O, A, ~.
+    pub fn label_counts(&self) -> [usize; 4] {
+        Label::ALL.map(|label| {
+            self.recordings
+                .iter()
+                .filter(|recording| recording.label == label)
+                .count()
+        })
+    }
+}
+
+/// Which classes a network tells apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Classes {
+    /// N = 0, O = 1, A = 2, ~ = 3.
+    #[default]
+    Four,
+    /// A = 1, everything else = 0.
+    Two,
+}
+
+impl Classes {
+    /// The classes of a network with `count` outputs, `None` unless it has two or four.
+    pub fn from_count(count: usize) -> Option<Self> {
+        match count {
+            2 => Some(Self::Two),
+            4 => Some(Self::Four),
+            _ => None,
+        }
+    }
+
+    /// How many there are.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Four => 4,
+            Self::Two => 2,
+        }
+    }
+
+    /// The class of a label.
+    pub fn index(self, label: Label) -> usize {
+        match self {
+            Self::Four => label.index(),
+            Self::Two => label.binary_index(),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The PhysioNet/CinC 2017 challenge data (Clifford et al. 2017): a folder of `.mat` records and their `REFERENCE.csv`.
+
+use std::path::{Path, PathBuf};
+
+use dualnet_engine::record::Record;
+use dualnet_engine::score::read_reference;
+use dualnet_engine::signal::{MAX_SAMPLES, SAMPLING_RATE_HZ};
+use rayon::prelude::*;
+
+use super::{DataError, Dataset, Label, Recording};
+
+/// Of many records that cannot be read, so many are named.
+const NAMED_FAILURES: usize = 5;
+
+/// Reads every record named in `folder/REFERENCE.csv`, in its order, into memory.
+///
+/// # Errors
+/// A missing or faulty `REFERENCE.csv`; records that are missing, damaged, shorter than 2 s or not sampled at 300 Hz:
+/// all are tried, the first five are named.
+pub fn read(folder: &Path) -> Result<Dataset, DataError> {
+    let references = read_reference(&folder.join("REFERENCE.csv"))?;
+    let total = references.len();
+    let read: Vec<Result<Recording, String>> = references
+        .into_par_iter()
+        .map(|(name, label)| read_one(folder, name, label))
+        .collect();
+    let (mut recordings, mut failures) = (Vec::with_capacity(total), Vec::new());
+    for result in read {
+        match result {
+            Ok(recording) => recordings.push(recording),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() {
+        return Ok(Dataset { recordings });
+    }
+    let failed = failures.len();
+    failures.truncate(NAMED_FAILURES);
+    Err(DataError::Records {
+        folder: folder.to_owned(),
+        failed,
+        total,
+        first: failures,
+    })
+}
+
+fn read_one(folder: &Path, name: String, label: Label) -> Result<Recording, String> {
+    let path = path_of(folder, &name).ok_or_else(|| format!("{name:?} is not the name of a file"))?;
+    let record = Record::open(&path).map_err(|error| error.to_string())?;
+    if record.sampling_rate_hz() != SAMPLING_RATE_HZ {
+        return Err(format!(
+            "{name}: sampled at {} Hz; expected {SAMPLING_RATE_HZ} Hz",
+            record.sampling_rate_hz()
+        ));
+    }
+    let mut samples = record.into_samples();
+    samples.truncate(MAX_SAMPLES);
+    Ok(Recording { name, label, samples })
+}
+
+/// `folder/name.mat`, `None` when `name` would lead elsewhere.
+fn path_of(folder: &Path, name: &str) -> Option<PathBuf> {
+    let file = format!("{name}.mat");
+    let is_plain = Path::new(&file).file_name().is_some_and(|plain| plain == file.as_str());
+    is_plain.then(|| folder.join(file))
+}

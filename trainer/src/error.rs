@@ -1,0 +1,74 @@
+//! What can go wrong while training or evaluating.
+
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// The trainer's errors; every message is one line and names the file or tensor.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrainerError {
+    /// libtorch refused an operation.
+    #[error("libtorch: {}", first_line(.0))]
+    Torch(#[from] tch::TchError),
+    /// The network's description is unusable.
+    #[error(transparent)]
+    Configuration(#[from] dualnet_export::network::NetworkError),
+    /// The data set is unusable.
+    #[error(transparent)]
+    Data(#[from] crate::data::DataError),
+    /// A file of weights is unusable.
+    #[error(transparent)]
+    Weights(#[from] dualnet_export::weights::WeightsError),
+    /// The metrics cannot be computed.
+    #[error(transparent)]
+    Score(#[from] dualnet_engine::score::ScoreError),
+    /// The network cannot be interpreted.
+    #[error("network: {0}")]
+    Network(String),
+    /// A state dict lacks a tensor.
+    #[error("there is no tensor {name:?}")]
+    NoTensor {
+        /// State-dict key.
+        name: String,
+    },
+    /// A tensor has another number of elements than the network needs.
+    #[error("tensor {name:?} has {found} elements, not {expected}")]
+    TensorLength {
+        /// State-dict key.
+        name: String,
+        /// What the network needs.
+        expected: usize,
+        /// What was given.
+        found: usize,
+    },
+    /// A file cannot be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file's content is unusable.
+    #[error("{path}: {reason}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The loss stopped being a number.
+    #[error("the loss is {loss} in epoch {epoch}, step {step}; the last good checkpoint is kept")]
+    Diverged {
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// Step within the epoch, counted from 1.
+        step: usize,
+        /// The value.
+        loss: f64,
+    },
+}
+
+fn first_line(error: &tch::TchError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}

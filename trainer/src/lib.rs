@@ -1,0 +1,16 @@
+//! Trains and evaluates ECG-DualNet on libtorch.
+//!
+//! The network itself is [`dualnet_export::network`], the preprocessing [`dualnet_engine::signal`]; this crate adds the
+//! interpreter on tensors, the data sets, augmentation, the loss, the optimizer and the training loop.
+
+pub mod augment;
+pub mod cli;
+pub mod data;
+pub mod error;
+pub mod evaluate;
+pub mod loss;
+pub mod optimizer;
+pub mod pau;
+pub mod random;
+pub mod torch;
+pub mod train;

@@ -1,0 +1,7 @@
+//! Gradient descent.
+
+mod radam;
+mod schedule;
+
+pub use radam::{Moments, RAdam};
+pub use schedule::Schedule;

@@ -1,0 +1,90 @@
+//! Rectified Adam (Liu et al. 2019, "On the Variance of the Adaptive Learning Rate and Beyond").
+
+use crate::error::TrainerError;
+use crate::torch::Parameters;
+use std::collections::BTreeMap;
+use tch::Tensor;
+
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPS: f64 = 1e-8;
+/// Below this length of the approximated simple moving average the step is not rectified (PyTorch-era value: 5).
+const RECTIFIED_FROM: f64 = 5.0;
+
+/// The two moments of one parameter.
+#[derive(Debug)]
+pub struct Moments {
+    /// `m`, the first moment.
+    pub first: Tensor,
+    /// `v`, the second moment, uncorrected.
+    pub second: Tensor,
+}
+
+/// The optimizer: step counter and moments by parameter name.
+#[derive(Debug, Default)]
+pub struct RAdam {
+    step: u64,
+    moments: BTreeMap<String, Moments>,
+}
+
+impl RAdam {
+    /// An optimizer that has taken no step.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An optimizer that continues after `step` steps with these moments.
+    pub fn resume(step: u64, moments: BTreeMap<String, Moments>) -> Self {
+        Self { step, moments }
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// Moments by parameter name.
+    pub fn moments(&self) -> &BTreeMap<String, Moments> {
+        &self.moments
+    }
+
+    /// Moves every weight along its gradient and clears the gradients; weights without one are skipped.
+    pub fn step(&mut self, parameters: &Parameters, learning_rate: f64) -> Result<(), TrainerError> {
+        self.step += 1;
+        let t = self.step as f64;
+        let (decay1, decay2) = (BETA1.powf(t), BETA2.powf(t));
+        let rho_limit = 2.0 / (1.0 - BETA2) - 1.0;
+        let rho = rho_limit - 2.0 * t * decay2 / (1.0 - decay2);
+        let rectification = (rho >= RECTIFIED_FROM).then(|| {
+            ((1.0 - decay2) * (rho - 4.0) * (rho - 2.0) * rho_limit
+                / ((rho_limit - 4.0) * (rho_limit - 2.0) * rho))
+                .sqrt()
+        });
+        tch::no_grad(|| {
+            for (name, weight) in parameters.weights() {
+                let mut gradient = weight.f_grad()?;
+                if !gradient.defined() {
+                    continue;
+                }
+                if !self.moments.contains_key(name) {
+                    let zeros = || weight.f_zeros_like();
+                    self.moments.insert(name.to_owned(), Moments { first: zeros()?, second: zeros()? });
+                }
+                let Some(Moments { first, second }) = self.moments.get_mut(name) else { continue };
+                let _ = first.f_mul_scalar_(BETA1)?.f_add_(&gradient.f_mul_scalar(1.0 - BETA1)?)?;
+                let _ = second.f_mul_scalar_(BETA2)?.f_addcmul_(&gradient, &(&gradient * (1.0 - BETA2)))?;
+                let mut weight = weight.shallow_clone();
+                let step = match rectification {
+                    Some(factor) => {
+                        let size = -learning_rate * factor / (1.0 - decay1);
+                        first.f_div(&second.f_sqrt()?.f_add_scalar_(EPS)?)?.f_mul_scalar_(size)?
+                    }
+                    None => first.f_mul_scalar(-learning_rate / (1.0 - decay1))?,
+                };
+                let _ = weight.f_add_(&step)?;
+                let _ = gradient.f_zero_()?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,136 @@
+// Conditional batch normalization, an optional shortcut and the Padé activation as one libtorch autograd operation.
+//
+// Forward saves the input, the shortcut and numbers per channel; everything between them and the output is computed
+// again on the way back.
+
+#include "shim.h"
+
+namespace {
+
+using ecg::Coefficients;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::tensor_list;
+
+struct Extents {
+  size_t samples;
+  size_t pixels;
+  size_t channels;
+};
+
+// Null pointers stand for what is absent: modulation, shortcut, gain.
+struct Operands {
+  Extents extents;
+  Coefficients coefficients;
+  const float* x;
+  const float* gamma;
+  const float* beta;
+  const float* modulation;
+  const float* shortcut;
+  const float* gain;
+};
+
+using Forward = int32_t (*)(const Operands*, int32_t batch_statistics, float* running_mean, float* running_variance,
+                            double* statistics, float* y);
+using Backward = int32_t (*)(const Operands*, int32_t batch_statistics, const double* statistics, const float* grad_y,
+                             float* grad_x, float* grad_u, float* grad_gamma, float* grad_beta,
+                             float* grad_modulation, float* grad_numerator, float* grad_denominator);
+
+struct Kernels {
+  Forward forward;
+  Backward backward;
+};
+
+at::Tensor channels_last(const at::Tensor& x) { return x.contiguous(at::MemoryFormat::ChannelsLast); }
+
+const float* data_or_null(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
+
+at::Tensor contiguous_or_none(const at::Tensor& x) { return x.defined() ? x.contiguous() : x; }
+
+Operands operands(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta, const at::Tensor& modulation,
+                  const at::Tensor& shortcut, const at::Tensor& gain, const at::Tensor& p, const at::Tensor& q) {
+  const Extents extents{static_cast<size_t>(x.size(0)), static_cast<size_t>(x.size(2) * x.size(3)),
+                        static_cast<size_t>(x.size(1))};
+  return {extents,
+          ecg::coefficients(p, q),
+          x.const_data_ptr<float>(),
+          gamma.const_data_ptr<float>(),
+          beta.const_data_ptr<float>(),
+          data_or_null(modulation),
+          data_or_null(shortcut),
+          data_or_null(gain)};
+}
+
+class ConditionalPade : public Function<ConditionalPade> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& gamma,
+                            const at::Tensor& beta, const at::Tensor& modulation, const at::Tensor& shortcut,
+                            const at::Tensor& gain, const at::Tensor& numerator, const at::Tensor& denominator,
+                            const at::Tensor& running_mean, const at::Tensor& running_variance, bool batch_statistics,
+                            int64_t kernels_address) {
+    ecg::require_cpu_float(input);
+    TORCH_CHECK(input.dim() == 4, "a feature map has four axes");
+    const auto* kernels = reinterpret_cast<const Kernels*>(kernels_address);
+    const at::Tensor x = channels_last(input);
+    const at::Tensor added = shortcut.defined() ? channels_last(shortcut) : shortcut;
+    const at::Tensor conditions = contiguous_or_none(modulation);
+    const at::Tensor factors = contiguous_or_none(gain);
+    const at::Tensor p = numerator.contiguous();
+    const at::Tensor q = denominator.contiguous();
+    at::Tensor statistics = at::empty({2, x.size(1)}, x.options().dtype(at::kDouble));
+    at::Tensor y = at::empty_like(x);
+    const Operands o = operands(x, gamma, beta, conditions, added, factors, p, q);
+    TORCH_CHECK(kernels->forward(&o, batch_statistics, running_mean.data_ptr<float>(),
+                                 running_variance.data_ptr<float>(), statistics.mutable_data_ptr<double>(),
+                                 y.mutable_data_ptr<float>()) == 0,
+                "the Pade activation refused its coefficients");
+    context->save_for_backward({x, gamma, beta, conditions, added, factors, p, q, statistics});
+    context->saved_data["kernels"] = kernels_address;
+    context->saved_data["batch_statistics"] = batch_statistics;
+    return y;
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto* kernels = reinterpret_cast<const Kernels*>(context->saved_data["kernels"].toInt());
+    const at::Tensor &x = saved[0], &gamma = saved[1], &beta = saved[2], &modulation = saved[3];
+    const at::Tensor &p = saved[6], &q = saved[7];
+    const at::Tensor grad_y = channels_last(gradients[0]);
+    at::Tensor grad_x = at::empty_like(x);
+    at::Tensor grad_u = at::empty_like(x);
+    at::Tensor grad_gamma = at::empty_like(gamma);
+    at::Tensor grad_beta = at::empty_like(beta);
+    at::Tensor grad_modulation = modulation.defined() ? at::empty_like(modulation) : at::Tensor();
+    at::Tensor grad_p = at::empty_like(p);
+    at::Tensor grad_q = at::empty_like(q);
+    const Operands o = operands(x, gamma, beta, modulation, saved[4], saved[5], p, q);
+    TORCH_CHECK(kernels->backward(&o, context->saved_data["batch_statistics"].toBool(),
+                                  saved[8].const_data_ptr<double>(), grad_y.const_data_ptr<float>(),
+                                  grad_x.mutable_data_ptr<float>(), grad_u.mutable_data_ptr<float>(),
+                                  grad_gamma.mutable_data_ptr<float>(), grad_beta.mutable_data_ptr<float>(),
+                                  grad_modulation.defined() ? grad_modulation.mutable_data_ptr<float>() : nullptr,
+                                  grad_p.mutable_data_ptr<float>(), grad_q.mutable_data_ptr<float>()) == 0,
+                "the Pade activation refused its coefficients");
+    const at::Tensor none;
+    return {grad_x, grad_gamma, grad_beta, grad_modulation, saved[4].defined() ? grad_u : none,
+            none,   grad_p,     grad_q,    none,            none,
+            none,   none};
+  }
+};
+
+at::Tensor or_none(const at::Tensor* x) { return x == nullptr ? at::Tensor() : *x; }
+
+}  // namespace
+
+extern "C" at::Tensor* ecg_conditional_pau(const at::Tensor* x, const at::Tensor* gamma, const at::Tensor* beta,
+                                           const at::Tensor* modulation, const at::Tensor* shortcut,
+                                           const at::Tensor* gain, const at::Tensor* numerator,
+                                           const at::Tensor* denominator, const at::Tensor* running_mean,
+                                           const at::Tensor* running_variance, bool batch_statistics,
+                                           const Kernels* kernels, char** message) {
+  return ecg::guarded(message, [&] {
+    return ConditionalPade::apply(*x, *gamma, *beta, or_none(modulation), or_none(shortcut), or_none(gain), *numerator,
+                                  *denominator, *running_mean, *running_variance, batch_statistics,
+                                  reinterpret_cast<int64_t>(kernels));
+  });
+}

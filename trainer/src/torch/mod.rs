@@ -1,0 +1,10 @@
+//! The network on libtorch: its parameters as tensors, and the interpreter of [`dualnet_export::network`].
+
+mod dropout;
+mod layout;
+mod ops;
+mod parameters;
+
+pub use ops::{Mode, Torch};
+pub use parameters::Parameters;
+pub(crate) use parameters::flattened;

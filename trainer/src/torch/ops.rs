@@ -1,0 +1,221 @@
+//! The primitives of the network on libtorch.
+
+use super::dropout::dropout;
+use super::layout::channels_last;
+use super::parameters::Parameters;
+use crate::error::TrainerError;
+use crate::pau::pau;
+use dualnet_export::network::{LstmSite, Ops};
+use tch::{Kind, TchError, Tensor};
+
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    /// Running statistics, no dropout.
+    Evaluation,
+    /// Batch statistics, running ones updated, dropout with this probability.
+    Training {
+        /// Probability of every dropout; 0 switches it off.
+        dropout: f64,
+    },
+}
+
+/// Interprets the network on libtorch tensors.
+///
+/// Dropout draws from libtorch's global generator: seed it (`tch::manual_seed`) before every training step.
+pub struct Torch<'a> {
+    parameters: &'a Parameters,
+    mode: Mode,
+    observer: Option<&'a mut dyn FnMut(&str, &Tensor)>,
+}
+
+const EPS: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+impl<'a> Torch<'a> {
+    /// An interpreter over these parameters.
+    pub fn new(parameters: &'a Parameters, mode: Mode) -> Self {
+        Self { parameters, mode, observer: None }
+    }
+
+    /// Hands every named intermediate result to `observer`.
+    pub fn observed(mut self, observer: &'a mut dyn FnMut(&str, &Tensor)) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    fn training(&self) -> bool {
+        matches!(self.mode, Mode::Training { .. })
+    }
+
+    fn dropout_probability(&self) -> Option<f64> {
+        match self.mode {
+            Mode::Training { dropout } if dropout > 0.0 => Some(dropout),
+            _ => None,
+        }
+    }
+}
+
+impl Ops for Torch<'_> {
+    type Tensor = Tensor;
+    type Error = TrainerError;
+
+    fn invalid(&self, reason: &str) -> TrainerError {
+        TrainerError::Network(reason.to_owned())
+    }
+
+    fn observe(&mut self, name: &str, value: &Tensor) {
+        if let Some(observer) = &mut self.observer {
+            observer(name, value);
+        }
+    }
+
+    fn conv2d(&mut self, x: &Tensor, weight: &str, padding: usize) -> Result<Tensor, TrainerError> {
+        let padding = padding as i64;
+        let y = x.f_conv2d(
+            self.parameters.get(weight)?,
+            None::<&Tensor>,
+            [1, 1],
+            [padding, padding],
+            [1, 1],
+            1,
+        )?;
+        // A map of one channel or one pixel has two equal memory orders, of which libtorch may pick the other.
+        Ok(if y.stride()[1] == 1 { y } else { channels_last(&y)? })
+    }
+
+    fn pointwise_conv1d(&mut self, x: &Tensor, weight: &str) -> Result<Tensor, TrainerError> {
+        Ok(x.f_conv1d(self.parameters.get(weight)?, None::<&Tensor>, [1], [0], [1], 1)?)
+    }
+
+    fn linear(&mut self, x: &Tensor, weight: &str, bias: Option<&str>) -> Result<Tensor, TrainerError> {
+        let bias = bias.map(|name| self.parameters.get(name)).transpose()?;
+        Ok(x.f_linear(self.parameters.get(weight)?, bias)?)
+    }
+
+    fn batch_norm(&mut self, x: &Tensor, norm: &str) -> Result<Tensor, TrainerError> {
+        let get = |suffix: &str| self.parameters.get(&format!("{norm}.{suffix}"));
+        let y = x.f_batch_norm(
+            Some(get("weight")?),
+            Some(get("bias")?),
+            Some(get("running_mean")?),
+            Some(get("running_var")?),
+            self.training(),
+            MOMENTUM,
+            EPS,
+            false,
+        )?;
+        if self.training() {
+            let _ = get("num_batches_tracked")?.shallow_clone().f_add_scalar_(1)?;
+        }
+        Ok(y)
+    }
+
+    fn layer_norm(&mut self, x: &Tensor, norm: &str) -> Result<Tensor, TrainerError> {
+        let weight = self.parameters.get(&format!("{norm}.weight"))?;
+        let bias = self.parameters.get(&format!("{norm}.bias"))?;
+        Ok(x.f_layer_norm(weight.size(), Some(weight), Some(bias), EPS, false)?)
+    }
+
+    fn modulate(&mut self, x: &Tensor, scale_bias: &Tensor) -> Result<Tensor, TrainerError> {
+        let parts = scale_bias.f_unsqueeze(-1)?.f_unsqueeze(-1)?.f_chunk(2, 1)?;
+        Ok(x.f_mul(&parts[0])?.f_add(&parts[1])?)
+    }
+
+    fn pau(&mut self, x: &Tensor, site: &str) -> Result<Tensor, TrainerError> {
+        let numerator = self.parameters.get(&format!("{site}.weight_numerator"))?;
+        let denominator = self.parameters.get(&format!("{site}.weight_denominator"))?;
+        Ok(pau(x, numerator, denominator)?)
+    }
+
+    fn gelu(&mut self, x: &Tensor) -> Result<Tensor, TrainerError> {
+        Ok(x.f_gelu("none")?)
+    }
+
+    fn softmax(&mut self, x: &Tensor) -> Result<Tensor, TrainerError> {
+        Ok(x.f_softmax(-1, Kind::Float)?)
+    }
+
+    fn add(&mut self, a: &Tensor, b: &Tensor) -> Result<Tensor, TrainerError> {
+        Ok(a.f_add(b)?)
+    }
+
+    fn multiply(&mut self, x: &Tensor, factor: f64) -> Result<Tensor, TrainerError> {
+        Ok(x.f_mul_scalar(factor)?)
+    }
+
+    fn einsum(&mut self, equation: &str, a: &Tensor, b: &Tensor) -> Result<Tensor, TrainerError> {
+        Ok(Tensor::f_einsum(equation, &[a, b], None::<&[i64]>)?)
+    }
+
+    fn reshape(&mut self, x: &Tensor, shape: &[i64]) -> Result<Tensor, TrainerError> {
+        Ok(x.f_reshape(shape)?)
+    }
+
+    fn permute(&mut self, x: &Tensor, axes: &[usize]) -> Result<Tensor, TrainerError> {
+        let axes: Vec<i64> = axes.iter().map(|&axis| axis as i64).collect();
+        Ok(x.f_permute(axes)?)
+    }
+
+    fn narrow(&mut self, x: &Tensor, axis: usize, start: usize, length: usize) -> Result<Tensor, TrainerError> {
+        Ok(x.f_narrow(axis as i64, start as i64, length as i64)?)
+    }
+
+    fn concat(&mut self, parts: &[&Tensor], axis: usize) -> Result<Tensor, TrainerError> {
+        Ok(Tensor::f_cat(parts, axis as i64)?)
+    }
+
+    fn sum(&mut self, x: &Tensor, axis: usize) -> Result<Tensor, TrainerError> {
+        Ok(x.f_sum_dim_intlist([axis as i64].as_slice(), false, None)?)
+    }
+
+    fn mean(&mut self, x: &Tensor, axis: usize) -> Result<Tensor, TrainerError> {
+        Ok(x.f_mean_dim([axis as i64].as_slice(), false, None)?)
+    }
+
+    fn average_pool(&mut self, x: &Tensor) -> Result<Tensor, TrainerError> {
+        Ok(x.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)?)
+    }
+
+    fn global_average_pool(&mut self, x: &Tensor) -> Result<Tensor, TrainerError> {
+        Ok(x.f_mean_dim([2, 3].as_slice(), false, None)?)
+    }
+
+    fn dropout(&mut self, x: &Tensor) -> Result<Tensor, TrainerError> {
+        Ok(match self.dropout_probability() {
+            Some(p) => dropout(x, p, &x.size())?,
+            None => x.shallow_clone(),
+        })
+    }
+
+    fn dropout2d(&mut self, x: &Tensor) -> Result<Tensor, TrainerError> {
+        let size = x.size();
+        Ok(match self.dropout_probability() {
+            Some(p) => dropout(x, p, &[size[0], size[1], 1, 1])?,
+            None => x.shallow_clone(),
+        })
+    }
+
+    fn add_positional(&mut self, x: &Tensor, embedding: &str) -> Result<Tensor, TrainerError> {
+        Ok(x.f_add(&self.parameters.get(embedding)?.f_transpose(0, 1)?)?)
+    }
+
+    fn relative_embeddings(&mut self, name: &str, span: usize) -> Result<Tensor, TrainerError> {
+        let indexes = format!("{}.relative_indexes", name.trim_end_matches(".relative_embeddings"));
+        let embeddings = self.parameters.get(name)?;
+        let span = span as i64;
+        let picked = embeddings.f_index_select(1, self.parameters.get(&indexes)?)?;
+        Ok(picked.f_view([embeddings.size()[0], span, span])?)
+    }
+
+    fn lstm_layer(&mut self, x: &Tensor, site: &LstmSite, layer: usize) -> Result<Tensor, TrainerError> {
+        let weight = |kind: &str| self.parameters.get(&format!("{}.{kind}_l{layer}", site.prefix));
+        let weights = [weight("weight_ih")?, weight("weight_hh")?, weight("bias_ih")?, weight("bias_hh")?];
+        let zeros = || -> Result<Tensor, TchError> {
+            Tensor::f_zeros([1, x.size()[0], site.hidden as i64], (x.kind(), x.device()))
+        };
+        let (h0, c0) = (zeros()?, zeros()?);
+        let (hidden, _, _) = x.f_lstm(&[&h0, &c0], &weights, true, 1, 0.0, self.training(), false, true)?;
+        Ok(hidden)
+    }
+}

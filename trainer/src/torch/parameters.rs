@@ -1,0 +1,127 @@
+//! The tensors of a network's state dict.
+
+use super::layout::channels_last;
+use crate::error::TrainerError;
+use crate::random::Rng;
+use dualnet_export::network::{Initial, Network, Parameter, ParameterKind};
+use std::collections::HashMap;
+use tch::{Kind, Tensor};
+
+/// Every tensor of one network: weights (leaves that require gradients), running statistics, integers.
+#[derive(Debug)]
+pub struct Parameters {
+    list: Vec<Parameter>,
+    tensors: Vec<Tensor>,
+    index: HashMap<String, usize>,
+}
+
+impl Parameters {
+    /// Draws the initial values of `network`; every tensor is a function of `(seed, name)`.
+    pub fn initial(network: &Network, seed: u64) -> Result<Self, TrainerError> {
+        let mut drawn: HashMap<String, Vec<f32>> = HashMap::new();
+        Self::from_values(network, |parameter| {
+            let values = initial_values(parameter, seed, &drawn)?;
+            drawn.insert(parameter.name.clone(), values.clone());
+            Ok(values)
+        })
+    }
+
+    /// Takes the values of every tensor, integers included, from `values`.
+    pub fn from_values(
+        network: &Network,
+        mut values: impl FnMut(&Parameter) -> Result<Vec<f32>, TrainerError>,
+    ) -> Result<Self, TrainerError> {
+        let list = network.parameters();
+        let mut tensors = Vec::with_capacity(list.len());
+        for parameter in &list {
+            let values = values(parameter)?;
+            if values.len() != parameter.elements() {
+                return Err(TrainerError::TensorLength {
+                    name: parameter.name.clone(),
+                    expected: parameter.elements(),
+                    found: values.len(),
+                });
+            }
+            tensors.push(tensor(parameter, &values)?);
+        }
+        let index = list.iter().enumerate().map(|(i, parameter)| (parameter.name.clone(), i)).collect();
+        Ok(Self { list, tensors, index })
+    }
+
+    /// The tensor called `name`.
+    pub fn get(&self, name: &str) -> Result<&Tensor, TrainerError> {
+        match self.index.get(name) {
+            Some(&i) => Ok(&self.tensors[i]),
+            None => Err(TrainerError::NoTensor { name: name.to_owned() }),
+        }
+    }
+
+    /// Descriptions and tensors, in the state dict's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Parameter, &Tensor)> {
+        self.list.iter().zip(&self.tensors)
+    }
+
+    /// The learnable tensors with their names.
+    pub fn weights(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.iter()
+            .filter(|(parameter, _)| parameter.kind == ParameterKind::Weight)
+            .map(|(parameter, tensor)| (parameter.name.as_str(), tensor))
+    }
+
+    /// The values of one tensor, row-major.
+    pub fn values(&self, name: &str) -> Result<Vec<f32>, TrainerError> {
+        flattened(self.get(name)?)
+    }
+
+    /// Replaces the values of one tensor, keeping its memory order.
+    pub fn set(&mut self, name: &str, values: &[f32]) -> Result<(), TrainerError> {
+        let Some(&i) = self.index.get(name) else {
+            return Err(TrainerError::NoTensor { name: name.to_owned() });
+        };
+        let source = tensor(&self.list[i], values)?;
+        tch::no_grad(|| self.tensors[i].f_copy_(&source))?;
+        Ok(())
+    }
+}
+
+/// The values of a tensor, row-major, as float32.
+pub(crate) fn flattened(tensor: &Tensor) -> Result<Vec<f32>, TrainerError> {
+    let flat = tensor.f_detach()?.f_to_kind(Kind::Float)?.f_contiguous()?.f_view([-1])?;
+    let mut values = vec![0.0; flat.numel()];
+    flat.f_copy_data(&mut values, flat.numel())?;
+    Ok(values)
+}
+
+fn tensor(parameter: &Parameter, values: &[f32]) -> Result<Tensor, TrainerError> {
+    let shape: Vec<i64> = parameter.shape.iter().map(|&extent| extent as i64).collect();
+    let tensor = Tensor::f_from_slice(values)?.f_view(shape.as_slice())?;
+    Ok(match parameter.kind {
+        ParameterKind::Integer => tensor.f_to_kind(Kind::Int64)?,
+        ParameterKind::Buffer => tensor,
+        ParameterKind::Weight if shape.len() == 4 => channels_last(&tensor)?.f_set_requires_grad(true)?,
+        ParameterKind::Weight => tensor.f_set_requires_grad(true)?,
+    })
+}
+
+fn initial_values(
+    parameter: &Parameter,
+    seed: u64,
+    drawn: &HashMap<String, Vec<f32>>,
+) -> Result<Vec<f32>, TrainerError> {
+    let n = parameter.elements();
+    let mut rng = Rng::for_name(seed, &parameter.name);
+    Ok(match &parameter.initial {
+        Initial::Constant(value) => vec![*value as f32; n],
+        Initial::Uniform(bound) => (0..n).map(|_| rng.uniform(-bound, *bound) as f32).collect(),
+        Initial::Normal(deviation) => (0..n).map(|_| (deviation * rng.normal()) as f32).collect(),
+        Initial::Values(values) => values.iter().map(|&value| value as f32).collect(),
+        Initial::CopyOf(name) => match drawn.get(name) {
+            Some(values) => values.clone(),
+            None => return Err(TrainerError::NoTensor { name: name.clone() }),
+        },
+        Initial::RelativeIndexes(span) => {
+            let index = |k: usize| (k / span + span - 1 - k % span) as f32;
+            (0..n).map(index).collect()
+        }
+    })
+}

@@ -1,0 +1,161 @@
+//! Checkpoints: a state dict with everything an exact resume needs.
+//!
+//! `best.safetensors` and `epoch-….safetensors` hold the network alone; `last.safetensors` adds the optimizer's moments
+//! (`optimizer.first.<name>`, `optimizer.second.<name>`). The text entries carry the network's configuration, the
+//! training options and the progress.
+
+use super::TrainOptions;
+use crate::error::TrainerError;
+use crate::optimizer::{Moments, RAdam};
+use crate::torch::{Parameters, flattened};
+use dualnet_export::network::{Network, NetworkConfig, Parameter, ParameterKind};
+use dualnet_export::weights::{Data, OPTIMIZER_PREFIX, StateDict, Tensor};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const CONFIGURATION: &str = "dualnet.configuration";
+const TRAINING: &str = "dualnet.training";
+const METRICS: &str = "dualnet.metrics";
+const PROGRESS: &str = "dualnet.progress";
+
+/// How far a run has come.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The epoch that is under way, counted from 1.
+    pub epoch: usize,
+    /// Batches of that epoch that are done.
+    pub batches: usize,
+    /// Optimizer steps in all.
+    pub steps: u64,
+    /// Sum over the epoch's records so far of their batch's loss.
+    pub loss_sum: f64,
+    /// Records of the epoch so far.
+    pub records: usize,
+    /// The best validation accuracy, and its epoch.
+    pub best: Option<(f64, usize)>,
+}
+
+/// A checkpoint in memory.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    state: StateDict,
+}
+
+impl Checkpoint {
+    /// The network's tensors, with what they were trained by and what they reached.
+    pub fn new(
+        network: &Network,
+        parameters: &Parameters,
+        training: &serde_json::Value,
+        metrics: &serde_json::Value,
+    ) -> Result<Self, TrainerError> {
+        let mut state = StateDict::default();
+        for (parameter, tensor) in parameters.iter() {
+            let values = flattened(tensor)?;
+            let stored = match parameter.kind {
+                ParameterKind::Integer => {
+                    Tensor::i64(&parameter.shape, Vec::<i64>::try_from(tensor.f_reshape([-1])?)?)
+                }
+                _ => Tensor::f32(&parameter.shape, values),
+            };
+            insert(&mut state, parameter.name.clone(), stored)?;
+        }
+        state.metadata.insert(CONFIGURATION.to_owned(), network.config().to_toml());
+        state.metadata.insert(TRAINING.to_owned(), training.to_string());
+        state.metadata.insert(METRICS.to_owned(), metrics.to_string());
+        Ok(Self { state })
+    }
+
+    /// Adds what a resume needs.
+    pub fn with_optimizer(mut self, optimizer: &RAdam, progress: &Progress) -> Result<Self, TrainerError> {
+        for (name, moments) in optimizer.moments() {
+            for (kind, tensor) in [("first", &moments.first), ("second", &moments.second)] {
+                let shape: Vec<usize> = tensor.size().iter().map(|&extent| extent as usize).collect();
+                let stored = Tensor::f32(&shape, flattened(tensor)?);
+                insert(&mut self.state, format!("{OPTIMIZER_PREFIX}{kind}.{name}"), stored)?;
+            }
+        }
+        let progress = serde_json::to_string(progress).map_err(|error| TrainerError::Network(error.to_string()))?;
+        self.state.metadata.insert(PROGRESS.to_owned(), progress);
+        Ok(self)
+    }
+
+    /// Writes beside `path`, then renames.
+    pub fn save(&self, path: &Path) -> Result<(), TrainerError> {
+        Ok(self.state.save(path)?)
+    }
+
+    /// Reads a checkpoint or any state dict.
+    pub fn open(path: &Path) -> Result<Self, TrainerError> {
+        Ok(Self { state: StateDict::open(path)? })
+    }
+
+    /// The state dict.
+    pub fn state(&self) -> &StateDict {
+        &self.state
+    }
+
+    /// The optimizer and the progress, of a checkpoint that has them.
+    pub fn resume(&self, path: &Path, parameters: &Parameters) -> Result<(RAdam, Progress), TrainerError> {
+        let fault = |reason: &str| TrainerError::File { path: path.to_owned(), reason: reason.to_owned() };
+        let progress = self.state.metadata.get(PROGRESS).ok_or_else(|| fault("has no progress to resume from"))?;
+        let progress: Progress =
+            serde_json::from_str(progress).map_err(|error| fault(&format!("its progress is unreadable: {error}")))?;
+        let mut moments = BTreeMap::new();
+        for (name, weight) in parameters.weights() {
+            let moment = |kind: &str| -> Result<Option<tch::Tensor>, TrainerError> {
+                let Some(stored) = self.state.get(&format!("{OPTIMIZER_PREFIX}{kind}.{name}")) else { return Ok(None) };
+                let Some(values) = stored.as_f32() else { return Ok(None) };
+                let shape: Vec<i64> = stored.shape().iter().map(|&extent| extent as i64).collect();
+                if shape != weight.size() {
+                    return Err(fault(&format!("the moments of {name:?} have another shape than the tensor")));
+                }
+                let mut tensor = tch::no_grad(|| weight.f_zeros_like())?;
+                tensor.f_copy_(&tch::Tensor::f_from_slice(values)?.f_view(shape.as_slice())?)?;
+                Ok(Some(tensor))
+            };
+            if let (Some(first), Some(second)) = (moment("first")?, moment("second")?) {
+                moments.insert(name.to_owned(), Moments { first, second });
+            }
+        }
+        Ok((RAdam::resume(progress.steps, moments), progress))
+    }
+
+    /// The options the run was started with.
+    pub fn options(&self, path: &Path) -> Result<Option<TrainOptions>, TrainerError> {
+        let Some(text) = self.state.metadata.get(TRAINING) else { return Ok(None) };
+        let fault = |error| TrainerError::File { path: path.to_owned(), reason: format!("training options: {error}") };
+        let mut value: serde_json::Value = serde_json::from_str(text).map_err(fault)?;
+        serde_json::from_value(value["options"].take()).map(Some).map_err(fault)
+    }
+}
+
+fn insert(state: &mut StateDict, name: String, tensor: Option<Tensor>) -> Result<(), TrainerError> {
+    match tensor {
+        Some(tensor) => {
+            state.tensors.insert(name, tensor);
+            Ok(())
+        }
+        None => Err(TrainerError::NoTensor { name }),
+    }
+}
+
+/// The network a state dict says it belongs to; `None` when it does not say.
+pub fn network_of(state: &StateDict) -> Result<Option<Network>, TrainerError> {
+    match state.metadata.get(CONFIGURATION) {
+        Some(toml) => Ok(Some(Network::new(NetworkConfig::from_toml(toml)?)?)),
+        None => Ok(None),
+    }
+}
+
+/// The parameters of `network` with the values of `state`, which must have every one of them and nothing else.
+pub fn parameters_of(network: &Network, state: &StateDict, path: &Path) -> Result<Parameters, TrainerError> {
+    state.check(path, &network.parameters())?;
+    let fresh = Parameters::initial(network, 0)?;
+    Parameters::from_values(network, |parameter: &Parameter| match state.get(&parameter.name).map(Tensor::data) {
+        Some(Data::F32(values)) => Ok(values.clone()),
+        Some(Data::I64(values)) => Ok(values.iter().map(|&value| value as f32).collect()),
+        None => fresh.values(&parameter.name),
+    })
+}

@@ -1,0 +1,11 @@
+//! The training loop: epochs of augmented batches, validation, checkpoints, and a log of every epoch.
+
+mod checkpoint;
+mod log;
+mod options;
+mod run;
+
+pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
+pub use log::{EpochLog, EpochRecord};
+pub use options::TrainOptions;
+pub use run::{Report, Training};
