@@ -57,6 +57,18 @@ pub enum TrainerError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The run was asked to stop.
+    #[error("stopped in epoch {epoch}; --resume goes on from the last checkpoint")]
+    Interrupted {
+        /// Epoch, counted from 1.
+        epoch: usize,
+    },
+    /// An exported network cannot be run.
+    #[error(transparent)]
+    Model(#[from] dualnet_engine::model::ModelError),
+    /// An exported network failed.
+    #[error(transparent)]
+    Run(#[from] dualnet_engine::cpu::RunError),
     /// The loss stopped being a number.
     #[error("the loss is {loss} in epoch {epoch}, step {step}; the last good checkpoint is kept")]
     Diverged {

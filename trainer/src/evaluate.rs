@@ -3,9 +3,13 @@
 use crate::data::{Classes, Dataset, Loader, LoaderOptions};
 use crate::error::TrainerError;
 use crate::torch::{Mode, Parameters, Torch};
+use dualnet_engine::Model;
+use dualnet_engine::cpu::Runtime;
 use dualnet_engine::score::Evaluation;
 use dualnet_engine::signal::{BINS, FRAMES, WINDOW, WINDOWS};
 use dualnet_export::network::Network;
+use std::borrow::Borrow;
+use std::path::Path;
 use std::sync::Arc;
 use tch::{Kind, Tensor};
 
@@ -18,35 +22,60 @@ pub trait Predictor {
 }
 
 /// A network on libtorch, in evaluation mode.
-pub struct TorchPredictor<'a> {
+pub struct TorchPredictor<N: Borrow<Network>, P: Borrow<Parameters>> {
     /// What is computed.
-    pub network: &'a Network,
+    pub network: N,
     /// With which weights.
-    pub parameters: &'a Parameters,
+    pub parameters: P,
 }
 
-impl Predictor for TorchPredictor<'_> {
+impl<N: Borrow<Network>, P: Borrow<Parameters>> Predictor for TorchPredictor<N, P> {
     fn probabilities(&mut self, ecg: &[f32], spectrogram: &[f32], batch: usize) -> Result<Vec<f32>, TrainerError> {
         let (ecg, spectrogram) = input_tensors(ecg, spectrogram, batch)?;
         let logits = tch::no_grad(|| {
-            let mut torch = Torch::new(self.parameters, Mode::Evaluation);
-            self.network.forward(&mut torch, &ecg, &spectrogram)
+            let mut torch = Torch::new(self.parameters.borrow(), Mode::Evaluation);
+            self.network.borrow().forward(&mut torch, &ecg, &spectrogram)
         })?
         .logits;
         crate::torch::flattened(&logits.f_softmax(-1, Kind::Float)?)
     }
 
     fn classes(&self) -> usize {
-        self.network.config().classes
+        self.network.borrow().config().classes
+    }
+}
+
+/// An exported network in the engine's CPU runtime.
+pub struct OnnxPredictor {
+    runtime: Runtime,
+}
+
+impl OnnxPredictor {
+    /// Opens and checks a model file.
+    pub fn open(path: &Path) -> Result<Self, TrainerError> {
+        Ok(Self {
+            runtime: Runtime::new(Model::open(path)?),
+        })
+    }
+
+    /// The classes in the order of the outputs.
+    pub fn class_names(&self) -> Vec<String> {
+        self.runtime.model().classes().iter().map(ToString::to_string).collect()
+    }
+}
+
+impl Predictor for OnnxPredictor {
+    fn probabilities(&mut self, ecg: &[f32], spectrogram: &[f32], batch: usize) -> Result<Vec<f32>, TrainerError> {
+        Ok(self.runtime.run(ecg, spectrogram, batch)?)
+    }
+
+    fn classes(&self) -> usize {
+        self.runtime.model().classes().len()
     }
 }
 
 /// The two inputs as tensors.
-pub(crate) fn input_tensors(
-    ecg: &[f32],
-    spectrogram: &[f32],
-    batch: usize,
-) -> Result<(Tensor, Tensor), TrainerError> {
+pub(crate) fn input_tensors(ecg: &[f32], spectrogram: &[f32], batch: usize) -> Result<(Tensor, Tensor), TrainerError> {
     let batch = batch as i64;
     let ecg = Tensor::f_from_slice(ecg)?.f_view([batch, WINDOWS as i64, WINDOW as i64])?;
     let spectrogram = Tensor::f_from_slice(spectrogram)?.f_view([batch, 1, FRAMES as i64, BINS as i64])?;
@@ -64,9 +93,15 @@ pub fn evaluate(
 ) -> Result<(Evaluation, Vec<f32>), TrainerError> {
     let count = predictor.classes();
     let Some(classes) = Classes::from_count(count) else {
-        return Err(TrainerError::Network(format!("{count} classes cannot be evaluated; 2 and 4 can")));
+        return Err(TrainerError::Network(format!(
+            "{count} classes cannot be evaluated; 2 and 4 can"
+        )));
     };
-    let mut loader = Loader::new(dataset, indices, LoaderOptions::validation(batch_size, classes, threads))?;
+    let mut loader = Loader::new(
+        dataset,
+        indices,
+        LoaderOptions::validation(batch_size, classes, threads),
+    )?;
     let (mut probabilities, mut labels) = (Vec::new(), Vec::new());
     while let Some(batch) = loader.next() {
         let batch = batch?;

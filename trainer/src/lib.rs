@@ -6,6 +6,7 @@
 pub mod augment;
 pub mod cli;
 pub mod data;
+pub mod environment;
 pub mod error;
 pub mod evaluate;
 pub mod loss;

@@ -3,7 +3,7 @@
 
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::{Network, NetworkConfig, ParameterKind, preset};
-use dualnet_fixtures::{GoldenNetwork, GoldenTraining, NetworkInputs, Summary, golden_weight, relative_error};
+use dualnet_fixtures::{GoldenNetwork, GoldenTraining, NetworkInputs, Summary, golden_weight, relative_error, report};
 use dualnet_trainer::loss::{CLASS_WEIGHTS, weighted_cross_entropy};
 use dualnet_trainer::optimizer::RAdam;
 use dualnet_trainer::torch::{Mode, Parameters, Torch};
@@ -223,10 +223,10 @@ fn network(name: &str, expected: usize) {
     if let Some(train) = &golden.train {
         training(&golden, train, &mut compared);
     }
-    println!(
+    report(format_args!(
         "golden {name} on libtorch: {} numbers compared; share of each tolerance used: {:.3?}",
         compared.count, compared.worst
-    );
+    ));
     assert!(
         compared.count >= expected,
         "{name}: {} numbers compared, {expected} expected",
@@ -236,10 +236,56 @@ fn network(name: &str, expected: usize) {
 
 #[test]
 fn golden_dualnet_s() {
-    network("dualnet-s", 900);
+    network("dualnet-s", 1100);
+}
+
+#[test]
+fn golden_dualnet_m() {
+    network("dualnet-m", 1100);
 }
 
 #[test]
 fn golden_dualnet_pp_s() {
-    network("dualnet-pp-s", 900);
+    network("dualnet-pp-s", 1400);
+}
+
+#[test]
+fn golden_dualnet_pp_m() {
+    network("dualnet-pp-m", 1400);
+}
+
+#[test]
+#[ignore = "minutes of computing; `make test-golden` runs it"]
+fn golden_dualnet_l() {
+    network("dualnet-l", 1100);
+}
+
+#[test]
+#[ignore = "minutes of computing; `make test-golden` runs it"]
+fn golden_dualnet_xl() {
+    network("dualnet-xl", 1100);
+}
+
+#[test]
+#[ignore = "minutes of computing; `make test-golden` runs it"]
+fn golden_dualnet_pp_l() {
+    network("dualnet-pp-l", 1400);
+}
+
+#[test]
+#[ignore = "minutes of computing; `make test-golden` runs it"]
+fn golden_dualnet_pp_xl() {
+    network("dualnet-pp-xl", 1400);
+}
+
+#[test]
+#[ignore = "evaluation only, gigabytes of activations; `make test-golden` runs it"]
+fn golden_dualnet_pp_xxl() {
+    network("dualnet-pp-xxl", 900);
+}
+
+#[test]
+#[ignore = "evaluation only, gigabytes of activations; `make test-golden` runs it"]
+fn golden_dualnet_pp_130m() {
+    network("dualnet-pp-130m", 900);
 }

@@ -1,8 +1,8 @@
 //! The scores of the PhysioNet/CinC 2017 competition, from its two files.
 //!
 //! `REFERENCE.csv` holds one `record,label` a line; `PREDICTIONS.csv` one `record,label[,probability…]`, a header line
-//! `record,…` being allowed. A record without a prediction counts as predicted normal; of several predictions for one
-//! record the first counts; predictions for records the reference does not know are counted but not scored.
+//! `record,…` being allowed. A record without a prediction, or with `?` or nothing for one, counts as predicted normal; of several
+//! predictions for one record the first counts; predictions for records the reference does not know are counted but not scored.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::confusion::mean;
 use super::evaluation::challenge_f1;
-use super::label::read_labels;
+use super::label::{Undecided, read_labels};
 use super::{ConfusionMatrix, Label, ScoreError, read_reference};
 
 /// What `engine score` reports.
@@ -45,11 +45,11 @@ pub struct CompetitionScore {
 /// Scores a predictions file against a reference file.
 ///
 /// # Errors
-/// A file that cannot be read or is empty; a line without a record or with a label other than N, O, A, ~; a record
+/// A file that cannot be read, an empty reference; a line without a record or with a label other than N, O, A, ~; a record
 /// that the reference names twice. Each names the file and the line.
 pub fn score_files(reference: &Path, predictions: &Path) -> Result<CompetitionScore, ScoreError> {
     let references = read_reference(reference)?;
-    let predictions = read_labels(predictions)?
+    let predictions = read_labels(predictions, Undecided::Skipped)?
         .into_iter()
         .map(|(_, name, label)| (name, label));
     Ok(score(&references, predictions))

@@ -66,7 +66,7 @@ impl fmt::Display for Label {
 /// # Errors
 /// An unreadable or empty file, and by line: fewer than two fields, an unknown label, a record named twice.
 pub fn read_reference(path: &Path) -> Result<Vec<(String, Label)>, ScoreError> {
-    let references = read_labels(path)?;
+    let references = read_labels(path, Undecided::Refused)?;
     let mut seen = HashSet::with_capacity(references.len());
     for (line, name, _) in &references {
         if !seen.insert(name.as_str()) {
@@ -80,8 +80,17 @@ pub fn read_reference(path: &Path) -> Result<Vec<(String, Label)>, ScoreError> {
     Ok(references.into_iter().map(|(_, name, label)| (name, label)).collect())
 }
 
+/// What to make of a line whose label is `?` or empty: a prediction below the minimum confidence, or a record that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undecided {
+    /// An error, as any other unknown label.
+    Refused,
+    /// No line at all.
+    Skipped,
+}
+
 /// The lines `record,label[,…]` of a file as (line number, record, label). A first line `record,…` is a header.
-pub(super) fn read_labels(path: &Path) -> Result<Vec<(u64, String, Label)>, ScoreError> {
+pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64, String, Label)>, ScoreError> {
     let file = std::fs::File::open(path).map_err(|source| ScoreError::Read {
         path: path.to_owned(),
         source,
@@ -110,6 +119,9 @@ pub(super) fn read_labels(path: &Path) -> Result<Vec<(u64, String, Label)>, Scor
         let symbol = row
             .get(1)
             .ok_or_else(|| fault(format!("record {name} has no label; expected one of N, O, A, ~")))?;
+        if undecided == Undecided::Skipped && matches!(symbol, "" | "?") {
+            continue;
+        }
         let label = Label::from_symbol(symbol).ok_or_else(|| {
             fault(format!(
                 "record {name} has label {symbol:?}; expected one of N, O, A, ~"
@@ -117,7 +129,7 @@ pub(super) fn read_labels(path: &Path) -> Result<Vec<(u64, String, Label)>, Scor
         })?;
         labels.push((line, name.to_owned(), label));
     }
-    if labels.is_empty() {
+    if labels.is_empty() && undecided == Undecided::Refused {
         return Err(ScoreError::Empty { path: path.to_owned() });
     }
     Ok(labels)

@@ -3,7 +3,7 @@
 use crate::bound::{COEFFICIENT, DERIVATIVE, VALUE, expected, wide, within};
 use dualnet_engine::pau::Pau;
 use dualnet_engine::pau::affine::{
-    AffineGradients, ChannelsLast, InputGradient, affine_backward, affine_forward, affine_input_gradient,
+    Affine, AffineGradients, ChannelsLast, InputGradient, affine_backward, affine_forward, affine_input_gradient,
     channel_moments,
 };
 use dualnet_engine::simd::Isa;
@@ -35,9 +35,41 @@ struct Data {
     grad_y: Vec<f32>,
     scale: Vec<f32>,
     shift: Vec<f32>,
+    shortcut: Option<Vec<f32>>,
+    gain: Option<Vec<f32>>,
 }
 
 impl Data {
+    /// With a shortcut and a gain, some of which are 0 as a dropout's are.
+    fn residual(extents: [usize; 3]) -> Self {
+        let plain = Self::new(extents);
+        let shortcut = stream("affine/shortcut", plain.shape.elements());
+        let gain = stream("affine/gain", plain.shape.lines());
+        Self {
+            shortcut: Some(shortcut.into_iter().map(|v| v as f32).collect()),
+            gain: Some(
+                gain.into_iter()
+                    .map(|v| if v < -0.5 { 0.0 } else { 1.0 + v as f32 / 4.0 })
+                    .collect(),
+            ),
+            ..plain
+        }
+    }
+
+    fn operands(&self) -> Affine<'_> {
+        Affine {
+            x: &self.x,
+            scale: &self.scale,
+            shift: &self.shift,
+            shortcut: self.shortcut.as_deref(),
+            gain: self.gain.as_deref(),
+        }
+    }
+
+    fn gain(&self, i: usize) -> f32 {
+        self.gain.as_ref().map_or(1.0, |gain| gain[self.line(i)])
+    }
+
     fn new([samples, pixels, channels]: [usize; 3]) -> Self {
         let shape = ChannelsLast {
             samples,
@@ -56,6 +88,8 @@ impl Data {
             grad_y: values("affine/g", shape.elements()),
             scale: values("affine/scale", shape.lines()),
             shift: values("affine/shift", shape.lines()),
+            shortcut: None,
+            gain: None,
         }
     }
 
@@ -64,24 +98,18 @@ impl Data {
         i / self.shape.sample() * self.shape.channels + i % self.shape.channels
     }
 
-    /// `scale · x + shift`, rounded to `f32` once; the kernels may round twice.
+    /// `scale · x + shift + shortcut`, rounded to `f32` once; the kernels may round at every step.
     fn u(&self) -> Vec<f32> {
-        let at =
+        let shortcut = |i: usize| self.shortcut.as_ref().map_or(0.0, |shortcut| f64::from(shortcut[i]));
+        let affine =
             |i: usize| f64::from(self.scale[self.line(i)]) * f64::from(self.x[i]) + f64::from(self.shift[self.line(i)]);
+        let at = |i: usize| affine(i) + shortcut(i);
         (0..self.x.len()).map(|i| at(i) as f32).collect()
     }
 
     fn backward(&self, pau: &Pau) -> (Vec<f32>, AffineGradients) {
         let mut grad_u = vec![f32::NAN; self.x.len()];
-        let gradients = affine_backward(
-            pau,
-            self.shape,
-            &self.x,
-            &self.scale,
-            &self.shift,
-            &self.grad_y,
-            &mut grad_u,
-        );
+        let gradients = affine_backward(pau, self.shape, self.operands(), &self.grad_y, &mut grad_u);
         (grad_u, gradients)
     }
 }
@@ -90,19 +118,33 @@ fn unit(isa: Isa) -> Pau {
     Pau::with_isa(&A, &B, isa).expect("finite coefficients")
 }
 
-/// The PAU's tolerances, and as much again for `u`: its rounding to `f32`, at most 2·2⁻²⁴ of |scale · x| + |shift| ≤ 6, moves values
+/// The PAU's tolerances, and as much again for `u`: its rounding to `f32`, at most 3·2⁻²⁴ of |scale · x| + |shift| + |shortcut| ≤ 7, moves values
 /// by a slope below 4 and slopes by a curvature below 20, which the absolute parts cover.
 #[test]
 fn forward_and_backward() {
     for isa in Isa::available() {
-        for extents in SHAPES {
-            let data = Data::new(extents);
-            let of = |what: &str| format!("{what} of {extents:?} on {isa:?}");
-            let (want, scale) = expected(&A, &B, &data.u(), &data.grad_y);
+        for data in SHAPES
+            .into_iter()
+            .flat_map(|extents| [Data::new(extents), Data::residual(extents)])
+        {
+            let of = |what: &str| format!("{what} of {:?} on {isa:?}", data.shape);
+            let gained: Vec<f32> = data
+                .grad_y
+                .iter()
+                .enumerate()
+                .map(|(i, grad_y)| grad_y * data.gain(i))
+                .collect();
+            let (want, scale) = expected(&A, &B, &data.u(), &gained);
             let mut y = vec![f32::NAN; data.x.len()];
-            affine_forward(&unit(isa), data.shape, &data.x, &data.scale, &data.shift, &mut y);
+            affine_forward(&unit(isa), data.shape, data.operands(), &mut y);
             let loosened: Vec<f64> = scale.y.iter().map(|scale| scale + 3.0).collect();
-            within(&of("y"), VALUE, &wide(&y), &want.y, &loosened);
+            let values: Vec<f64> = want
+                .y
+                .iter()
+                .enumerate()
+                .map(|(i, y)| y * f64::from(data.gain(i)))
+                .collect();
+            within(&of("y"), VALUE, &wide(&y), &values, &loosened);
 
             let (grad_u, got) = data.backward(&unit(isa));
             let loosened: Vec<f64> = scale.grad_x.iter().map(|scale| scale + 15.0).collect();
@@ -266,8 +308,7 @@ fn the_number_of_threads_changes_no_bit() {
 
 #[test]
 fn nothing_in_nothing_out() {
-    for extents in [[0, 3, 4], [2, 0, 4], [2, 3, 0]] {
-        let data = Data::new(extents);
+    for data in [[0, 3, 4], [2, 0, 4], [2, 3, 0]].map(Data::residual) {
         let isa = Isa::available()[0];
         let (_, gradients) = data.backward(&unit(isa));
         assert_eq!(gradients.sum_u, vec![0.0; data.shape.lines()]);
@@ -276,6 +317,6 @@ fn nothing_in_nothing_out() {
             channel_moments(isa, data.shape, &data.x).variance,
             vec![0.0; data.shape.channels]
         );
-        affine_forward(&unit(isa), data.shape, &data.x, &data.scale, &data.shift, &mut []);
+        affine_forward(&unit(isa), data.shape, data.operands(), &mut []);
     }
 }

@@ -7,19 +7,18 @@ use super::sites::{AxialSite, Axis};
 
 fn sites(block: &Block, extents: (usize, usize)) -> [AxialSite; 2] {
     [Axis::Time, Axis::Frequency].map(|axis| AxialSite {
-        prefix: format!("{}.axial_attention_mapping.{}", block.prefix(), usize::from(axis == Axis::Frequency)),
+        prefix: format!(
+            "{}.axial_attention_mapping.{}",
+            block.prefix(),
+            usize::from(axis == Axis::Frequency)
+        ),
         axis,
         channels: block.output,
         extents,
     })
 }
 
-pub(super) fn parameters(
-    list: &mut ParameterList,
-    block: &Block,
-    extents: (usize, usize),
-    latent: Option<usize>,
-) {
+pub(super) fn parameters(list: &mut ParameterList, block: &Block, extents: (usize, usize), latent: Option<usize>) {
     let prefix = block.prefix();
     list.conv2d(&format!("{prefix}.input_mapping_conv"), block.output, block.input, 1);
     list.conditional_norm(&format!("{prefix}.input_mapping_norm"), block.output, latent);

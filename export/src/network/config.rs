@@ -35,9 +35,10 @@ impl PauInitial {
     /// The published fit called `name`, such as `pade_optimized_leakyrelu`.
     pub fn named(name: &str) -> Result<Self, NetworkError> {
         match dualnet_engine::pau::initial::initial(name) {
-            Some((numerator, denominator)) => {
-                Ok(Self { numerator: numerator.to_vec(), denominator: denominator.to_vec() })
-            }
+            Some((numerator, denominator)) => Ok(Self {
+                numerator: numerator.to_vec(),
+                denominator: denominator.to_vec(),
+            }),
             None => Err(NetworkError::UnknownPau {
                 name: name.to_owned(),
                 known: dualnet_engine::pau::initial::NAMES.join(", "),
@@ -133,7 +134,10 @@ impl NetworkConfig {
         let PauInitial { numerator, denominator } = &self.pau;
         for coefficients in [numerator, denominator] {
             if !(1..=MAX_PAU_COEFFICIENTS).contains(&coefficients.len()) {
-                return invalid("pau", format!("1 to {MAX_PAU_COEFFICIENTS} coefficients on either side"));
+                return invalid(
+                    "pau",
+                    format!("1 to {MAX_PAU_COEFFICIENTS} coefficients on either side"),
+                );
             }
             if coefficients.iter().any(|c| !c.is_finite()) {
                 return invalid("pau", "every coefficient must be finite".to_owned());
@@ -147,7 +151,11 @@ impl NetworkConfig {
         let layers = match self.signal_encoder {
             None => return Ok(()),
             Some(SignalEncoder::Lstm { layers }) => layers,
-            Some(SignalEncoder::Transformer { heads, feed_forward, layers }) => {
+            Some(SignalEncoder::Transformer {
+                heads,
+                feed_forward,
+                layers,
+            }) => {
                 let width = ECG_SIZE.1;
                 if self.latent != width {
                     return invalid("latent", format!("a Transformer's latent is its width, {width}"));
@@ -156,7 +164,10 @@ impl NetworkConfig {
                     return invalid("heads", format!("{heads} does not divide the width {width}"));
                 }
                 if !(1..=MAX_FEED_FORWARD).contains(&feed_forward) {
-                    return invalid("feed_forward", format!("{feed_forward} is not in 1 to {MAX_FEED_FORWARD}"));
+                    return invalid(
+                        "feed_forward",
+                        format!("{feed_forward} is not in 1 to {MAX_FEED_FORWARD}"),
+                    );
                 }
                 layers
             }
@@ -171,19 +182,28 @@ impl NetworkConfig {
         let invalid = |key, reason: String| Err(NetworkError::Invalid { key, reason });
         let blocks = self.channels.len();
         if !(1..=MAX_BLOCKS).contains(&blocks) {
-            return invalid("channels", format!("1 to {MAX_BLOCKS} blocks fit the spectrogram, not {blocks}"));
+            return invalid(
+                "channels",
+                format!("1 to {MAX_BLOCKS} blocks fit the spectrogram, not {blocks}"),
+            );
         }
         if self.channels.iter().any(|channels| !(1..=MAX_WIDTH).contains(channels)) {
             return invalid("channels", format!("every block has 1 to {MAX_WIDTH} channels"));
         }
         if self.spans.len() > blocks {
-            return invalid("spans", format!("{} axial blocks, but only {blocks} blocks", self.spans.len()));
+            return invalid(
+                "spans",
+                format!("{} axial blocks, but only {blocks} blocks", self.spans.len()),
+            );
         }
         for block in self.blocks() {
             let Some(spans) = block.spans else { continue };
             let extents = Self::extents(block.index);
             if spans != extents {
-                let reason = format!("block {} sees {extents:?}, not {spans:?} (time, frequency)", block.index);
+                let reason = format!(
+                    "block {} sees {extents:?}, not {spans:?} (time, frequency)",
+                    block.index
+                );
                 return invalid("spans", reason);
             }
             if !block.output.is_multiple_of(2 * AxialSite::GROUPS) {

@@ -5,6 +5,7 @@
 //! Rohr et al. 2022 (*Physiological Measurement* 43(7)) and Reich et al. 2023 (EMBC) describe the architecture.
 
 mod axial_block;
+pub mod composites;
 mod config;
 mod error;
 mod ops;
@@ -63,9 +64,11 @@ impl Network {
         let mut list = ParameterList::new(config.pau.clone());
         match &config.signal_encoder {
             Some(SignalEncoder::Lstm { layers }) => signal_encoder::lstm_parameters(&mut list, *layers, config.latent),
-            Some(SignalEncoder::Transformer { heads: _, feed_forward, layers }) => {
-                signal_encoder::transformer_parameters(&mut list, *layers, config.latent, *feed_forward)
-            }
+            Some(SignalEncoder::Transformer {
+                heads: _,
+                feed_forward,
+                layers,
+            }) => signal_encoder::transformer_parameters(&mut list, *layers, config.latent, *feed_forward),
             None => {}
         }
         let latent = config.signal_encoder.as_ref().map(|_| config.latent);

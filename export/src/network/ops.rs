@@ -4,7 +4,8 @@
 //! to fuse it, and a test holds the override to the default body. Parameters are named by their state-dict key; mode,
 //! dropout draws and running statistics live in the implementor.
 
-use super::sites::{AxialSite, Axis, LstmSite, TransformerSite};
+use super::composites;
+use super::sites::{AxialSite, LstmSite, TransformerSite};
 
 /// An interpreter of the network.
 ///
@@ -89,14 +90,7 @@ pub trait Ops: Sized {
         latent: Option<&Self::Tensor>,
         site: &str,
     ) -> Result<Self::Tensor, Self::Error> {
-        let normalized = self.batch_norm(x, &format!("{site}.batch_normalization"))?;
-        match latent {
-            Some(latent) => {
-                let scale_bias = self.linear(latent, &format!("{site}.linear_mapping.weight"), None)?;
-                self.modulate(&normalized, &scale_bias)
-            }
-            None => Ok(normalized),
-        }
+        composites::conditional_norm(self, x, latent, site)
     }
 
     /// [`Ops::conditional_norm`] followed by the Padé activation at `pau`.
@@ -107,8 +101,7 @@ pub trait Ops: Sized {
         norm: &str,
         pau: &str,
     ) -> Result<Self::Tensor, Self::Error> {
-        let normalized = self.conditional_norm(x, latent, norm)?;
-        self.pau(&normalized, pau)
+        composites::conditional_norm_pau(self, x, latent, norm, pau)
     }
 
     /// `PAU(CBN(x) + shortcut)`: the end of every block.
@@ -120,108 +113,31 @@ pub trait Ops: Sized {
         shortcut: &Self::Tensor,
         pau: &str,
     ) -> Result<Self::Tensor, Self::Error> {
-        let normalized = self.conditional_norm(x, latent, norm)?;
-        let sum = self.add(&normalized, shortcut)?;
-        self.pau(&sum, pau)
+        composites::conditional_norm_add_pau(self, x, latent, norm, shortcut, pau)
     }
 
     /// Dropout of channels followed by 2×2 average pooling.
     fn dropout2d_pool(&mut self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error> {
-        let dropped = self.dropout2d(x)?;
-        self.average_pool(&dropped)
+        composites::dropout2d_pool(self, x)
     }
 
     /// Axial attention along one axis: `[N, C, H, W]` to the same shape (MODEL: axial attention, steps 1 to 7).
     fn axial_attention(&mut self, x: &Self::Tensor, site: &AxialSite) -> Result<Self::Tensor, Self::Error> {
-        let (groups, channels, span) = (AxialSite::GROUPS as i64, site.channels as i64, site.span() as i64);
-        let group_channels = site.group_channels();
-        let half = group_channels / 2;
-        let (to_lines, across, back): ([usize; 4], usize, [usize; 4]) = match site.axis {
-            Axis::Time => ([0, 3, 1, 2], site.extents.1, [0, 2, 3, 1]),
-            Axis::Frequency => ([0, 2, 1, 3], site.extents.0, [0, 2, 1, 3]),
-        };
-        let prefix = &site.prefix;
-        let lines = self.permute(x, &to_lines)?;
-        let lines = self.reshape(&lines, &[-1, channels, span])?;
-        let projected = self.pointwise_conv1d(&lines, &format!("{prefix}.query_key_value_mapping.0.weight"))?;
-        let projected = self.batch_norm(&projected, &format!("{prefix}.query_key_value_mapping.1"))?;
-        let projected = self.reshape(&projected, &[-1, groups, 2 * group_channels as i64, span])?;
-        let query = self.narrow(&projected, 2, 0, half)?;
-        let key = self.narrow(&projected, 2, half, half)?;
-        let value = self.narrow(&projected, 2, 2 * half, group_channels)?;
-        let embeddings = self.relative_embeddings(&format!("{prefix}.relative_embeddings"), site.span())?;
-        let query_embedding = self.narrow(&embeddings, 0, 0, half)?;
-        let key_embedding = self.narrow(&embeddings, 0, half, half)?;
-        let value_embedding = self.narrow(&embeddings, 0, 2 * half, group_channels)?;
-        let query_map = self.einsum("bgci,cij->bgij", &query, &query_embedding)?;
-        let key_map = self.einsum("bgci,cij->bgij", &key, &key_embedding)?;
-        let product = self.einsum("bgri,bgrj->bgij", &query_map, &key_map)?;
-        let similarity = self.concat(&[&product, &query_map, &key_map], 1)?;
-        let similarity = self.batch_norm(&similarity, &format!("{prefix}.similarity_normalization"))?;
-        let similarity = self.reshape(&similarity, &[-1, 3, groups, span, span])?;
-        let similarity = self.sum(&similarity, 1)?;
-        let attention = self.softmax(&similarity)?;
-        let from_values = self.einsum("bgij,bgcj->bgci", &attention, &value)?;
-        let from_positions = self.einsum("bgij,cij->bgci", &attention, &value_embedding)?;
-        let from_values = self.reshape(&from_values, &[-1, channels, 1, span])?;
-        let from_positions = self.reshape(&from_positions, &[-1, channels, 1, span])?;
-        let pairs = self.concat(&[&from_values, &from_positions], 2)?;
-        let pairs = self.reshape(&pairs, &[-1, 2 * channels, span])?;
-        let pairs = self.batch_norm(&pairs, &format!("{prefix}.output_normalization"))?;
-        let pairs = self.reshape(&pairs, &[-1, channels, 2, span])?;
-        let lines = self.sum(&pairs, 2)?;
-        let lines = self.reshape(&lines, &[-1, across as i64, channels, span])?;
-        self.permute(&lines, &back)
+        composites::axial_attention(self, x, site)
     }
 
     /// One post-norm Transformer encoder layer on `[N, L, D]`.
     fn transformer_layer(&mut self, x: &Self::Tensor, site: &TransformerSite) -> Result<Self::Tensor, Self::Error> {
-        let prefix = &site.prefix;
-        let attended = self.self_attention(x, site)?;
-        let attended = self.dropout(&attended)?;
-        let sum = self.add(x, &attended)?;
-        let x = self.layer_norm(&sum, &format!("{prefix}.norm1"))?;
-        let hidden =
-            self.linear(&x, &format!("{prefix}.linear1.weight"), Some(&format!("{prefix}.linear1.bias")))?;
-        let hidden = self.gelu(&hidden)?;
-        let hidden = self.dropout(&hidden)?;
-        let hidden =
-            self.linear(&hidden, &format!("{prefix}.linear2.weight"), Some(&format!("{prefix}.linear2.bias")))?;
-        let hidden = self.dropout(&hidden)?;
-        let sum = self.add(&x, &hidden)?;
-        self.layer_norm(&sum, &format!("{prefix}.norm2"))
+        composites::transformer_layer(self, x, site)
     }
 
     /// Multi-head self-attention with its output projection, on `[N, L, D]`.
     fn self_attention(&mut self, x: &Self::Tensor, site: &TransformerSite) -> Result<Self::Tensor, Self::Error> {
-        let prefix = format!("{}.self_attn", site.prefix);
-        let (steps, width, heads) = (site.steps as i64, site.width as i64, site.heads as i64);
-        let per_head = width / heads;
-        let projected =
-            self.linear(x, &format!("{prefix}.in_proj_weight"), Some(&format!("{prefix}.in_proj_bias")))?;
-        let projected = self.reshape(&projected, &[-1, steps, 3 * heads, per_head])?;
-        let projected = self.permute(&projected, &[0, 2, 1, 3])?;
-        let query = self.narrow(&projected, 1, 0, site.heads)?;
-        let key = self.narrow(&projected, 1, site.heads, site.heads)?;
-        let value = self.narrow(&projected, 1, 2 * site.heads, site.heads)?;
-        let scores = self.einsum("nhid,nhjd->nhij", &query, &key)?;
-        let scores = self.multiply(&scores, 1.0 / (per_head as f64).sqrt())?;
-        let weights = self.softmax(&scores)?;
-        let weights = self.dropout(&weights)?;
-        let mixed = self.einsum("nhij,nhjd->nhid", &weights, &value)?;
-        let mixed = self.permute(&mixed, &[0, 2, 1, 3])?;
-        let mixed = self.reshape(&mixed, &[-1, steps, width])?;
-        self.linear(&mixed, &format!("{prefix}.out_proj.weight"), Some(&format!("{prefix}.out_proj.bias")))
+        composites::self_attention(self, x, site)
     }
 
     /// The stacked LSTM's last output: `[N, L, D]` to `[N, hidden]`, dropout between layers.
     fn lstm_stack(&mut self, x: &Self::Tensor, site: &LstmSite) -> Result<Self::Tensor, Self::Error> {
-        let mut hidden = self.lstm_layer(x, site, 0)?;
-        for layer in 1..site.layers {
-            let dropped = self.dropout(&hidden)?;
-            hidden = self.lstm_layer(&dropped, site, layer)?;
-        }
-        let last = self.narrow(&hidden, 1, site.steps - 1, 1)?;
-        self.reshape(&last, &[-1, site.hidden as i64])
+        composites::lstm_stack(self, x, site)
     }
 }

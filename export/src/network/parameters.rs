@@ -67,7 +67,12 @@ impl ParameterList {
     }
 
     fn push(&mut self, name: String, shape: &[usize], initial: Initial, kind: ParameterKind) {
-        self.list.push(Parameter { name, shape: shape.to_vec(), initial, kind });
+        self.list.push(Parameter {
+            name,
+            shape: shape.to_vec(),
+            initial,
+            kind,
+        });
     }
 
     fn weight(&mut self, name: String, shape: &[usize], initial: Initial) {
@@ -91,9 +96,24 @@ impl ParameterList {
     fn batch_norm(&mut self, prefix: &str, channels: usize) {
         self.weight(format!("{prefix}.weight"), &[channels], Initial::Constant(1.0));
         self.weight(format!("{prefix}.bias"), &[channels], Initial::Constant(0.0));
-        self.push(format!("{prefix}.running_mean"), &[channels], Initial::Constant(0.0), ParameterKind::Buffer);
-        self.push(format!("{prefix}.running_var"), &[channels], Initial::Constant(1.0), ParameterKind::Buffer);
-        self.push(format!("{prefix}.num_batches_tracked"), &[], Initial::Constant(0.0), ParameterKind::Integer);
+        self.push(
+            format!("{prefix}.running_mean"),
+            &[channels],
+            Initial::Constant(0.0),
+            ParameterKind::Buffer,
+        );
+        self.push(
+            format!("{prefix}.running_var"),
+            &[channels],
+            Initial::Constant(1.0),
+            ParameterKind::Buffer,
+        );
+        self.push(
+            format!("{prefix}.num_batches_tracked"),
+            &[],
+            Initial::Constant(0.0),
+            ParameterKind::Integer,
+        );
     }
 
     pub(super) fn layer_norm(&mut self, prefix: &str, width: usize) {
@@ -104,14 +124,26 @@ impl ParameterList {
     pub(super) fn conditional_norm(&mut self, prefix: &str, channels: usize, latent: Option<usize>) {
         self.batch_norm(&format!("{prefix}.batch_normalization"), channels);
         if let Some(latent) = latent {
-            self.uniform(format!("{prefix}.linear_mapping.weight"), &[2 * channels, latent], latent);
+            self.uniform(
+                format!("{prefix}.linear_mapping.weight"),
+                &[2 * channels, latent],
+                latent,
+            );
         }
     }
 
     pub(super) fn pau(&mut self, prefix: &str) {
         let PauInitial { numerator, denominator } = self.pau.clone();
-        self.weight(format!("{prefix}.weight_numerator"), &[numerator.len()], Initial::Values(numerator));
-        self.weight(format!("{prefix}.weight_denominator"), &[denominator.len()], Initial::Values(denominator));
+        self.weight(
+            format!("{prefix}.weight_numerator"),
+            &[numerator.len()],
+            Initial::Values(numerator),
+        );
+        self.weight(
+            format!("{prefix}.weight_denominator"),
+            &[denominator.len()],
+            Initial::Values(denominator),
+        );
     }
 
     pub(super) fn lstm_layer(&mut self, prefix: &str, layer: usize, input: usize, hidden: usize) {
@@ -130,10 +162,22 @@ impl ParameterList {
         let first = self.list.len();
         let at = format!("{prefix}.layers.{layer}");
         let in_bound = (6.0 / (width + 3 * width) as f64).sqrt();
-        self.weight(format!("{at}.self_attn.in_proj_weight"), &[3 * width, width], Initial::Uniform(in_bound));
-        self.weight(format!("{at}.self_attn.in_proj_bias"), &[3 * width], Initial::Constant(0.0));
+        self.weight(
+            format!("{at}.self_attn.in_proj_weight"),
+            &[3 * width, width],
+            Initial::Uniform(in_bound),
+        );
+        self.weight(
+            format!("{at}.self_attn.in_proj_bias"),
+            &[3 * width],
+            Initial::Constant(0.0),
+        );
         self.uniform(format!("{at}.self_attn.out_proj.weight"), &[width, width], width);
-        self.weight(format!("{at}.self_attn.out_proj.bias"), &[width], Initial::Constant(0.0));
+        self.weight(
+            format!("{at}.self_attn.out_proj.bias"),
+            &[width],
+            Initial::Constant(0.0),
+        );
         self.linear(&format!("{at}.linear1"), feed_forward, width);
         self.linear(&format!("{at}.linear2"), width, feed_forward);
         self.layer_norm(&format!("{at}.norm1"), width);
@@ -149,7 +193,11 @@ impl ParameterList {
     pub(super) fn axial_attention(&mut self, site: &AxialSite) {
         let (prefix, channels, span) = (&site.prefix, site.channels, site.span());
         let rows = 2 * site.group_channels();
-        self.weight(format!("{prefix}.relative_embeddings"), &[rows, 2 * span - 1], Initial::Normal(1.0));
+        self.weight(
+            format!("{prefix}.relative_embeddings"),
+            &[rows, 2 * span - 1],
+            Initial::Normal(1.0),
+        );
         self.push(
             format!("{prefix}.relative_indexes"),
             &[span * span],

@@ -12,12 +12,23 @@ struct Preset {
 }
 
 enum Encoder {
-    Lstm { layers: usize },
-    Transformer { heads: usize, feed_forward: usize, layers: usize },
+    Lstm {
+        layers: usize,
+    },
+    Transformer {
+        heads: usize,
+        feed_forward: usize,
+        layers: usize,
+    },
 }
 
 const fn lstm(name: &'static str, latent: usize, layers: usize, channels: [usize; 5]) -> Preset {
-    Preset { name, encoder: Encoder::Lstm { layers }, channels, latent }
+    Preset {
+        name,
+        encoder: Encoder::Lstm { layers },
+        channels,
+        latent,
+    }
 }
 
 const fn transformer(
@@ -25,7 +36,16 @@ const fn transformer(
     (heads, feed_forward, layers): (usize, usize, usize),
     channels: [usize; 5],
 ) -> Preset {
-    Preset { name, encoder: Encoder::Transformer { heads, feed_forward, layers }, channels, latent: 256 }
+    Preset {
+        name,
+        encoder: Encoder::Transformer {
+            heads,
+            feed_forward,
+            layers,
+        },
+        channels,
+        latent: 256,
+    }
 }
 
 const TABLE: [Preset; 10] = [
@@ -58,13 +78,25 @@ pub const PRESETS: [&str; TABLE.len()] = {
 /// The published network called `name`, with four classes.
 pub fn preset(name: &str) -> Result<NetworkConfig, NetworkError> {
     let Some(preset) = TABLE.iter().find(|preset| preset.name == name) else {
-        return Err(NetworkError::UnknownPreset { name: name.to_owned(), known: PRESETS.join(", ") });
+        return Err(NetworkError::UnknownPreset {
+            name: name.to_owned(),
+            known: PRESETS.join(", "),
+        });
     };
     let (signal_encoder, spans) = match preset.encoder {
         Encoder::Lstm { layers } => (SignalEncoder::Lstm { layers }, Vec::new()),
-        Encoder::Transformer { heads, feed_forward, layers } => {
-            (SignalEncoder::Transformer { heads, feed_forward, layers }, AXIAL_SPANS.to_vec())
-        }
+        Encoder::Transformer {
+            heads,
+            feed_forward,
+            layers,
+        } => (
+            SignalEncoder::Transformer {
+                heads,
+                feed_forward,
+                layers,
+            },
+            AXIAL_SPANS.to_vec(),
+        ),
     };
     Ok(NetworkConfig {
         name: preset.name.to_owned(),
@@ -78,4 +110,3 @@ pub fn preset(name: &str) -> Result<NetworkConfig, NetworkError> {
         pau: PauInitial::named(dualnet_engine::pau::initial::DEFAULT)?,
     })
 }
-

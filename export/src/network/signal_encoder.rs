@@ -33,14 +33,28 @@ pub(super) fn forward<O: Ops>(
 ) -> Result<O::Tensor, O::Error> {
     match *encoder {
         SignalEncoder::Lstm { layers } => {
-            let site = LstmSite { prefix: PREFIX.to_owned(), layers, hidden: latent, steps: ECG_SIZE.0 };
+            let site = LstmSite {
+                prefix: PREFIX.to_owned(),
+                layers,
+                hidden: latent,
+                steps: ECG_SIZE.0,
+            };
             ops.lstm_stack(ecg, &site)
         }
-        SignalEncoder::Transformer { heads, feed_forward: _, layers } => {
+        SignalEncoder::Transformer {
+            heads,
+            feed_forward: _,
+            layers,
+        } => {
             let mut x = ops.add_positional(ecg, POSITIONAL)?;
             for layer in 0..layers {
                 let prefix = format!("{PREFIX}.layers.{layer}");
-                let site = TransformerSite { prefix, heads, width: latent, steps: ECG_SIZE.0 };
+                let site = TransformerSite {
+                    prefix,
+                    heads,
+                    width: latent,
+                    steps: ECG_SIZE.0,
+                };
                 x = ops.transformer_layer(&x, &site)?;
             }
             let x = ops.layer_norm(&x, &format!("{PREFIX}.norm"))?;

@@ -66,9 +66,11 @@ impl NetworkConfig {
         let (signal_encoder, layers, heads, feed_forward) = match self.signal_encoder {
             None => (EncoderKind::None, None, None, None),
             Some(SignalEncoder::Lstm { layers }) => (EncoderKind::Lstm, Some(layers), None, None),
-            Some(SignalEncoder::Transformer { heads, feed_forward, layers }) => {
-                (EncoderKind::Transformer, Some(layers), Some(heads), Some(feed_forward))
-            }
+            Some(SignalEncoder::Transformer {
+                heads,
+                feed_forward,
+                layers,
+            }) => (EncoderKind::Transformer, Some(layers), Some(heads), Some(feed_forward)),
         };
         let network = NetworkTable {
             preset: None,
@@ -137,12 +139,19 @@ impl NetworkTable {
             (None, None) => EncoderKind::None,
         };
         let foreign = |key: &'static str, given: bool, owner: &str| match given && !owner.is_empty() {
-            true => Err(NetworkError::Invalid { key, reason: format!("only {owner} has this key") }),
+            true => Err(NetworkError::Invalid {
+                key,
+                reason: format!("only {owner} has this key"),
+            }),
             false => Ok(()),
         };
         if kind != EncoderKind::Transformer {
             foreign("heads", self.heads.is_some(), "signal_encoder = \"transformer\"")?;
-            foreign("feed_forward", self.feed_forward.is_some(), "signal_encoder = \"transformer\"")?;
+            foreign(
+                "feed_forward",
+                self.feed_forward.is_some(),
+                "signal_encoder = \"transformer\"",
+            )?;
         }
         Ok(match (kind, start) {
             (EncoderKind::None, _) => {
@@ -154,11 +163,17 @@ impl NetworkTable {
                     Some(SignalEncoder::Lstm { layers }) => layers,
                     _ => 2,
                 };
-                Some(SignalEncoder::Lstm { layers: self.layers.unwrap_or(before) })
+                Some(SignalEncoder::Lstm {
+                    layers: self.layers.unwrap_or(before),
+                })
             }
             (EncoderKind::Transformer, start) => {
                 let before = match start {
-                    Some(SignalEncoder::Transformer { heads, feed_forward, layers }) => (heads, feed_forward, layers),
+                    Some(SignalEncoder::Transformer {
+                        heads,
+                        feed_forward,
+                        layers,
+                    }) => (heads, feed_forward, layers),
                     _ => (8, 128, 2),
                 };
                 Some(SignalEncoder::Transformer {

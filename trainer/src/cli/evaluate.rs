@@ -2,13 +2,14 @@
 
 use super::{cores, use_threads};
 use crate::data::{Split, physionet};
-use crate::evaluate::{TorchPredictor, evaluate};
+use crate::evaluate::{OnnxPredictor, Predictor, TorchPredictor, evaluate};
 use crate::train::{network_of, parameters_of};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dualnet_engine::score::Evaluation;
 use dualnet_export::network::{Network, PRESETS, preset};
 use dualnet_export::weights::StateDict;
+use indicatif::ProgressBar;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -58,7 +59,45 @@ enum Format {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads.unwrap_or_else(cores).max(1))?;
+    let (mut predictor, classes) = predictor(arguments)?;
+    let dataset = Arc::new(physionet::read(&arguments.data)?);
+    let split = Split::named(&arguments.split)?;
+    split.check(&dataset)?;
+    let indices = match arguments.part {
+        Part::Train => &split.train,
+        Part::Validation => &split.validation,
+    };
+    let bar = ProgressBar::new(indices.len() as u64);
+    let (evaluation, _) = evaluate(
+        predictor.as_mut(),
+        &dataset,
+        indices,
+        arguments.batch_size,
+        1,
+        &mut |done| bar.set_position(done as u64),
+    )?;
+    bar.finish_and_clear();
+    match arguments.format {
+        Format::Json => println!(
+            "{}",
+            serde_json::to_string_pretty(&evaluation).context("the evaluation")?
+        ),
+        Format::Text => print(&evaluation, &classes),
+    }
+    Ok(())
+}
+
+/// What `WEIGHTS` names, ready to predict, and the names of its classes.
+fn predictor(arguments: &Arguments) -> anyhow::Result<(Box<dyn Predictor>, Vec<String>)> {
     let path = &arguments.weights;
+    if path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+    {
+        let predictor = OnnxPredictor::open(path)?;
+        let classes = predictor.class_names();
+        return Ok((Box::new(predictor), classes));
+    }
     let state = StateDict::open(path)?;
     let network = match (network_of(&state)?, &arguments.network) {
         (Some(network), _) => network,
@@ -68,27 +107,24 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Network::new(config)?
         }
         (None, None) => {
-            bail!("{} does not say which network it is; add --network ({})", path.display(), PRESETS.join(", "))
+            bail!(
+                "{} does not say which network it is; add --network ({})",
+                path.display(),
+                PRESETS.join(", ")
+            )
         }
     };
     let parameters = parameters_of(&network, &state, path)?;
-    let mut predictor = TorchPredictor { network: &network, parameters: &parameters };
-    let dataset = Arc::new(physionet::read(&arguments.data)?);
-    let split = Split::named(&arguments.split)?;
-    split.check(&dataset)?;
-    let indices = match arguments.part {
-        Part::Train => &split.train,
-        Part::Validation => &split.validation,
-    };
-    let (evaluation, _) = evaluate(&mut predictor, &dataset, indices, arguments.batch_size, 1, &mut |_| {})?;
-    match arguments.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&evaluation).context("the evaluation")?),
-        Format::Text => print(&evaluation, network.config().class_names()),
-    }
-    Ok(())
+    let classes = network
+        .config()
+        .class_names()
+        .iter()
+        .map(|&class| class.to_owned())
+        .collect();
+    Ok((Box::new(TorchPredictor { network, parameters }), classes))
 }
 
-fn print(evaluation: &Evaluation, classes: &[&str]) {
+fn print(evaluation: &Evaluation, classes: &[String]) {
     println!("records       {}", evaluation.records);
     println!("accuracy      {:.4}", evaluation.accuracy);
     println!("macro F1      {:.4}", evaluation.f1_macro);
@@ -96,8 +132,14 @@ fn print(evaluation: &Evaluation, classes: &[&str]) {
         println!("challenge F1  {f1:.4}  (mean of N, A, O)");
     }
     println!("\nconfusion (row: reference, column: predicted)");
-    println!("      {}", classes.iter().map(|class| format!("{class:>6}")).collect::<String>());
+    println!(
+        "      {}",
+        classes.iter().map(|class| format!("{class:>6}")).collect::<String>()
+    );
     for (class, row) in classes.iter().zip(&evaluation.confusion.counts) {
-        println!("{class:>6}{}", row.iter().map(|count| format!("{count:>6}")).collect::<String>());
+        println!(
+            "{class:>6}{}",
+            row.iter().map(|count| format!("{count:>6}")).collect::<String>()
+        );
     }
 }

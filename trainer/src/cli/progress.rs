@@ -2,6 +2,7 @@
 
 use crate::train::{EpochRecord, Report};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::ops::ControlFlow;
 
 /// A bar for the batches of the epoch, and a line for every epoch that is done.
 pub(super) struct Terminal {
@@ -28,9 +29,10 @@ impl Report for Terminal {
         self.bar.set_message("");
     }
 
-    fn batch(&mut self, loss: f64) {
+    fn batch(&mut self, loss: f64) -> ControlFlow<()> {
         self.bar.inc(1);
         self.bar.set_message(format!("loss {loss:.4}"));
+        ControlFlow::Continue(())
     }
 
     fn validating(&mut self, record: usize, records: usize) {

@@ -2,9 +2,9 @@
 
 use super::progress::Terminal;
 use super::{cores, use_threads};
-use crate::data::physionet;
+use crate::data::{Split, physionet};
 use crate::optimizer::Schedule;
-use crate::train::{TrainOptions, Training};
+use crate::train::{Records, TrainOptions, Training};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dualnet_export::network::{Network, NetworkConfig, PRESETS, preset};
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     /// Folder of the run.
     #[arg(long, value_name = "DIR", default_value = "run")]
     run: PathBuf,
-    /// Go on with the run in that folder; everything else is read from its last checkpoint.
+    /// Go on with the run in that folder; everything but --epochs is read from its last checkpoint.
     #[arg(long)]
     resume: bool,
     /// TOML file with a [network] and a [train] table; flags win over it.
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     /// Published split: paper (7000/1528), challenge (8028/500), course6000 (5000/1000).
     #[arg(long)]
     split: Option<String>,
-    /// Passes over the training records.
+    /// Passes over the training records; with --resume, a new number for the rest of the schedule.
     #[arg(long)]
     epochs: Option<usize>,
     /// Records of one step.
@@ -99,11 +99,25 @@ const LOADER_THREADS: usize = 1;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads.unwrap_or_else(cores).max(1))?;
-    let resolved = if arguments.resume { None } else { Some((arguments.network()?, arguments.options()?)) };
+    let resolved = if arguments.resume {
+        None
+    } else {
+        Some((arguments.network()?, arguments.options()?))
+    };
     let dataset = Arc::new(physionet::read(&arguments.data)?);
+    let records = |options: &TrainOptions| {
+        Ok(Records {
+            dataset: Arc::clone(&dataset),
+            split: Split::named(&options.split)?,
+            threads: LOADER_THREADS,
+        })
+    };
     let mut training = match resolved {
-        None => Training::resume(&arguments.run, dataset, LOADER_THREADS)?,
-        Some((network, options)) => Training::start(network, options, &arguments.run, dataset, LOADER_THREADS)?,
+        None => Training::resume(&arguments.run, arguments.epochs, records)?,
+        Some((network, options)) => {
+            let records = records(&options)?;
+            Training::start(network, options, &arguments.run, records)?
+        }
     };
     Ok(training.run(&mut Terminal::new())?)
 }
@@ -134,7 +148,9 @@ impl Arguments {
         let mut options = match &self.config {
             Some(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-                toml::from_str::<TrainTable>(&text).with_context(|| path.display().to_string())?.train
+                toml::from_str::<TrainTable>(&text)
+                    .with_context(|| path.display().to_string())?
+                    .train
             }
             None => TrainOptions::default(),
         };

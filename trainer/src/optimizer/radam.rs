@@ -56,8 +56,7 @@ impl RAdam {
         let rho_limit = 2.0 / (1.0 - BETA2) - 1.0;
         let rho = rho_limit - 2.0 * t * decay2 / (1.0 - decay2);
         let rectification = (rho >= RECTIFIED_FROM).then(|| {
-            ((1.0 - decay2) * (rho - 4.0) * (rho - 2.0) * rho_limit
-                / ((rho_limit - 4.0) * (rho_limit - 2.0) * rho))
+            ((1.0 - decay2) * (rho - 4.0) * (rho - 2.0) * rho_limit / ((rho_limit - 4.0) * (rho_limit - 2.0) * rho))
                 .sqrt()
         });
         tch::no_grad(|| {
@@ -68,16 +67,30 @@ impl RAdam {
                 }
                 if !self.moments.contains_key(name) {
                     let zeros = || weight.f_zeros_like();
-                    self.moments.insert(name.to_owned(), Moments { first: zeros()?, second: zeros()? });
+                    self.moments.insert(
+                        name.to_owned(),
+                        Moments {
+                            first: zeros()?,
+                            second: zeros()?,
+                        },
+                    );
                 }
-                let Some(Moments { first, second }) = self.moments.get_mut(name) else { continue };
-                let _ = first.f_mul_scalar_(BETA1)?.f_add_(&gradient.f_mul_scalar(1.0 - BETA1)?)?;
-                let _ = second.f_mul_scalar_(BETA2)?.f_addcmul_(&gradient, &(&gradient * (1.0 - BETA2)))?;
+                let Some(Moments { first, second }) = self.moments.get_mut(name) else {
+                    continue;
+                };
+                let _ = first
+                    .f_mul_scalar_(BETA1)?
+                    .f_add_(&gradient.f_mul_scalar(1.0 - BETA1)?)?;
+                let _ = second
+                    .f_mul_scalar_(BETA2)?
+                    .f_addcmul_(&gradient, &(&gradient * (1.0 - BETA2)))?;
                 let mut weight = weight.shallow_clone();
                 let step = match rectification {
                     Some(factor) => {
                         let size = -learning_rate * factor / (1.0 - decay1);
-                        first.f_div(&second.f_sqrt()?.f_add_scalar_(EPS)?)?.f_mul_scalar_(size)?
+                        first
+                            .f_div(&second.f_sqrt()?.f_add_scalar_(EPS)?)?
+                            .f_mul_scalar_(size)?
                     }
                     None => first.f_mul_scalar(-learning_rate / (1.0 - decay1))?,
                 };

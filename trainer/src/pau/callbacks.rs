@@ -17,24 +17,25 @@ pub(super) struct Coefficients {
 pub(super) struct Kernels {
     forward: unsafe extern "C" fn(*const Coefficients, *const f32, *mut f32, usize) -> i32,
     #[allow(clippy::type_complexity)]
-    backward: unsafe extern "C" fn(
-        *const Coefficients,
-        *const f32,
-        *const f32,
-        *mut f32,
-        usize,
-        *mut f32,
-        *mut f32,
-    ) -> i32,
+    backward:
+        unsafe extern "C" fn(*const Coefficients, *const f32, *const f32, *mut f32, usize, *mut f32, *mut f32) -> i32,
 }
 
 /// The CPU's kernels.
 pub(super) static KERNELS: Kernels = Kernels { forward, backward };
 
 impl Coefficients {
+    pub(super) fn numerator_length(&self) -> usize {
+        self.numerator_length
+    }
+
+    pub(super) fn denominator_length(&self) -> usize {
+        self.denominator_length
+    }
+
     /// # Safety
     /// Both pointers must be valid for their lengths.
-    unsafe fn pau(&self) -> Option<Pau> {
+    pub(super) unsafe fn pau(&self) -> Option<Pau> {
         // SAFETY: the caller vouches for pointers and lengths.
         let (numerator, denominator) = unsafe {
             (
@@ -49,7 +50,13 @@ impl Coefficients {
 unsafe extern "C" fn forward(coefficients: *const Coefficients, x: *const f32, y: *mut f32, length: usize) -> i32 {
     // SAFETY: the shim passes pointers into live, dense float32 tensors of `length` elements; y is freshly allocated and
     // overlaps nothing.
-    let (pau, x, y) = unsafe { ((*coefficients).pau(), from_raw_parts(x, length), from_raw_parts_mut(y, length)) };
+    let (pau, x, y) = unsafe {
+        (
+            (*coefficients).pau(),
+            from_raw_parts(x, length),
+            from_raw_parts_mut(y, length),
+        )
+    };
     let Some(pau) = pau else { return 1 };
     pau.forward_parallel(x, y);
     0

@@ -45,7 +45,9 @@ at::Tensor channels_last(const at::Tensor& x) { return x.contiguous(at::MemoryFo
 
 const float* data_or_null(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
 
-at::Tensor contiguous_or_none(const at::Tensor& x) { return x.defined() ? x.contiguous() : x; }
+using Optional = std::optional<at::Tensor>;
+
+at::Tensor contiguous_or_none(const Optional& x) { return x.has_value() ? x->contiguous() : at::Tensor(); }
 
 Operands operands(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta, const at::Tensor& modulation,
                   const at::Tensor& shortcut, const at::Tensor& gain, const at::Tensor& p, const at::Tensor& q) {
@@ -64,15 +66,15 @@ Operands operands(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor
 class ConditionalPade : public Function<ConditionalPade> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& gamma,
-                            const at::Tensor& beta, const at::Tensor& modulation, const at::Tensor& shortcut,
-                            const at::Tensor& gain, const at::Tensor& numerator, const at::Tensor& denominator,
+                            const at::Tensor& beta, const Optional& modulation, const Optional& shortcut,
+                            const Optional& gain, const at::Tensor& numerator, const at::Tensor& denominator,
                             const at::Tensor& running_mean, const at::Tensor& running_variance, bool batch_statistics,
                             int64_t kernels_address) {
     ecg::require_cpu_float(input);
     TORCH_CHECK(input.dim() == 4, "a feature map has four axes");
     const auto* kernels = reinterpret_cast<const Kernels*>(kernels_address);
     const at::Tensor x = channels_last(input);
-    const at::Tensor added = shortcut.defined() ? channels_last(shortcut) : shortcut;
+    const at::Tensor added = shortcut.has_value() ? channels_last(*shortcut) : at::Tensor();
     const at::Tensor conditions = contiguous_or_none(modulation);
     const at::Tensor factors = contiguous_or_none(gain);
     const at::Tensor p = numerator.contiguous();
@@ -118,7 +120,7 @@ class ConditionalPade : public Function<ConditionalPade> {
   }
 };
 
-at::Tensor or_none(const at::Tensor* x) { return x == nullptr ? at::Tensor() : *x; }
+Optional or_none(const at::Tensor* x) { return x == nullptr ? Optional() : Optional(*x); }
 
 }  // namespace
 

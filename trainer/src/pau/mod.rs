@@ -1,10 +1,14 @@
 //! The Padé activation unit as a differentiable operation on libtorch tensors.
 //!
-//! The arithmetic is [`dualnet_engine::pau`]'s; `autograd.cpp` is the thin node that libtorch's autograd calls.
+//! The arithmetic is [`dualnet_engine::pau`]'s; `autograd.cpp` and `conditional.cpp` are the thin
+//! nodes that libtorch's autograd calls.
 
 mod callbacks;
+mod conditional;
 
-use callbacks::{KERNELS, Kernels};
+pub use conditional::ConditionalPau;
+
+use callbacks::{Coefficients, KERNELS, Kernels};
 use std::ffi::{CStr, c_char};
 use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
@@ -27,8 +31,15 @@ unsafe extern "C" {
 pub fn pau(x: &Tensor, numerator: &Tensor, denominator: &Tensor) -> Result<Tensor, TchError> {
     let mut message = std::ptr::null_mut();
     // SAFETY: the three pointers come from live tensors, KERNELS is a static, and `message` is written only on failure.
-    let result =
-        unsafe { ecg_pau(x.as_ptr(), numerator.as_ptr(), denominator.as_ptr(), &raw const KERNELS, &mut message) };
+    let result = unsafe {
+        ecg_pau(
+            x.as_ptr(),
+            numerator.as_ptr(),
+            denominator.as_ptr(),
+            &raw const KERNELS,
+            &mut message,
+        )
+    };
     own(result, message)
 }
 

@@ -4,8 +4,8 @@ use super::dropout::dropout;
 use super::layout::channels_last;
 use super::parameters::Parameters;
 use crate::error::TrainerError;
-use crate::pau::pau;
-use dualnet_export::network::{LstmSite, Ops};
+use crate::pau::{ConditionalPau, pau};
+use dualnet_export::network::{LstmSite, Ops, composites};
 use tch::{Kind, TchError, Tensor};
 
 /// What a forward pass is for.
@@ -26,6 +26,7 @@ pub enum Mode {
 pub struct Torch<'a> {
     parameters: &'a Parameters,
     mode: Mode,
+    fused: bool,
     observer: Option<&'a mut dyn FnMut(&str, &Tensor)>,
 }
 
@@ -35,7 +36,18 @@ const MOMENTUM: f64 = 0.1;
 impl<'a> Torch<'a> {
     /// An interpreter over these parameters.
     pub fn new(parameters: &'a Parameters, mode: Mode) -> Self {
-        Self { parameters, mode, observer: None }
+        Self {
+            parameters,
+            mode,
+            fused: true,
+            observer: None,
+        }
+    }
+
+    /// Computes every composite from its primitives, as the fused ones are tested against.
+    pub fn unfused(mut self) -> Self {
+        self.fused = false;
+        self
     }
 
     /// Hands every named intermediate result to `observer`.
@@ -53,6 +65,39 @@ impl<'a> Torch<'a> {
             Mode::Training { dropout } if dropout > 0.0 => Some(dropout),
             _ => None,
         }
+    }
+
+    /// Conditional batch normalization, the shortcut and the Padé activation in one pass over the feature map.
+    fn fused_site(
+        &mut self,
+        x: &Tensor,
+        latent: Option<&Tensor>,
+        norm: &str,
+        shortcut: Option<&Tensor>,
+        pau: &str,
+    ) -> Result<Tensor, TrainerError> {
+        let modulation = match latent {
+            Some(latent) => Some(self.linear(latent, &format!("{norm}.linear_mapping.weight"), None)?),
+            None => None,
+        };
+        let get = |suffix: &str| self.parameters.get(&format!("{norm}.batch_normalization.{suffix}"));
+        if self.training() {
+            let _ = get("num_batches_tracked")?.shallow_clone().f_add_scalar_(1)?;
+        }
+        let site = ConditionalPau {
+            x,
+            gamma: get("weight")?,
+            beta: get("bias")?,
+            modulation: modulation.as_ref(),
+            shortcut,
+            gain: None,
+            numerator: self.parameters.get(&format!("{pau}.weight_numerator"))?,
+            denominator: self.parameters.get(&format!("{pau}.weight_denominator"))?,
+            running_mean: get("running_mean")?,
+            running_variance: get("running_var")?,
+            batch_statistics: self.training(),
+        };
+        Ok(site.apply()?)
     }
 }
 
@@ -210,12 +255,44 @@ impl Ops for Torch<'_> {
 
     fn lstm_layer(&mut self, x: &Tensor, site: &LstmSite, layer: usize) -> Result<Tensor, TrainerError> {
         let weight = |kind: &str| self.parameters.get(&format!("{}.{kind}_l{layer}", site.prefix));
-        let weights = [weight("weight_ih")?, weight("weight_hh")?, weight("bias_ih")?, weight("bias_hh")?];
+        let weights = [
+            weight("weight_ih")?,
+            weight("weight_hh")?,
+            weight("bias_ih")?,
+            weight("bias_hh")?,
+        ];
         let zeros = || -> Result<Tensor, TchError> {
             Tensor::f_zeros([1, x.size()[0], site.hidden as i64], (x.kind(), x.device()))
         };
         let (h0, c0) = (zeros()?, zeros()?);
         let (hidden, _, _) = x.f_lstm(&[&h0, &c0], &weights, true, 1, 0.0, self.training(), false, true)?;
         Ok(hidden)
+    }
+
+    fn conditional_norm_pau(
+        &mut self,
+        x: &Tensor,
+        latent: Option<&Tensor>,
+        norm: &str,
+        pau: &str,
+    ) -> Result<Tensor, TrainerError> {
+        match self.fused {
+            true => self.fused_site(x, latent, norm, None, pau),
+            false => composites::conditional_norm_pau(self, x, latent, norm, pau),
+        }
+    }
+
+    fn conditional_norm_add_pau(
+        &mut self,
+        x: &Tensor,
+        latent: Option<&Tensor>,
+        norm: &str,
+        shortcut: &Tensor,
+        pau: &str,
+    ) -> Result<Tensor, TrainerError> {
+        match self.fused {
+            true => self.fused_site(x, latent, norm, Some(shortcut), pau),
+            false => composites::conditional_norm_add_pau(self, x, latent, norm, shortcut, pau),
+        }
     }
 }

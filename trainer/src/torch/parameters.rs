@@ -44,7 +44,11 @@ impl Parameters {
             }
             tensors.push(tensor(parameter, &values)?);
         }
-        let index = list.iter().enumerate().map(|(i, parameter)| (parameter.name.clone(), i)).collect();
+        let index = list
+            .iter()
+            .enumerate()
+            .map(|(i, parameter)| (parameter.name.clone(), i))
+            .collect();
         Ok(Self { list, tensors, index })
     }
 
@@ -86,7 +90,11 @@ impl Parameters {
 
 /// The values of a tensor, row-major, as float32.
 pub(crate) fn flattened(tensor: &Tensor) -> Result<Vec<f32>, TrainerError> {
-    let flat = tensor.f_detach()?.f_to_kind(Kind::Float)?.f_contiguous()?.f_view([-1])?;
+    let flat = tensor
+        .f_detach()?
+        .f_to_kind(Kind::Float)?
+        .f_contiguous()?
+        .f_view([-1])?;
     let mut values = vec![0.0; flat.numel()];
     flat.f_copy_data(&mut values, flat.numel())?;
     Ok(values)

@@ -54,14 +54,14 @@ impl Checkpoint {
         for (parameter, tensor) in parameters.iter() {
             let values = flattened(tensor)?;
             let stored = match parameter.kind {
-                ParameterKind::Integer => {
-                    Tensor::i64(&parameter.shape, Vec::<i64>::try_from(tensor.f_reshape([-1])?)?)
-                }
+                ParameterKind::Integer => Tensor::i64(&parameter.shape, Vec::<i64>::try_from(tensor.f_reshape([-1])?)?),
                 _ => Tensor::f32(&parameter.shape, values),
             };
             insert(&mut state, parameter.name.clone(), stored)?;
         }
-        state.metadata.insert(CONFIGURATION.to_owned(), network.config().to_toml());
+        state
+            .metadata
+            .insert(CONFIGURATION.to_owned(), network.config().to_toml());
         state.metadata.insert(TRAINING.to_owned(), training.to_string());
         state.metadata.insert(METRICS.to_owned(), metrics.to_string());
         Ok(Self { state })
@@ -88,7 +88,9 @@ impl Checkpoint {
 
     /// Reads a checkpoint or any state dict.
     pub fn open(path: &Path) -> Result<Self, TrainerError> {
-        Ok(Self { state: StateDict::open(path)? })
+        Ok(Self {
+            state: StateDict::open(path)?,
+        })
     }
 
     /// The state dict.
@@ -98,18 +100,29 @@ impl Checkpoint {
 
     /// The optimizer and the progress, of a checkpoint that has them.
     pub fn resume(&self, path: &Path, parameters: &Parameters) -> Result<(RAdam, Progress), TrainerError> {
-        let fault = |reason: &str| TrainerError::File { path: path.to_owned(), reason: reason.to_owned() };
-        let progress = self.state.metadata.get(PROGRESS).ok_or_else(|| fault("has no progress to resume from"))?;
+        let fault = |reason: &str| TrainerError::File {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let progress = self
+            .state
+            .metadata
+            .get(PROGRESS)
+            .ok_or_else(|| fault("has no progress to resume from"))?;
         let progress: Progress =
             serde_json::from_str(progress).map_err(|error| fault(&format!("its progress is unreadable: {error}")))?;
         let mut moments = BTreeMap::new();
         for (name, weight) in parameters.weights() {
             let moment = |kind: &str| -> Result<Option<tch::Tensor>, TrainerError> {
-                let Some(stored) = self.state.get(&format!("{OPTIMIZER_PREFIX}{kind}.{name}")) else { return Ok(None) };
+                let Some(stored) = self.state.get(&format!("{OPTIMIZER_PREFIX}{kind}.{name}")) else {
+                    return Ok(None);
+                };
                 let Some(values) = stored.as_f32() else { return Ok(None) };
                 let shape: Vec<i64> = stored.shape().iter().map(|&extent| extent as i64).collect();
                 if shape != weight.size() {
-                    return Err(fault(&format!("the moments of {name:?} have another shape than the tensor")));
+                    return Err(fault(&format!(
+                        "the moments of {name:?} have another shape than the tensor"
+                    )));
                 }
                 let mut tensor = tch::no_grad(|| weight.f_zeros_like())?;
                 tensor.f_copy_(&tch::Tensor::f_from_slice(values)?.f_view(shape.as_slice())?)?;
@@ -124,8 +137,13 @@ impl Checkpoint {
 
     /// The options the run was started with.
     pub fn options(&self, path: &Path) -> Result<Option<TrainOptions>, TrainerError> {
-        let Some(text) = self.state.metadata.get(TRAINING) else { return Ok(None) };
-        let fault = |error| TrainerError::File { path: path.to_owned(), reason: format!("training options: {error}") };
+        let Some(text) = self.state.metadata.get(TRAINING) else {
+            return Ok(None);
+        };
+        let fault = |error| TrainerError::File {
+            path: path.to_owned(),
+            reason: format!("training options: {error}"),
+        };
         let mut value: serde_json::Value = serde_json::from_str(text).map_err(fault)?;
         serde_json::from_value(value["options"].take()).map(Some).map_err(fault)
     }
@@ -153,9 +171,11 @@ pub fn network_of(state: &StateDict) -> Result<Option<Network>, TrainerError> {
 pub fn parameters_of(network: &Network, state: &StateDict, path: &Path) -> Result<Parameters, TrainerError> {
     state.check(path, &network.parameters())?;
     let fresh = Parameters::initial(network, 0)?;
-    Parameters::from_values(network, |parameter: &Parameter| match state.get(&parameter.name).map(Tensor::data) {
-        Some(Data::F32(values)) => Ok(values.clone()),
-        Some(Data::I64(values)) => Ok(values.iter().map(|&value| value as f32).collect()),
-        None => fresh.values(&parameter.name),
+    Parameters::from_values(network, |parameter: &Parameter| {
+        match state.get(&parameter.name).map(Tensor::data) {
+            Some(Data::F32(values)) => Ok(values.clone()),
+            Some(Data::I64(values)) => Ok(values.iter().map(|&value| value as f32).collect()),
+            None => fresh.values(&parameter.name),
+        }
     })
 }

@@ -42,13 +42,19 @@ impl EpochLog {
         for record in &kept {
             writer.serialize(record).map_err(|error| log.fault(&error))?;
         }
-        writer.flush().map_err(|source| TrainerError::Io { path: path.to_owned(), source })?;
+        writer.flush().map_err(|source| TrainerError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(log)
     }
 
     /// Adds one line.
     pub fn append(&self, record: &EpochRecord) -> Result<(), TrainerError> {
-        let io = |source| TrainerError::Io { path: self.path.clone(), source };
+        let io = |source| TrainerError::Io {
+            path: self.path.clone(),
+            source,
+        };
         let file = OpenOptions::new().append(true).open(&self.path).map_err(io)?;
         let has_headers = file.metadata().map_err(io)?.len() == 0;
         let mut writer = csv::WriterBuilder::new().has_headers(has_headers).from_writer(file);
@@ -59,10 +65,16 @@ impl EpochLog {
     /// Every line.
     pub fn read(&self) -> Result<Vec<EpochRecord>, TrainerError> {
         let mut reader = csv::Reader::from_path(&self.path).map_err(|error| self.fault(&error))?;
-        reader.deserialize().collect::<Result<_, _>>().map_err(|error| self.fault(&error))
+        reader
+            .deserialize()
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.fault(&error))
     }
 
     fn fault(&self, error: &csv::Error) -> TrainerError {
-        TrainerError::File { path: self.path.clone(), reason: error.to_string() }
+        TrainerError::File {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        }
     }
 }

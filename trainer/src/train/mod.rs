@@ -7,5 +7,5 @@ mod run;
 
 pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 pub use log::{EpochLog, EpochRecord};
-pub use options::TrainOptions;
-pub use run::{Report, Training};
+pub use options::{EarlierPlan, TrainOptions};
+pub use run::{Records, Report, Training};

@@ -31,9 +31,21 @@ pub struct TrainOptions {
     pub checkpoint_every: usize,
     /// Steps between two writes of `last.safetensors` within an epoch; 0 writes it at the end of each epoch only.
     pub checkpoint_steps: usize,
+    /// Schedules that were given up for a longer or shorter one, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier_plans: Vec<EarlierPlan>,
     /// At most this many training and validation records (the first of each list); absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+}
+
+/// A number of epochs that a run was planned for before it was resumed with another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierPlan {
+    /// The number of epochs the schedule was made for.
+    pub epochs: usize,
+    /// The last epoch, whole or in part, that followed it.
+    pub until_epoch: usize,
 }
 
 impl Default for TrainOptions {
@@ -50,6 +62,7 @@ impl Default for TrainOptions {
             validate_every: 2,
             checkpoint_every: 10,
             checkpoint_steps: 0,
+            earlier_plans: Vec::new(),
             limit: None,
         }
     }
@@ -58,7 +71,11 @@ impl Default for TrainOptions {
 impl TrainOptions {
     /// Why these options describe no run, if they do not.
     pub fn fault(&self) -> Option<String> {
-        let positive = [("epochs", self.epochs), ("batch_size", self.batch_size), ("validate_every", self.validate_every)];
+        let positive = [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size),
+            ("validate_every", self.validate_every),
+        ];
         if let Some((name, _)) = positive.into_iter().find(|&(_, value)| value == 0) {
             return Some(format!("{name} must be at least 1"));
         }
@@ -66,7 +83,10 @@ impl TrainOptions {
             return Some("limit must be at least 1".to_owned());
         }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return Some(format!("learning_rate must be a positive number, not {}", self.learning_rate));
+            return Some(format!(
+                "learning_rate must be a positive number, not {}",
+                self.learning_rate
+            ));
         }
         if !(0.0..=1.0).contains(&self.augmentation) {
             return Some(format!("augmentation is a probability, not {}", self.augmentation));
@@ -76,7 +96,9 @@ impl TrainOptions {
 
     /// The augmentation of training records, if there is any.
     pub fn augmentation(&self) -> Option<Augmentation> {
-        (self.augmentation > 0.0).then_some(Augmentation { probability: self.augmentation })
+        (self.augmentation > 0.0).then_some(Augmentation {
+            probability: self.augmentation,
+        })
     }
 
     /// The dropout while training: the two-class setting's 0.3 wins, then 0 without augmentation, then `configured`.

@@ -2,7 +2,7 @@
 
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::log::{EpochLog, EpochRecord};
-use super::options::TrainOptions;
+use super::options::{EarlierPlan, TrainOptions};
 use crate::data::{Batch, Classes, Dataset, Loader, LoaderOptions, Split};
 use crate::error::TrainerError;
 use crate::evaluate::{TorchPredictor, evaluate, input_tensors};
@@ -13,6 +13,7 @@ use crate::torch::{Mode, Parameters, Torch};
 use dualnet_engine::score::Evaluation;
 use dualnet_export::network::Network;
 use serde_json::json;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,8 +23,8 @@ use tch::Tensor;
 pub trait Report {
     /// An epoch of this many batches begins, the first `done` of which are done already.
     fn epoch(&mut self, epoch: usize, epochs: usize, batches: usize, done: usize);
-    /// A batch is done; `loss` is the epoch's mean so far.
-    fn batch(&mut self, loss: f64);
+    /// A batch is done; `loss` is the epoch's mean so far. `Break` ends the run here.
+    fn batch(&mut self, loss: f64) -> ControlFlow<()>;
     /// The validation is at this record.
     fn validating(&mut self, record: usize, records: usize);
     /// An epoch is done.
@@ -38,9 +39,18 @@ pub struct Training {
     optimizer: RAdam,
     progress: Progress,
     folder: PathBuf,
-    dataset: Arc<Dataset>,
-    split: Split,
-    threads: usize,
+    records: Records,
+}
+
+/// What a run trains and validates on.
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// The data set.
+    pub dataset: Arc<Dataset>,
+    /// Which of its records train and which validate.
+    pub split: Split,
+    /// Threads that prepare batches ahead of the training.
+    pub threads: usize,
 }
 
 const LAST: &str = "last.safetensors";
@@ -54,17 +64,28 @@ impl Training {
         network: Network,
         options: TrainOptions,
         folder: &Path,
-        dataset: Arc<Dataset>,
-        threads: usize,
+        records: Records,
     ) -> Result<Self, TrainerError> {
-        let file = |path: PathBuf, reason: &str| TrainerError::File { path, reason: reason.to_owned() };
+        let file = |path: PathBuf, reason: &str| TrainerError::File {
+            path,
+            reason: reason.to_owned(),
+        };
         if folder.join(LAST).exists() {
-            return Err(file(folder.join(LAST), "a run is here already; go on with --resume, or choose another --run"));
+            return Err(file(
+                folder.join(LAST),
+                "a run is here already; go on with --resume, or choose another --run",
+            ));
         }
         let parameters = Parameters::initial(&network, options.seed)?;
-        let progress = Progress { epoch: 1, ..Progress::default() };
-        let run = Self::new(network, options, parameters, RAdam::new(), progress, folder, dataset, threads)?;
-        std::fs::create_dir_all(folder).map_err(|source| TrainerError::Io { path: folder.to_owned(), source })?;
+        let progress = Progress {
+            epoch: 1,
+            ..Progress::default()
+        };
+        let run = Self::new(network, options, parameters, (RAdam::new(), progress), folder, records)?;
+        std::fs::create_dir_all(folder).map_err(|source| TrainerError::Io {
+            path: folder.to_owned(),
+            source,
+        })?;
         let train = toml::to_string(&json!({ "train": run.options }))
             .map_err(|error| file(folder.join(CONFIGURATION), &error.to_string()))?;
         let path = folder.join(CONFIGURATION);
@@ -74,39 +95,60 @@ impl Training {
     }
 
     /// Goes on where the last checkpoint in `folder` stands.
-    pub fn resume(folder: &Path, dataset: Arc<Dataset>, threads: usize) -> Result<Self, TrainerError> {
+    ///
+    /// `records` makes the records from the options the run was started with. `epochs` replaces the planned number of epochs,
+    /// and with it the schedule from here on.
+    pub fn resume(
+        folder: &Path,
+        epochs: Option<usize>,
+        records: impl FnOnce(&TrainOptions) -> Result<Records, TrainerError>,
+    ) -> Result<Self, TrainerError> {
         let path = folder.join(LAST);
         let checkpoint = Checkpoint::open(&path)?;
-        let fault = |reason: &str| TrainerError::File { path: path.clone(), reason: reason.to_owned() };
+        let fault = |reason: &str| TrainerError::File {
+            path: path.clone(),
+            reason: reason.to_owned(),
+        };
         let network = network_of(checkpoint.state())?.ok_or_else(|| fault("does not say which network it is"))?;
-        let options = checkpoint.options(&path)?.ok_or_else(|| fault("does not say how it was trained"))?;
+        let mut options = checkpoint
+            .options(&path)?
+            .ok_or_else(|| fault("does not say how it was trained"))?;
         let parameters = parameters_of(&network, checkpoint.state(), &path)?;
-        let (optimizer, progress) = checkpoint.resume(&path, &parameters)?;
-        Self::new(network, options, parameters, optimizer, progress, folder, dataset, threads)
+        let state = checkpoint.resume(&path, &parameters)?;
+        if let Some(epochs) = epochs.filter(|&epochs| epochs != options.epochs) {
+            let until_epoch = if state.1.batches > 0 { state.1.epoch } else { state.1.epoch - 1 };
+            options.earlier_plans.push(EarlierPlan { epochs: options.epochs, until_epoch });
+            options.epochs = epochs;
+        }
+        let records = records(&options)?;
+        Self::new(network, options, parameters, state, folder, records)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn new(
         network: Network,
         options: TrainOptions,
         parameters: Parameters,
-        optimizer: RAdam,
-        progress: Progress,
+        (optimizer, progress): (RAdam, Progress),
         folder: &Path,
-        dataset: Arc<Dataset>,
-        threads: usize,
+        mut records: Records,
     ) -> Result<Self, TrainerError> {
         if let Some(fault) = options.fault() {
             return Err(TrainerError::Network(fault));
         }
-        let mut split = Split::named(&options.split)?;
-        split.check(&dataset)?;
+        records.split.check(&records.dataset)?;
         if let Some(limit) = options.limit {
-            split.train.truncate(limit);
-            split.validation.truncate(limit);
+            records.split.train.truncate(limit);
+            records.split.validation.truncate(limit);
         }
-        let folder = folder.to_owned();
-        Ok(Self { network, options, parameters, optimizer, progress, folder, dataset, split, threads })
+        Ok(Self {
+            network,
+            options,
+            parameters,
+            optimizer,
+            progress,
+            folder: folder.to_owned(),
+            records,
+        })
     }
 
     /// What the run was started with.
@@ -124,8 +166,7 @@ impl Training {
         let log = EpochLog::open(&self.folder.join(LOG), self.progress.epoch - 1)?;
         while self.progress.epoch <= self.options.epochs {
             let epoch = self.progress.epoch;
-            let learning_rate =
-                self.options.learning_rate * self.options.schedule.factor(epoch, self.options.epochs);
+            let learning_rate = self.options.learning_rate * self.options.schedule.factor(epoch, self.options.epochs);
             let started = Instant::now();
             let before = self.progress.records;
             self.train_epoch(learning_rate, report)?;
@@ -159,9 +200,9 @@ impl Training {
             seed: self.options.seed,
             epoch: epoch as u64,
             first_batch: self.progress.batches,
-            threads: self.threads,
+            threads: self.records.threads,
         };
-        let mut loader = Loader::new(&self.dataset, &self.split.train, options)?;
+        let mut loader = Loader::new(&self.records.dataset, &self.records.split.train, options)?;
         report.epoch(epoch, self.options.epochs, loader.batches(), self.progress.batches);
         let weights = Tensor::f_from_slice(TrainOptions::class_weights(classes))?;
         while let Some(batch) = loader.next() {
@@ -172,10 +213,13 @@ impl Training {
             progress.steps = self.optimizer.steps();
             progress.loss_sum += loss * batch.labels.len() as f64;
             progress.records += batch.labels.len();
-            report.batch(progress.loss_sum / progress.records as f64);
+            let mean_loss = progress.loss_sum / progress.records as f64;
             let every = self.options.checkpoint_steps;
             if every > 0 && progress.batches.is_multiple_of(every) {
                 self.save_last()?;
+            }
+            if report.batch(mean_loss).is_break() {
+                return Err(TrainerError::Interrupted { epoch });
             }
             loader.recycle(batch);
         }
@@ -196,7 +240,11 @@ impl Training {
         let loss = weighted_cross_entropy(&logits, &labels, weights)?;
         let value = loss.f_double_value(&[])?;
         if !value.is_finite() {
-            return Err(TrainerError::Diverged { epoch, step: step + 1, loss: value });
+            return Err(TrainerError::Diverged {
+                epoch,
+                step: step + 1,
+                loss: value,
+            });
         }
         loss.f_backward()?;
         self.optimizer.step(&self.parameters, learning_rate)?;
@@ -204,12 +252,23 @@ impl Training {
     }
 
     fn validate(&self, report: &mut dyn Report) -> Result<Evaluation, TrainerError> {
-        let records = self.split.validation.len();
-        let mut predictor = TorchPredictor { network: &self.network, parameters: &self.parameters };
+        let records = self.records.split.validation.len();
+        let mut predictor = TorchPredictor {
+            network: &self.network,
+            parameters: &self.parameters,
+        };
         let mut progress = |done| report.validating(done, records);
         let batch_size = self.options.batch_size;
-        let indices = &self.split.validation;
-        Ok(evaluate(&mut predictor, &self.dataset, indices, batch_size, self.threads, &mut progress)?.0)
+        let indices = &self.records.split.validation;
+        Ok(evaluate(
+            &mut predictor,
+            &self.records.dataset,
+            indices,
+            batch_size,
+            self.records.threads,
+            &mut progress,
+        )?
+        .0)
     }
 
     /// Ends an epoch: keeps the network where it is due, moves on to the next epoch and writes the last checkpoint.
@@ -218,15 +277,22 @@ impl Training {
             let accuracy = evaluation.accuracy;
             if self.progress.best.is_none_or(|(best, _)| accuracy > best) {
                 self.progress.best = Some((accuracy, epoch));
-                self.checkpoint(epoch, Some(evaluation))?.save(&self.folder.join(BEST))?;
+                self.checkpoint(epoch, Some(evaluation))?
+                    .save(&self.folder.join(BEST))?;
             }
         }
         let every = self.options.checkpoint_every;
         if every > 0 && epoch.is_multiple_of(every) {
-            self.checkpoint(epoch, evaluation)?.save(&self.folder.join(format!("epoch-{epoch:03}.safetensors")))?;
+            self.checkpoint(epoch, evaluation)?
+                .save(&self.folder.join(format!("epoch-{epoch:03}.safetensors")))?;
         }
         let best = self.progress.best;
-        self.progress = Progress { epoch: epoch + 1, steps: self.optimizer.steps(), best, ..Progress::default() };
+        self.progress = Progress {
+            epoch: epoch + 1,
+            steps: self.optimizer.steps(),
+            best,
+            ..Progress::default()
+        };
         self.checkpoint(epoch, evaluation)?
             .with_optimizer(&self.optimizer, &self.progress)?
             .save(&self.folder.join(LAST))
@@ -243,8 +309,8 @@ impl Training {
             "data": DATA_NAME,
             "labels": LABELS,
             "split": self.options.split,
-            "training_records": self.split.train.len(),
-            "validation_records": self.split.validation.len(),
+            "training_records": self.records.split.train.len(),
+            "validation_records": self.records.split.validation.len(),
             "epoch": epoch,
             "epochs": self.options.epochs,
             "seed": self.options.seed,

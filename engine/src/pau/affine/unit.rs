@@ -1,6 +1,7 @@
-//! `y = F(scale · x + shift)` and its gradients.
+//! `y = gain · F(scale · x + shift + shortcut)` and its gradients.
 
-use super::pattern::{fold, period, repeat};
+use super::operands::{Affine, Block, Lines};
+use super::pattern::{fold, period};
 use super::{ChannelsLast, expect_length};
 use crate::pau::backward::STRETCH;
 use crate::pau::order::with_order;
@@ -20,70 +21,60 @@ pub struct AffineGradients {
     pub sum_ux: Vec<f64>,
 }
 
-/// `y = F(scale · x + shift)`; `x` and `y` are `[samples, pixels, channels]`, `scale` and `shift` `[samples, channels]`.
+/// Writes `y`, `[samples, pixels, channels]`.
 ///
 /// # Panics
 /// When a slice has another length than its extents say.
-pub fn affine_forward(pau: &Pau, shape: ChannelsLast, x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
-    expect_length("x", x, shape.elements());
+pub fn affine_forward(pau: &Pau, shape: ChannelsLast, operands: Affine<'_>, y: &mut [f32]) {
+    operands.expect_extents(shape);
     expect_length("y", y, shape.elements());
-    expect_length("scale", scale, shape.lines());
-    expect_length("shift", shift, shape.lines());
-    if x.is_empty() {
+    if y.is_empty() {
         return;
     }
-    let lines = scale.par_chunks(shape.channels).zip(shift.par_chunks(shape.channels));
-    let samples = x
-        .par_chunks(shape.sample())
-        .zip(y.par_chunks_mut(shape.sample()))
-        .zip(lines);
-    with_order!(pau, rational => samples.for_each(|((x, y), (scale, shift))| {
-        x.par_chunks(shape.block()).zip(y.par_chunks_mut(shape.block())).for_each(|(x, y)| {
-            pau.isa().run(Forward { rational, x, scale, shift, y });
+    let samples = y.par_chunks_mut(shape.sample()).enumerate();
+    with_order!(pau, rational => samples.for_each(|(sample, y)| {
+        y.par_chunks_mut(shape.block()).enumerate().for_each(|(index, y)| {
+            let block = operands.block(shape, sample, index, y.len());
+            pau.isa().run(Forward { rational, block, y });
         });
     }));
 }
 
-/// `grad_u = grad_y · F'(u)` at `u = scale · x + shift`, and the sums that the gradients of everything else are made of.
-/// Extents as in [`affine_forward`].
+/// Writes `grad_u = grad_y · gain · F'(u)`, which is the gradient of the shortcut too, and returns the sums that the gradients
+/// of everything else are made of. `grad_y` and `grad_u` are `[samples, pixels, channels]`.
 ///
 /// # Panics
 /// When a slice has another length than its extents say.
 pub fn affine_backward(
     pau: &Pau,
     shape: ChannelsLast,
-    x: &[f32],
-    scale: &[f32],
-    shift: &[f32],
+    operands: Affine<'_>,
     grad_y: &[f32],
     grad_u: &mut [f32],
 ) -> AffineGradients {
-    expect_length("x", x, shape.elements());
+    operands.expect_extents(shape);
     expect_length("grad_y", grad_y, shape.elements());
     expect_length("grad_u", grad_u, shape.elements());
-    expect_length("scale", scale, shape.lines());
-    expect_length("shift", shift, shape.lines());
     let (mut sum_u, mut sum_ux) = (vec![0.0; shape.lines()], vec![0.0; shape.lines()]);
-    if x.is_empty() {
+    if grad_u.is_empty() {
         return AffineGradients {
             coefficients: pau.backward(&[], &[], &mut []),
             sum_u,
             sum_ux,
         };
     }
-    let (sample, block, isa) = (shape.sample(), shape.block(), pau.isa());
-    let lines = scale.par_chunks(shape.channels).zip(shift.par_chunks(shape.channels));
-    let samples = x
-        .par_chunks(sample)
-        .zip(grad_y.par_chunks(sample))
-        .zip(grad_u.par_chunks_mut(sample))
-        .zip(lines);
+    let (length, isa) = (shape.block(), pau.isa());
+    let samples = grad_y
+        .par_chunks(shape.sample())
+        .zip(grad_u.par_chunks_mut(shape.sample()))
+        .enumerate();
     let coefficients = with_order!(pau, rational => {
         let partials: Vec<Partial<_, _>> = samples
-            .flat_map(|(((x, grad_y), grad_u), (scale, shift))| {
-                let blocks = x.par_chunks(block).zip(grad_y.par_chunks(block)).zip(grad_u.par_chunks_mut(block));
-                blocks.map(move |((x, grad_y), grad_u)| {
-                    isa.run(Backward { rational, x, scale, shift, grad_y, grad_u })
+            .flat_map(|(sample, (grad_y, grad_u))| {
+                let blocks = grad_y.par_chunks(length).zip(grad_u.par_chunks_mut(length)).enumerate();
+                blocks.map(move |(index, (grad_y, grad_u))| {
+                    let block = operands.block(shape, sample, index, grad_y.len());
+                    isa.run(Backward { rational, block, grad_y, grad_u })
                 })
             })
             .collect();
@@ -107,12 +98,9 @@ fn add(sums: &mut [f64], terms: &[f64]) {
     }
 }
 
-/// One block of a record; `scale` and `shift` hold one value per channel.
 struct Forward<'a, const M: usize, const N: usize> {
     rational: &'a Rational<M, N>,
-    x: &'a [f32],
-    scale: &'a [f32],
-    shift: &'a [f32],
+    block: Block<'a>,
     y: &'a mut [f32],
 }
 
@@ -121,33 +109,65 @@ impl<const M: usize, const N: usize> Kernel for Forward<'_, M, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let pau = self.rational.splat(simd);
-        let period = period(self.scale.len());
-        let (scale, shift) = (repeat(self.scale, self.x.len()), repeat(self.shift, self.x.len()));
-        let whole = self.x.len() / S::LANES * S::LANES;
-        let (x, last_x) = self.x.split_at(whole);
-        let (y, last_y) = self.y.split_at_mut(whole);
-        for (x, y) in x.chunks(period).zip(y.chunks_mut(period)) {
-            let data = x.chunks_exact(S::LANES).zip(y.chunks_exact_mut(S::LANES));
-            let lines = scale.chunks_exact(S::LANES).zip(shift.chunks_exact(S::LANES));
-            for ((x, y), (scale, shift)) in data.zip(lines) {
-                let u = simd.mul_add(simd.load(scale), simd.load(x), simd.load(shift));
-                simd.store(pau.value(u), y);
-            }
+        match (self.block.shortcut.is_some(), self.block.gain.is_some()) {
+            (false, false) => self.sweep::<S, false, false>(simd),
+            (false, true) => self.sweep::<S, false, true>(simd),
+            (true, false) => self.sweep::<S, true, false>(simd),
+            (true, true) => self.sweep::<S, true, true>(simd),
         }
-        let at = whole % period..whole % period + last_x.len();
-        let (scale, shift) = (simd.load_partial(&scale[at.clone()]), simd.load_partial(&shift[at]));
-        let u = simd.mul_add(scale, simd.load_partial(last_x), shift);
-        simd.store_partial(pau.value(u), last_y);
     }
 }
 
-/// One block of a record; `scale` and `shift` hold one value per channel.
+impl<const M: usize, const N: usize> Forward<'_, M, N> {
+    /// The whole block; `SHORTCUT` and `GAIN` say whether there is one, and other values stand in for what there is not.
+    #[inline(always)]
+    fn sweep<S: Simd, const SHORTCUT: bool, const GAIN: bool>(self, simd: S) {
+        let pau = self.rational.splat(simd);
+        let period = period(self.block.channels());
+        let Lines { scale, shift, gain } = self.block.lines();
+        let gain = gain.as_deref().unwrap_or(&scale);
+        let whole = self.y.len() / S::LANES * S::LANES;
+        let (x, last_x) = self.block.x.split_at(whole);
+        let (shortcut, last_shortcut) = self.block.shortcut.unwrap_or(self.block.x).split_at(whole);
+        let (y, last_y) = self.y.split_at_mut(whole);
+        let rows = x.chunks(period).zip(shortcut.chunks(period));
+        for ((x, shortcut), y) in rows.zip(y.chunks_mut(period)) {
+            let data = x.chunks_exact(S::LANES).zip(shortcut.chunks_exact(S::LANES));
+            let data = data.zip(y.chunks_exact_mut(S::LANES));
+            let lines = scale.chunks_exact(S::LANES).zip(shift.chunks_exact(S::LANES));
+            let lines = lines.zip(gain.chunks_exact(S::LANES));
+            for (((x, shortcut), y), ((scale, shift), gain)) in data.zip(lines) {
+                let mut u = simd.mul_add(simd.load(scale), simd.load(x), simd.load(shift));
+                if SHORTCUT {
+                    u = simd.add(u, simd.load(shortcut));
+                }
+                let mut value = pau.value(u);
+                if GAIN {
+                    value = simd.mul(value, simd.load(gain));
+                }
+                simd.store(value, y);
+            }
+        }
+        let at = whole % period..whole % period + last_y.len();
+        let (scale, shift) = (
+            simd.load_partial(&scale[at.clone()]),
+            simd.load_partial(&shift[at.clone()]),
+        );
+        let mut u = simd.mul_add(scale, simd.load_partial(last_x), shift);
+        if SHORTCUT {
+            u = simd.add(u, simd.load_partial(last_shortcut));
+        }
+        let mut value = pau.value(u);
+        if GAIN {
+            value = simd.mul(value, simd.load_partial(&gain[at]));
+        }
+        simd.store_partial(value, last_y);
+    }
+}
+
 struct Backward<'a, const M: usize, const N: usize> {
     rational: &'a Rational<M, N>,
-    x: &'a [f32],
-    scale: &'a [f32],
-    shift: &'a [f32],
+    block: Block<'a>,
     grad_y: &'a [f32],
     grad_u: &'a mut [f32],
 }
@@ -163,49 +183,64 @@ impl<const M: usize, const N: usize> Kernel for Backward<'_, M, N> {
     type Output = Partial<M, N>;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) -> Partial<M, N> {
-        let partial = self.sweep::<S, false>(simd);
-        if partial.coefficients.beyond {
-            self.sweep::<S, true>(simd)
+    fn run<S: Simd>(self, simd: S) -> Partial<M, N> {
+        if self.block.shortcut.is_some() {
+            self.retrying::<S, true>(simd)
         } else {
-            partial
+            self.retrying::<S, false>(simd)
         }
     }
 }
 
 impl<const M: usize, const N: usize> Backward<'_, M, N> {
-    /// The whole block; `EXACT` as in [`Splat::gradient`](crate::pau::rational::Splat::gradient).
     #[inline(always)]
-    fn sweep<S: Simd, const EXACT: bool>(&mut self, simd: S) -> Partial<M, N> {
+    fn retrying<S: Simd, const SHORTCUT: bool>(mut self, simd: S) -> Partial<M, N> {
+        let partial = self.sweep::<S, SHORTCUT, false>(simd);
+        if partial.coefficients.beyond {
+            self.sweep::<S, SHORTCUT, true>(simd)
+        } else {
+            partial
+        }
+    }
+
+    /// The whole block; `SHORTCUT` as in [`Forward::sweep`], `EXACT` as in
+    /// [`Splat::gradient`](crate::pau::rational::Splat::gradient).
+    #[inline(always)]
+    fn sweep<S: Simd, const SHORTCUT: bool, const EXACT: bool>(&mut self, simd: S) -> Partial<M, N> {
         let pau = self.rational.splat(simd);
-        let period = period(self.scale.len());
+        let period = period(self.block.channels());
         let stretch = period * (STRETCH / period).max(1);
-        let (scale, shift) = (repeat(self.scale, self.x.len()), repeat(self.shift, self.x.len()));
+        let Lines { scale, shift, gain } = self.block.lines();
+        let gain = gain.unwrap_or_else(|| vec![1.0; scale.len()]);
         let (mut sum_u, mut sum_ux) = (vec![0.0; scale.len()], vec![0.0; scale.len()]);
         let mut coefficients = Sums::ZERO;
-        let whole = self.x.len() / S::LANES * S::LANES;
-        let (x, last_x) = self.x.split_at(whole);
+        let whole = self.grad_u.len() / S::LANES * S::LANES;
+        let (x, last_x) = self.block.x.split_at(whole);
+        let (shortcut, last_shortcut) = self.block.shortcut.unwrap_or(self.block.x).split_at(whole);
         let (grad_y, last_grad_y) = self.grad_y.split_at(whole);
         let (grad_u, last_grad_u) = self.grad_u.split_at_mut(whole);
-        let stretches = x
-            .chunks(stretch)
-            .zip(grad_y.chunks(stretch))
-            .zip(grad_u.chunks_mut(stretch));
-        for ((x, grad_y), grad_u) in stretches {
+        let stretches = x.chunks(stretch).zip(shortcut.chunks(stretch));
+        let stretches = stretches.zip(grad_y.chunks(stretch).zip(grad_u.chunks_mut(stretch)));
+        for ((x, shortcut), (grad_y, grad_u)) in stretches {
             let mut lanes = LaneSums::zero(simd);
-            for ((x, grad_y), grad_u) in x
-                .chunks(period)
-                .zip(grad_y.chunks(period))
-                .zip(grad_u.chunks_mut(period))
-            {
-                let data = x.chunks_exact(S::LANES).zip(grad_y.chunks_exact(S::LANES));
-                let data = data.zip(grad_u.chunks_exact_mut(S::LANES));
+            let rows = x.chunks(period).zip(shortcut.chunks(period));
+            let rows = rows.zip(grad_y.chunks(period).zip(grad_u.chunks_mut(period)));
+            for ((x, shortcut), (grad_y, grad_u)) in rows {
+                let data = x.chunks_exact(S::LANES).zip(shortcut.chunks_exact(S::LANES));
+                let gradients = grad_y.chunks_exact(S::LANES).zip(grad_u.chunks_exact_mut(S::LANES));
                 let lines = scale.chunks_exact(S::LANES).zip(shift.chunks_exact(S::LANES));
+                let lines = lines.zip(gain.chunks_exact(S::LANES));
                 let sums = sum_u.chunks_exact_mut(S::LANES).zip(sum_ux.chunks_exact_mut(S::LANES));
-                for (((x, grad_y), grad_u), ((scale, shift), (sum_u, sum_ux))) in data.zip(lines.zip(sums)) {
+                for (((x, shortcut), (grad_y, grad_u)), (((scale, shift), gain), (sum_u, sum_ux))) in
+                    data.zip(gradients).zip(lines.zip(sums))
+                {
                     let x = simd.load(x);
-                    let u = simd.mul_add(simd.load(scale), x, simd.load(shift));
-                    let gradient = pau.gradient::<EXACT>(u, simd.load(grad_y), &mut lanes, &mut coefficients);
+                    let mut u = simd.mul_add(simd.load(scale), x, simd.load(shift));
+                    if SHORTCUT {
+                        u = simd.add(u, simd.load(shortcut));
+                    }
+                    let grad_y = simd.mul(simd.load(grad_y), simd.load(gain));
+                    let gradient = pau.gradient::<EXACT>(u, grad_y, &mut lanes, &mut coefficients);
                     simd.store(gradient, grad_u);
                     simd.store(simd.add(simd.load(sum_u), gradient), sum_u);
                     simd.store(simd.mul_add(gradient, x, simd.load(sum_ux)), sum_ux);
@@ -215,21 +250,22 @@ impl<const M: usize, const N: usize> Backward<'_, M, N> {
         }
         if !last_x.is_empty() {
             let at = whole % period..whole % period + last_x.len();
-            let (scale, shift) = (
-                simd.load_partial(&scale[at.clone()]),
-                simd.load_partial(&shift[at.clone()]),
-            );
             let x = simd.load_partial(last_x);
-            let u = simd.mul_add(scale, x, shift);
+            let scale = simd.load_partial(&scale[at.clone()]);
+            let mut u = simd.mul_add(scale, x, simd.load_partial(&shift[at.clone()]));
+            if SHORTCUT {
+                u = simd.add(u, simd.load_partial(last_shortcut));
+            }
+            let grad_y = simd.mul(simd.load_partial(last_grad_y), simd.load_partial(&gain[at.clone()]));
             let mut lanes = LaneSums::zero(simd);
-            let gradient = pau.gradient::<EXACT>(u, simd.load_partial(last_grad_y), &mut lanes, &mut coefficients);
+            let gradient = pau.gradient::<EXACT>(u, grad_y, &mut lanes, &mut coefficients);
             lanes.add_to(&pau, &mut coefficients);
             simd.store_partial(gradient, last_grad_u);
             let (sum_u, sum_ux) = (&mut sum_u[at.clone()], &mut sum_ux[at]);
             simd.store_partial(simd.add(simd.load_partial(sum_u), gradient), sum_u);
             simd.store_partial(simd.mul_add(gradient, x, simd.load_partial(sum_ux)), sum_ux);
         }
-        let (mut u, mut ux) = (vec![0.0; self.scale.len()], vec![0.0; self.scale.len()]);
+        let (mut u, mut ux) = (vec![0.0; self.block.channels()], vec![0.0; self.block.channels()]);
         fold(&sum_u, &mut u);
         fold(&sum_ux, &mut ux);
         Partial { coefficients, u, ux }

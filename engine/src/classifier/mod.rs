@@ -1,0 +1,241 @@
+//! From a record to its rhythm.
+
+mod options;
+mod prediction;
+mod probabilities;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+pub use options::{Device, Options, Precision};
+pub use prediction::{Prediction, UNDECIDED};
+pub use probabilities::Probabilities;
+
+use crate::Error;
+use crate::cpu::{Plans, RunError, Runtime};
+use crate::model::Model;
+use crate::record::Record;
+use crate::signal::{self, ECG_LEN, Preprocessor, SAMPLING_RATE_HZ, SPECTROGRAM_LEN};
+
+/// Names the rhythm of records, on as many threads as call it.
+///
+/// ```no_run
+/// use dualnet_engine::{Classifier, Model, Options, Record};
+///
+/// let classifier = Classifier::new(Model::open("dualnet-s.onnx")?, Options::default())?;
+/// let prediction = classifier.classify(&Record::open("A00001.mat")?)?;
+/// println!("{} {:?}", prediction.class, prediction.probabilities.get("A"));
+/// # Ok::<(), dualnet_engine::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Classifier {
+    plans: Arc<Plans>,
+    identity: String,
+    options: Options,
+    device: Device,
+    precision: Precision,
+    idle: Mutex<Vec<Workspace>>,
+}
+
+impl Classifier {
+    /// Records that [`Classifier::classify_batch`] runs through the network together.
+    pub const MAX_BATCH: usize = 16;
+
+    /// Makes `model` ready to classify single records.
+    ///
+    /// # Errors
+    /// A device or precision this build or this model does not have, a minimum confidence outside 0 to 1, a model that
+    /// cannot be prepared.
+    pub fn new(model: Model, options: Options) -> Result<Self, Error> {
+        let (device, precision) = options.resolve(model.name())?;
+        let identity = model.card().identity();
+        let plans = Arc::new(Plans::new(model));
+        let mut workspace = Workspace::new(Arc::clone(&plans));
+        workspace.runtime.prepare(1)?;
+        Ok(Self {
+            plans,
+            identity,
+            options,
+            device,
+            precision,
+            idle: Mutex::new(vec![workspace]),
+        })
+    }
+
+    /// The model it classifies with.
+    pub fn model(&self) -> &Model {
+        self.plans.model()
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// How precisely it computes.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The rhythm of one record.
+    ///
+    /// # Errors
+    /// Samples that cannot be prepared, a failure of the runtime, probabilities that are not finite.
+    pub fn classify(&self, record: &Record) -> Result<Prediction, Error> {
+        self.with_workspace(|workspace| self.classify_one(workspace, record))
+    }
+
+    /// The rhythms of several records, in their order, run through the network up to [`Self::MAX_BATCH`] at a time.
+    ///
+    /// A record that fails does not stop the others. Probabilities equal those of [`Self::classify`] within 1e-5.
+    pub fn classify_batch(&self, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
+        self.with_workspace(|workspace| {
+            records
+                .chunks(Self::MAX_BATCH)
+                .flat_map(|batch| self.classify_together(workspace, batch))
+                .collect()
+        })
+    }
+
+    fn classify_one(&self, workspace: &mut Workspace, record: &Record) -> Result<Prediction, Error> {
+        let start = Instant::now();
+        workspace.reserve(1);
+        workspace.prepare(0, record)?;
+        let probabilities = workspace.run(1).map_err(|cause| Error::Run {
+            record: label(record),
+            cause,
+        })?;
+        Ok(self.prediction(record, &probabilities, milliseconds_since(start)))
+    }
+
+    fn classify_together(&self, workspace: &mut Workspace, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
+        let start = Instant::now();
+        workspace.reserve(records.len());
+        let mut ready = 0;
+        let mut prepare = |record: &&Record| {
+            workspace.prepare(ready, record)?;
+            ready += 1;
+            Ok(ready - 1)
+        };
+        let prepared: Vec<Result<usize, Error>> = records.iter().map(&mut prepare).collect();
+        let Ok(probabilities) = workspace.run(ready) else {
+            return records
+                .iter()
+                .map(|record| self.classify_one(workspace, record))
+                .collect();
+        };
+        let latency_ms = milliseconds_since(start);
+        let classes = self.model().classes().len();
+        let row = |slot: usize| &probabilities[slot * classes..(slot + 1) * classes];
+        let predict = |(record, slot): (&&Record, Result<usize, Error>)| {
+            slot.map(|slot| self.prediction(record, row(slot), latency_ms))
+        };
+        records.iter().zip(prepared).map(predict).collect()
+    }
+
+    fn prediction(&self, record: &Record, probabilities: &[f32], latency_ms: f64) -> Prediction {
+        let probabilities = Probabilities::new(self.model().classes(), probabilities);
+        let class = match probabilities.ranked().first() {
+            Some((class, probability)) if *probability >= self.options.min_confidence => *class,
+            _ => UNDECIDED,
+        };
+        Prediction {
+            record: record.name().to_owned(),
+            path: record.path().map(Path::to_owned),
+            class: class.to_owned(),
+            probabilities,
+            samples: record.samples().len(),
+            sampling_rate_hz: record.sampling_rate_hz(),
+            duration_s: record.duration_s(),
+            model: self.identity.clone(),
+            device: self.device,
+            precision: self.precision,
+            latency_ms,
+            warnings: record.warnings().iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// Lends `work` a workspace that nobody uses, or a new one.
+    fn with_workspace<T>(&self, work: impl FnOnce(&mut Workspace) -> T) -> T {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = idle().pop();
+        let mut workspace = lent.unwrap_or_else(|| Workspace::new(Arc::clone(&self.plans)));
+        let result = work(&mut workspace);
+        idle().push(workspace);
+        result
+    }
+}
+
+/// What one thread needs to classify.
+#[derive(Debug)]
+struct Workspace {
+    preprocessor: Preprocessor,
+    runtime: Runtime,
+    ecg: Vec<f32>,
+    spectrogram: Vec<f32>,
+}
+
+impl Workspace {
+    fn new(plans: Arc<Plans>) -> Self {
+        Self {
+            preprocessor: Preprocessor::new(),
+            runtime: Runtime::with_plans(plans),
+            ecg: Vec::new(),
+            spectrogram: Vec::new(),
+        }
+    }
+
+    /// Makes room for the inputs of `batch` records.
+    fn reserve(&mut self, batch: usize) {
+        self.ecg.resize(batch * ECG_LEN, 0.0);
+        self.spectrogram.resize(batch * SPECTROGRAM_LEN, 0.0);
+    }
+
+    /// Writes the inputs of `record` to the place `slot` of the batch.
+    fn prepare(&mut self, slot: usize, record: &Record) -> Result<(), Error> {
+        let ecg = &mut self.ecg[slot * ECG_LEN..][..ECG_LEN];
+        let spectrogram = &mut self.spectrogram[slot * SPECTROGRAM_LEN..][..SPECTROGRAM_LEN];
+        prepare_record(&mut self.preprocessor, record, ecg, spectrogram).map_err(|cause| Error::Signal {
+            record: label(record),
+            cause,
+        })
+    }
+
+    /// Probabilities `[batch, classes]` of the first `batch` records prepared.
+    fn run(&mut self, batch: usize) -> Result<Vec<f32>, RunError> {
+        if batch == 0 {
+            return Ok(Vec::new());
+        }
+        self.runtime.run(
+            &self.ecg[..batch * ECG_LEN],
+            &self.spectrogram[..batch * SPECTROGRAM_LEN],
+            batch,
+        )
+    }
+}
+
+fn milliseconds_since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+fn prepare_record(
+    preprocessor: &mut Preprocessor,
+    record: &Record,
+    ecg: &mut [f32],
+    spectrogram: &mut [f32],
+) -> Result<(), signal::SignalError> {
+    let rate = record.sampling_rate_hz();
+    if rate == SAMPLING_RATE_HZ {
+        preprocessor.prepare(record.samples(), ecg, spectrogram)
+    } else {
+        preprocessor.prepare(&signal::resample(record.classified_samples(), rate)?, ecg, spectrogram)
+    }
+}
+
+/// What errors call a record: its path, or its name when it came from elsewhere.
+fn label(record: &Record) -> String {
+    record
+        .path()
+        .map_or_else(|| record.name().to_owned(), |path| path.display().to_string())
+}

@@ -1,0 +1,193 @@
+//! `engine classify`: records in, rhythms out.
+
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ};
+use dualnet_engine::{Classifier, Device, Error, Options, Precision, Prediction};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::destination::Destination;
+use super::inputs::{self, Input};
+use super::report::{Failure, Format, Report};
+use super::{Outcome, model, report_error, workers};
+
+/// Fewer records than this are done before a progress bar could be read.
+const MANY: usize = 10;
+
+/// Name the rhythm of ECG recordings.
+///
+/// Exit code 0: all were classified; 1: some failed (each says why on standard error, the others are classified);
+/// 2: wrong usage, or nothing could be done.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Recordings (.mat, .hea), folders of recordings, or - for a .mat file on standard input.
+    #[arg(value_name = "RECORD|FOLDER", required = true)]
+    records: Vec<PathBuf>,
+    /// The model file; without it, the embedded ECG-DualNet S.
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write to this file, which appears when it is complete, instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Probability (0 to 1) below which the class is `?`.
+    #[arg(long, value_name = "P", default_value = "0", value_parser = probability)]
+    min_confidence: f32,
+    /// Records classified at the same time; as many as there are processors unless given.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Where to compute: auto, cpu or cuda.
+    #[arg(long, default_value = "auto")]
+    device: Device,
+    /// How precisely: f32, f16 (cuda only) or int8 (quantized model files only); the model file decides unless given.
+    #[arg(long)]
+    precision: Option<Precision>,
+    /// Sampling rate of recordings that do not state theirs.
+    #[arg(long, value_name = "HZ", value_parser = sampling_rate)]
+    sampling_rate: Option<f64>,
+    /// The lead to classify, by name or by index from 0, where a recording has several.
+    #[arg(long, value_name = "NAME|INDEX")]
+    lead: Option<String>,
+    /// The variable that holds the samples in .mat files [default: val].
+    #[arg(long, value_name = "NAME")]
+    variable: Option<String>,
+    /// Read files instead of mapping them: for network drives and files that are still being written.
+    #[arg(long)]
+    no_mmap: bool,
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err("not a probability from 0 to 1".to_owned())
+    }
+}
+
+fn sampling_rate(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if SAMPLING_RATES_HZ.contains(&value) {
+        return Ok(value);
+    }
+    Err(format!(
+        "not within {} to {} Hz",
+        SAMPLING_RATES_HZ.start(),
+        SAMPLING_RATES_HZ.end()
+    ))
+}
+
+impl Arguments {
+    fn open_options(&self) -> OpenOptions {
+        let mut options = OpenOptions::new().memory_map(!self.no_mmap);
+        if let Some(lead) = &self.lead {
+            options = options.lead(lead);
+        }
+        if let Some(variable) = &self.variable {
+            options = options.variable(variable);
+        }
+        if let Some(hz) = self.sampling_rate {
+            options = options.sampling_rate_hz(hz);
+        }
+        options
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+            .or_else(|| std::thread::available_parallelism().ok())
+            .map_or(1, NonZeroUsize::get)
+    }
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let options = Options {
+        device: arguments.device,
+        precision: arguments.precision,
+        min_confidence: arguments.min_confidence,
+    };
+    let inputs = inputs::expand(&arguments.records)?;
+    let classifier = Classifier::new(model(arguments.model.as_deref())?, options)?;
+    let open_options = arguments.open_options();
+    let mut report = Report::new(arguments.format, classifier.model().classes());
+    let mut destination = Destination::open(arguments.output.as_deref())?;
+    destination.write(&report.begin()?)?;
+    let progress = progress_bar(inputs.len());
+    let shared_terminal = destination.is_terminal();
+    let mut outcome = Outcome::Complete;
+    let work = |input: &Input| classify(&classifier, input, &open_options);
+    workers::in_order(
+        &inputs,
+        arguments.threads(),
+        work,
+        |result: Result<Prediction, Failure>| {
+            if let Err(failure) = &result {
+                outcome = Outcome::SomeFailed;
+                progress.suspend(|| report_error(&failure.error));
+            }
+            let text = report.record(&result)?;
+            progress.inc(1);
+            if shared_terminal {
+                progress.suspend(|| destination.write(&text))
+            } else {
+                destination.write(&text)
+            }
+        },
+    )?;
+    progress.finish_and_clear();
+    destination.write(report.end())?;
+    destination.finish()?;
+    Ok(outcome)
+}
+
+fn progress_bar(records: usize) -> ProgressBar {
+    if records < MANY || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} records, {per_sec}, {eta} left");
+    ProgressBar::new(records as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn classify(classifier: &Classifier, input: &Input, options: &OpenOptions) -> Result<Prediction, Failure> {
+    let path = match input {
+        Input::File(path) => path,
+        Input::Standard => Path::new("-"),
+        Input::Unusable(path, reason) => {
+            let error = format!("{}: {reason}", path.display());
+            return Err(Failure {
+                record: name(path),
+                path: Some(path.clone()),
+                error,
+            });
+        }
+    };
+    let record = Record::open_with(path, options).map_err(Error::from);
+    record.and_then(|record| classifier.classify(&record)).map_err(|error| {
+        let error = error.to_string();
+        match input {
+            Input::Standard => Failure {
+                record: "stdin".to_owned(),
+                path: None,
+                error,
+            },
+            _ => Failure {
+                record: name(path),
+                path: Some(path.to_owned()),
+                error,
+            },
+        }
+    })
+}
+
+/// The name of a recording that may not exist.
+fn name(path: &Path) -> String {
+    path.file_stem()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,129 @@
+//! What the command line names: files, folders of records, standard input.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+
+/// Something to classify.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A recording's file.
+    File(PathBuf),
+    /// Standard input.
+    Standard,
+    /// A folder without recordings, and why it has none.
+    Unusable(PathBuf, String),
+}
+
+/// The inputs `arguments` name, in their order; a folder stands for its records, sorted by name.
+///
+/// # Errors
+/// Standard input named twice.
+pub fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
+    if arguments.iter().filter(|argument| is_standard(argument)).count() > 1 {
+        bail!("standard input (-) can be read only once");
+    }
+    let inputs = arguments.iter().flat_map(|argument| {
+        if is_standard(argument) {
+            vec![Input::Standard]
+        } else if argument.is_dir() {
+            folder(argument)
+        } else {
+            vec![Input::File(argument.clone())]
+        }
+    });
+    Ok(inputs.collect())
+}
+
+fn is_standard(argument: &Path) -> bool {
+    argument.as_os_str() == "-"
+}
+
+fn folder(path: &Path) -> Vec<Input> {
+    match records_in(path) {
+        Ok(records) if records.is_empty() => {
+            vec![Input::Unusable(
+                path.to_owned(),
+                "this folder holds no recording (.mat or .hea)".to_owned(),
+            )]
+        }
+        Ok(records) => records.into_iter().map(Input::File).collect(),
+        Err(error) => vec![Input::Unusable(
+            path.to_owned(),
+            format!("this folder cannot be read: {error}"),
+        )],
+    }
+}
+
+/// One file for every record directly in `folder`: its `.mat`, or its `.hea` when there is no `.mat` of that name.
+fn records_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut records: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+        let is_mat = match extension.as_deref().and_then(|extension| extension.to_str()) {
+            Some("mat") => true,
+            Some("hea") => false,
+            _ => continue,
+        };
+        if path.is_dir() {
+            continue;
+        }
+        let stem = path.file_stem().unwrap_or_default().to_owned();
+        if is_mat || !records.contains_key(&stem) {
+            records.insert(stem, path);
+        }
+    }
+    Ok(records.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_gives_each_record_once_and_sorted() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "b.hea",
+            "b.dat",
+            "a.mat",
+            "a.hea",
+            "c.MAT",
+            "REFERENCE.csv",
+            "notes.txt",
+        ] {
+            fs::write(folder.path().join(name), b"").unwrap();
+        }
+        fs::create_dir(folder.path().join("d.mat")).unwrap();
+        let names: Vec<_> = expand(&[folder.path().to_owned()])
+            .unwrap()
+            .into_iter()
+            .map(|input| match input {
+                Input::File(path) => path.file_name().unwrap().to_str().unwrap().to_owned(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(names, ["a.mat", "b.hea", "c.MAT"]);
+    }
+
+    #[test]
+    fn an_empty_folder_is_no_silent_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = expand(&[folder.path().to_owned()]).unwrap();
+        assert!(matches!(&inputs[..], [Input::Unusable(path, _)] if path == folder.path()));
+    }
+
+    #[test]
+    fn standard_input_is_read_once() {
+        assert_eq!(
+            expand(&["-".into(), "x.mat".into()]).unwrap(),
+            [Input::Standard, Input::File("x.mat".into())]
+        );
+        assert!(expand(&["-".into(), "-".into()]).is_err());
+    }
+}

@@ -1,0 +1,79 @@
+//! The command line. Exit codes: 0 everything was done, 1 some record failed, 2 wrong usage or nothing could be done.
+
+mod classify;
+mod destination;
+mod info;
+mod inputs;
+mod report;
+mod score;
+mod text;
+mod workers;
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use dualnet_engine::Model;
+
+/// Finds atrial fibrillation in short single-lead ECG recordings. Research software: not for diagnosis.
+#[derive(Debug, Parser)]
+#[command(name = "engine", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Classify(classify::Arguments),
+    Info(info::Arguments),
+    Score(score::Arguments),
+}
+
+/// How a command ended that could do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Complete,
+    SomeFailed,
+}
+
+/// Runs the program on the process's arguments.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Classify(arguments) => classify::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+        Command::Score(arguments) => score::run(&arguments),
+    };
+    match result {
+        Ok(Outcome::Complete) => ExitCode::SUCCESS,
+        Ok(Outcome::SomeFailed) => ExitCode::from(1),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            report_error(&error.to_string());
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The model file at `path`, or the embedded one.
+fn model(path: Option<&Path>) -> anyhow::Result<Model> {
+    Ok(match path {
+        Some(path) => Model::open(path)?,
+        None => Model::embedded()?,
+    })
+}
+
+/// Whoever read our output has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes one line to standard error; if nobody reads that either, it is lost.
+fn report_error(message: &str) {
+    use io::Write;
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    writeln!(io::stderr(), "error: {line}").ok();
+}

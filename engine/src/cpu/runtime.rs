@@ -1,0 +1,182 @@
+//! Runs a model on the CPU, for any batch size.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::model::TypedSimpleState;
+
+use super::{Plans, panics, plan};
+use crate::model::{ECG, Model, ModelError, SPECTROGRAM, one_line};
+use crate::signal::{ECG_LEN, SPECTROGRAM_LEN};
+
+/// Why a run gave no probabilities.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The model cannot be prepared for this batch size.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// An input whose length does not fit the batch.
+    #[error("the input {input} holds {found} values: {expected} are needed for a batch of {batch}")]
+    InputLength {
+        /// Name of the input.
+        input: &'static str,
+        /// Records in the batch.
+        batch: usize,
+        /// The length needed.
+        expected: usize,
+        /// The input's length.
+        found: usize,
+    },
+    /// An input with a value that is infinite or not a number: an LSTM would answer it with a plausible class.
+    #[error("value {index} of the input {input} is {value}: only finite values can be classified")]
+    InputNotFinite {
+        /// Name of the input.
+        input: &'static str,
+        /// Position of the value.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The runtime failed while it ran.
+    #[error("the CPU runtime failed: {0}")]
+    Failed(String),
+    /// The network's output is infinite or not a number.
+    #[error("the network gives no probabilities for this record: class {class} is {value}")]
+    NotFinite {
+        /// Position of the record in the batch.
+        record: usize,
+        /// Index of the class.
+        class: usize,
+        /// The output.
+        value: f32,
+    },
+}
+
+/// A model on the CPU. The first run of each batch size prepares a plan for it and keeps it.
+///
+/// Equal inputs give probabilities equal within 1e-6, not always bit for bit: tract's sums start at the next aligned
+/// address, so their order depends on where its buffers lie. Clones share the plans and nothing else: give each thread its own.
+pub struct Runtime {
+    plans: Arc<Plans>,
+    states: BTreeMap<usize, TypedSimpleState>,
+}
+
+impl Runtime {
+    /// A runtime for `model`; nothing is prepared yet.
+    pub fn new(model: Model) -> Self {
+        Self::with_plans(Arc::new(Plans::new(model)))
+    }
+
+    /// A runtime that shares plans already prepared.
+    pub(crate) fn with_plans(plans: Arc<Plans>) -> Self {
+        Self {
+            plans,
+            states: BTreeMap::new(),
+        }
+    }
+
+    /// The model it runs.
+    pub fn model(&self) -> &Model {
+        self.plans.model()
+    }
+
+    /// Makes the model ready for batches of `batch` records, which the first run would do otherwise.
+    ///
+    /// # Errors
+    /// [`ModelFault::Prepare`](crate::model::ModelFault::Prepare) when the runtime cannot: weights of contradictory shapes, for instance.
+    pub fn prepare(&mut self, batch: usize) -> Result<(), ModelError> {
+        self.state(batch).map(drop)
+    }
+
+    /// Probabilities `[batch, classes]` of `ecg [batch, 80, 256]` and `spectrogram [batch, 1, 563, 33]`, row-major.
+    ///
+    /// # Errors
+    /// [`RunError`]: inputs of other lengths or not finite, a model that cannot be prepared, a failure inside the runtime (a panic
+    /// there included), probabilities that are not finite.
+    pub fn run(&mut self, ecg: &[f32], spectrogram: &[f32], batch: usize) -> Result<Vec<f32>, RunError> {
+        check_input(ECG, ecg, ECG_LEN, batch)?;
+        check_input(SPECTROGRAM, spectrogram, SPECTROGRAM_LEN, batch)?;
+        let classes = self.model().classes().len();
+        let state = self.state(batch)?;
+        let result = panics::catch(|| evaluate(state, ecg, spectrogram, batch));
+        let probabilities = match result {
+            Ok(Ok(probabilities)) => probabilities,
+            Ok(Err(error)) => return Err(self.failed(batch, &format!("{error:#}"))),
+            Err(panic) => return Err(self.failed(batch, &panic)),
+        };
+        match probabilities.iter().position(|value| !value.is_finite()) {
+            Some(index) => {
+                let value = probabilities[index];
+                Err(RunError::NotFinite {
+                    record: index / classes,
+                    class: index % classes,
+                    value,
+                })
+            }
+            None => Ok(probabilities),
+        }
+    }
+
+    /// Drops the state that failed, so that the next run starts from a fresh one.
+    fn failed(&mut self, batch: usize, reason: &str) -> RunError {
+        self.states.remove(&batch);
+        RunError::Failed(one_line(reason))
+    }
+
+    fn state(&mut self, batch: usize) -> Result<&mut TypedSimpleState, ModelError> {
+        use std::collections::btree_map::Entry;
+        match self.states.entry(batch) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => Ok(entry.insert(self.plans.spawn(batch)?)),
+        }
+    }
+}
+
+impl Clone for Runtime {
+    fn clone(&self) -> Self {
+        Self::with_plans(Arc::clone(&self.plans))
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let batches: Vec<_> = self.states.keys().collect();
+        f.debug_struct("Runtime")
+            .field("model", &self.model().name())
+            .field("batches", &batches)
+            .finish()
+    }
+}
+
+fn check_input(input: &'static str, values: &[f32], per_record: usize, batch: usize) -> Result<(), RunError> {
+    let expected = per_record.saturating_mul(batch);
+    if values.len() != expected || batch == 0 {
+        return Err(RunError::InputLength {
+            input,
+            batch,
+            expected,
+            found: values.len(),
+        });
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(RunError::InputNotFinite {
+            input,
+            index,
+            value: values[index],
+        }),
+        None => Ok(()),
+    }
+}
+
+fn evaluate(state: &mut TypedSimpleState, ecg: &[f32], spectrogram: &[f32], batch: usize) -> TractResult<Vec<f32>> {
+    let [ecg_shape, spectrogram_shape] = plan::input_shapes(batch);
+    let inputs = tvec!(
+        Tensor::from_shape(&ecg_shape, ecg)?.into_tvalue(),
+        Tensor::from_shape(&spectrogram_shape, spectrogram)?.into_tvalue(),
+    );
+    let outputs = state.run(inputs)?;
+    let output = outputs.first().ok_or_else(|| TractError::msg("there is no output"))?;
+    Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
+}

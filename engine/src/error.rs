@@ -1,0 +1,60 @@
+//! Everything that can go wrong in this crate.
+
+use crate::classifier::{Device, Precision};
+use crate::cpu::RunError;
+use crate::model::ModelError;
+use crate::record::RecordError;
+use crate::score::ScoreError;
+use crate::signal::SignalError;
+
+/// Why a record could not be classified, or a classifier not be made. Messages are one line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The record cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The model file cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Predictions cannot be scored.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    /// The record's samples cannot be turned into the network's inputs.
+    #[error("{record}: {cause}")]
+    Signal {
+        /// The record's path, or its name.
+        record: String,
+        /// What is wrong with its samples.
+        cause: SignalError,
+    },
+    /// The network gave no answer for the record.
+    #[error("{record}: {cause}")]
+    Run {
+        /// The record's path, or its name.
+        record: String,
+        /// What went wrong.
+        cause: RunError,
+    },
+    /// A device this build does not support.
+    #[error("device {device} is not in this build: {supported} is")]
+    Device {
+        /// The device asked for.
+        device: Device,
+        /// What is supported.
+        supported: &'static str,
+    },
+    /// A precision that does not exist for this model or device.
+    #[error("model {model} has no precision {precision}: {reason}")]
+    Precision {
+        /// The model's file.
+        model: String,
+        /// The precision asked for.
+        precision: Precision,
+        /// Why it does not exist, and what does.
+        reason: &'static str,
+    },
+    /// A confidence that is no probability.
+    #[error("a minimum confidence of {0} is not a probability from 0 to 1")]
+    MinConfidence(f32),
+}

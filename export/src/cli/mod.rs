@@ -1,0 +1,62 @@
+//! The command line of `export`.
+
+mod export;
+mod inspect;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// Turn the weights of a trained ECG-DualNet into one ONNX file.
+///
+/// WEIGHTS is a checkpoint of `trainer` (.safetensors), or a .pt that Python's torch.save(model.state_dict(), …) wrote. The
+/// file that comes out holds the network, its weights and its model card; `engine` classifies with it, and so does any
+/// runtime of ONNX opset 17, with no plugin.
+#[derive(Debug, Parser)]
+#[command(
+    name = "export",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  \
+        export best.safetensors -o model.onnx           a checkpoint knows its own network\n  \
+        export weights.pt -o model.onnx                 the network is recognized by names and shapes\n  \
+        export weights.pt -o model.onnx --network dualnet-pp-l --card data='PhysioNet/CinC 2017' --card seed=1\n  \
+        export inspect model.onnx                       what is in a file\n\n\
+        Exit status: 0 done; 2 wrong usage, or nothing was written."
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    export: Option<export::Export>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the model card, the inputs and outputs, and the operators of an ONNX file.
+    Inspect(inspect::Inspect),
+}
+
+impl Arguments {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// A message for the person at the terminal.
+    pub fn run(self) -> Result<()> {
+        match (self.command, self.export) {
+            (Some(Command::Inspect(inspect)), _) => inspect.run(),
+            (None, Some(export)) => export.run(),
+            (None, None) => Err(anyhow::anyhow!("no weights are named")).context("see export --help"),
+        }
+    }
+}
+
+/// An error and its causes on one line.
+pub fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}")
+        .split(['\n', '\r'])
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,11 @@
+//! Lowers an ECG-DualNet checkpoint to ONNX.
+//!
+//! [`network`] says what ECG-DualNet is, once, over a trait of operations; [`weights`] reads and writes its parameters;
+//! [`mod@onnx`] interprets the network with ONNX nodes.
+
+pub mod network;
+pub mod onnx;
+pub mod weights;
+
+#[cfg(test)]
+extern crate self as dualnet_export;

@@ -1,0 +1,184 @@
+//! Weights of a network, read from what PyTorch and this project's trainer write, and checked before they are used.
+//!
+//! A zip archive is read as the `.pt` that Python's `torch.save(state_dict)` writes, everything else as `.safetensors`: the
+//! content decides, not the extension. Nothing in a file is ever executed.
+
+mod atomic;
+mod check;
+mod error;
+mod pickle;
+mod pt;
+mod safetensors;
+
+pub use atomic::write_beside;
+pub use check::Mismatch;
+pub use error::WeightsError;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Tensors whose names start with this are the trainer's own state (moments, counters); a network has none of them.
+pub const OPTIMIZER_PREFIX: &str = "optimizer.";
+
+/// The prefix that PyTorch's `DataParallel` puts in front of every name.
+const DATA_PARALLEL_PREFIX: &str = "module.";
+
+/// The elements of a [`Tensor`] in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// Real numbers. Files may hold them as float16, bfloat16 or float64; here they are float32.
+    F32(Vec<f32>),
+    /// Integers and truth values of any width.
+    I64(Vec<i64>),
+}
+
+impl Data {
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::I64(values) => values.len(),
+        }
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A dense tensor in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: Data,
+}
+
+impl Tensor {
+    /// A tensor of float32, or `None` when `shape` does not hold exactly `values`.
+    pub fn f32(shape: &[usize], values: Vec<f32>) -> Option<Self> {
+        Self::new(shape, Data::F32(values))
+    }
+
+    /// A tensor of int64, or `None` when `shape` does not hold exactly `values`.
+    pub fn i64(shape: &[usize], values: Vec<i64>) -> Option<Self> {
+        Self::new(shape, Data::I64(values))
+    }
+
+    fn new(shape: &[usize], data: Data) -> Option<Self> {
+        (element_count(shape) == Some(data.len())).then(|| Self {
+            shape: shape.to_vec(),
+            data,
+        })
+    }
+
+    /// The extents, outermost first; empty for a scalar.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// The elements when they are real numbers.
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        match &self.data {
+            Data::F32(values) => Some(values),
+            Data::I64(_) => None,
+        }
+    }
+
+    /// The elements when they are integers.
+    pub fn as_i64(&self) -> Option<&[i64]> {
+        match &self.data {
+            Data::I64(values) => Some(values),
+            Data::F32(_) => None,
+        }
+    }
+}
+
+/// The product of `shape`, or `None` when it does not fit.
+pub(crate) fn element_count(shape: &[usize]) -> Option<usize> {
+    shape
+        .iter()
+        .try_fold(1_usize, |count, &extent| count.checked_mul(extent))
+}
+
+/// Named tensors, sorted by name, and the text entries that travel with them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StateDict {
+    /// The tensors by state-dict name, without a `module.` prefix.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// The `__metadata__` of a safetensors file; empty for a `.pt`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl StateDict {
+    /// Reads a `.pt` or `.safetensors` file.
+    ///
+    /// # Errors
+    /// [`WeightsError`] when the file cannot be read, is malformed, or holds something else than named tensors.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
+        let path = path.as_ref();
+        let mut file = File::open(path).map_err(|cause| WeightsError::io(path, cause))?;
+        let mut start = Vec::with_capacity(8);
+        Read::by_ref(&mut file)
+            .take(8)
+            .read_to_end(&mut start)
+            .map_err(|cause| WeightsError::io(path, cause))?;
+        let mut state = match start.as_slice() {
+            [] => {
+                return Err(WeightsError::format(
+                    path,
+                    "is empty; expected a .pt or .safetensors file",
+                ));
+            }
+            [b'P', b'K', ..] => pt::read(path)?,
+            [0x80, _, 0x8a, ..] => {
+                return Err(WeightsError::format(
+                    path,
+                    "is in torch.save's format from before version 1.6; save it again with a current PyTorch, or as safetensors",
+                ));
+            }
+            _ => safetensors::read(path)?,
+        };
+        state.strip_data_parallel_prefix(path)?;
+        Ok(state)
+    }
+
+    /// Writes a safetensors file: beside `path` first, then renamed, so that `path` is never half-written.
+    ///
+    /// The same tensors and metadata give the same bytes.
+    ///
+    /// # Errors
+    /// [`WeightsError::Io`] when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), WeightsError> {
+        safetensors::write(self, path.as_ref())
+    }
+
+    /// The tensor called `name`.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
+    fn strip_data_parallel_prefix(&mut self, path: &Path) -> Result<(), WeightsError> {
+        if !self.tensors.keys().any(|name| name.starts_with(DATA_PARALLEL_PREFIX)) {
+            return Ok(());
+        }
+        for (name, tensor) in std::mem::take(&mut self.tensors) {
+            let bare = name.strip_prefix(DATA_PARALLEL_PREFIX).unwrap_or(&name).to_owned();
+            if self.tensors.insert(bare.clone(), tensor).is_some() {
+                return Err(WeightsError::tensor(
+                    path,
+                    &bare,
+                    "is there twice, with and without `module.` in front",
+                ));
+            }
+        }
+        Ok(())
+    }
+}

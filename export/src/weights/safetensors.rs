@@ -1,0 +1,115 @@
+//! Safetensors, both ways.
+
+use super::{Data, StateDict, Tensor, WeightsError, write_beside};
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+/// Headers are padded with spaces to a multiple of this, so that the tensors behind them are aligned.
+const ALIGNMENT: usize = 8;
+
+pub(super) fn read(path: &Path) -> Result<StateDict, WeightsError> {
+    let bytes = std::fs::read(path).map_err(|cause| WeightsError::io(path, cause))?;
+    let malformed =
+        |cause| WeightsError::format(path, format!("is neither a .pt (zip) nor a safetensors file ({cause})"));
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(malformed)?;
+    let metadata: BTreeMap<String, String> = header
+        .metadata()
+        .iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let mut tensors = BTreeMap::new();
+    for (name, view) in SafeTensors::deserialize(&bytes).map_err(malformed)?.iter() {
+        let data = decode(view.dtype(), view.data()).ok_or_else(|| {
+            let message = format!(
+                "has element type {:?}; supported are F16, BF16, F32, F64, BOOL, U8, I8, I16, I32, I64",
+                view.dtype()
+            );
+            WeightsError::tensor(path, name, message)
+        })?;
+        let tensor = Tensor::new(view.shape(), data)
+            .ok_or_else(|| WeightsError::tensor(path, name, "does not fill its shape"))?;
+        tensors.insert(name.to_owned(), tensor);
+    }
+    Ok(StateDict { tensors, metadata })
+}
+
+fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Data> {
+    Some(match dtype {
+        Dtype::F32 => floats(bytes, f32::from_le_bytes),
+        Dtype::F64 => floats(bytes, |b| f64::from_le_bytes(b) as f32),
+        Dtype::F16 => floats(bytes, |b| f16::from_le_bytes(b).to_f32()),
+        Dtype::BF16 => floats(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+        Dtype::I64 => integers(bytes, i64::from_le_bytes),
+        Dtype::I32 => integers(bytes, |b| i64::from(i32::from_le_bytes(b))),
+        Dtype::I16 => integers(bytes, |b| i64::from(i16::from_le_bytes(b))),
+        Dtype::I8 => integers(bytes, |b| i64::from(i8::from_le_bytes(b))),
+        Dtype::U8 | Dtype::BOOL => integers(bytes, |[b]: [u8; 1]| i64::from(b)),
+        _ => return None,
+    })
+}
+
+/// Little-endian elements of `W` bytes each as float32.
+pub(super) fn floats<const W: usize>(bytes: &[u8], convert: impl Fn([u8; W]) -> f32) -> Data {
+    Data::F32(bytes.as_chunks::<W>().0.iter().map(|&chunk| convert(chunk)).collect())
+}
+
+/// Little-endian elements of `W` bytes each as int64.
+pub(super) fn integers<const W: usize>(bytes: &[u8], convert: impl Fn([u8; W]) -> i64) -> Data {
+    Data::I64(bytes.as_chunks::<W>().0.iter().map(|&chunk| convert(chunk)).collect())
+}
+
+pub(super) fn write(state: &StateDict, path: &Path) -> Result<(), WeightsError> {
+    let header = header(state);
+    write_beside(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        ordered(state).try_for_each(|(_, tensor)| write_elements(file, &tensor.data))
+    })
+    .map_err(|cause| WeightsError::io(path, cause))
+}
+
+/// The tensors as they lie in the file: the wider elements first, so that all of them are aligned.
+fn ordered(state: &StateDict) -> impl Iterator<Item = (&String, &Tensor)> {
+    let of = |integers: bool| {
+        state
+            .tensors
+            .iter()
+            .filter(move |(_, tensor)| tensor.as_i64().is_some() == integers)
+    };
+    of(true).chain(of(false))
+}
+
+/// The JSON header with sorted keys. (The crate's own writer takes the metadata in hash order, so that its bytes differ
+/// from run to run.)
+fn header(state: &StateDict) -> Vec<u8> {
+    let mut entries = Map::new();
+    if !state.metadata.is_empty() {
+        entries.insert("__metadata__".to_owned(), json!(state.metadata));
+    }
+    let mut offset = 0;
+    for (name, tensor) in ordered(state) {
+        let (dtype, width) = match tensor.data {
+            Data::F32(_) => ("F32", 4),
+            Data::I64(_) => ("I64", 8),
+        };
+        let end = offset + tensor.data.len() * width;
+        let entry: Value = json!({ "dtype": dtype, "shape": tensor.shape, "data_offsets": [offset, end] });
+        entries.insert(name.clone(), entry);
+        offset = end;
+    }
+    let mut bytes = Value::Object(entries).to_string().into_bytes();
+    bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), b' ');
+    bytes
+}
+
+fn write_elements(file: &mut dyn Write, data: &Data) -> std::io::Result<()> {
+    match data {
+        Data::F32(values) => values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())),
+        Data::I64(values) => values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())),
+    }
+}

@@ -1,0 +1,184 @@
+//! The program `export`, as a person calls it.
+
+mod common;
+
+use common::golden_state;
+use dualnet_engine::model::keys;
+use dualnet_export::network::preset;
+use dualnet_export::weights::StateDict;
+use dualnet_fixtures::golden_dir;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let arguments = arguments.iter().map(OsStr::new);
+    Command::new(env!("CARGO_BIN_EXE_export"))
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .expect("export starts")
+}
+
+fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The one-line message of a run that fails with status 2 and writes nothing.
+fn fail(folder: &Path, arguments: &[&str]) -> String {
+    let before = std::fs::read_dir(folder).unwrap().count();
+    let output = run(folder, arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    assert_eq!(
+        std::fs::read_dir(folder).unwrap().count(),
+        before,
+        "{arguments:?} leaves a file behind"
+    );
+    String::from_utf8(output.stderr).expect("UTF-8")
+}
+
+fn folder_with_weights() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::copy(
+        golden_dir().join("checkpoints/dualnet-s.pt"),
+        folder.path().join("weights.pt"),
+    )
+    .unwrap();
+    folder
+}
+
+fn save(state: &StateDict, folder: &Path, name: &str) {
+    state.save(folder.join(name)).expect("the temporary folder is writable");
+}
+
+#[test]
+fn a_pt_is_recognized_and_inspected() {
+    let folder = folder_with_weights();
+    let said = succeed(folder.path(), &["weights.pt", "-o", "model.onnx", "--card", "seed=1"]);
+    assert!(said.starts_with("model.onnx: dualnet-s, 4 classes, "), "{said}");
+    let said = succeed(folder.path(), &["inspect", "model.onnx"]);
+    for part in [
+        "dualnet.network: dualnet-s\n",
+        "dualnet.training: {\"seed\":1}\n",
+        "PadeActivation",
+        "LSTM",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+}
+
+#[test]
+fn a_checkpoint_knows_its_network() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut config = preset("dualnet-s").unwrap();
+    config.name = "mine".to_owned();
+    config.channels = vec![4, 8];
+    config.latent = 6;
+    config.classes = 2;
+    let mut state = golden_state(&config, "golden-1");
+    state.metadata.insert(keys::CONFIGURATION.to_owned(), config.to_toml());
+    state
+        .metadata
+        .insert(keys::METRICS.to_owned(), r#"{"accuracy":0.5}"#.to_owned());
+    save(&state, folder.path(), "best.safetensors");
+    let said = succeed(folder.path(), &["best.safetensors", "-o", "model.onnx"]);
+    assert!(said.starts_with("model.onnx: mine, 2 classes, "), "{said}");
+    assert!(succeed(folder.path(), &["inspect", "model.onnx"]).contains("dualnet.metrics: {\"accuracy\":0.5}\n"));
+    state.metadata.clear();
+    save(&state, folder.path(), "best.safetensors");
+    std::fs::write(folder.path().join("mine.toml"), config.to_toml()).unwrap();
+    succeed(
+        folder.path(),
+        &["best.safetensors", "-o", "model.onnx", "--config", "mine.toml"],
+    );
+    assert!(fail(folder.path(), &["best.safetensors", "-o", "other.onnx"]).contains("no network known by name"));
+}
+
+#[test]
+fn ablations_and_two_classes_are_flags() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let published = preset("dualnet-s").unwrap();
+    for (flag, change) in [
+        (
+            "--no-signal-encoder",
+            (|c| c.signal_encoder = None) as fn(&mut dualnet_export::network::NetworkConfig),
+        ),
+        ("--no-spectrogram-encoder", |c| c.spectrogram_encoder = false),
+    ] {
+        let mut config = published.clone();
+        change(&mut config);
+        save(&golden_state(&config, "golden-1"), folder.path(), "weights.safetensors");
+        let said = succeed(folder.path(), &["weights.safetensors", "-o", "model.onnx", flag]);
+        assert!(said.contains(&flag[1..]), "{said}");
+    }
+    let mut config = published;
+    config.classes = 2;
+    save(
+        &golden_state(&config, "golden-1/two"),
+        folder.path(),
+        "weights.safetensors",
+    );
+    let said = succeed(folder.path(), &["weights.safetensors", "-o", "model.onnx"]);
+    assert!(said.contains("dualnet-s, 2 classes"), "{said}");
+    let message = fail(
+        folder.path(),
+        &[
+            "weights.safetensors",
+            "-o",
+            "four.onnx",
+            "--network",
+            "dualnet-s",
+            "--classes",
+            "4",
+        ],
+    );
+    assert!(message.contains("linear_layer_2"), "{message}");
+}
+
+#[test]
+fn failures_are_one_line_and_leave_nothing() {
+    let folder = folder_with_weights();
+    let message_of = |arguments: &[&str]| {
+        let message = fail(folder.path(), arguments);
+        assert!(
+            message.starts_with("export: ") && message.trim_end().lines().count() == 1,
+            "{message}"
+        );
+        message
+    };
+    assert!(message_of(&["none.pt", "-o", "model.onnx"]).contains("none.pt"));
+    assert!(message_of(&["weights.pt", "-o", "weights.pt"]).contains("would be lost"));
+    assert!(message_of(&["weights.pt", "-o", "none/model.onnx"]).contains("none/model.onnx"));
+    assert!(message_of(&["weights.pt", "-o", "model.onnx", "--network", "dualnet-xs"]).contains("dualnet-pp-130m"));
+    let wrong = message_of(&["weights.pt", "-o", "model.onnx", "--network", "dualnet-m"]);
+    assert!(
+        wrong.contains("weights.pt: ") && wrong.contains("wrong shape"),
+        "{wrong}"
+    );
+    assert!(message_of(&["weights.pt", "-o", "model.onnx", "--config", "none.toml"]).contains("none.toml"));
+    assert!(message_of(&["weights.pt", "-o", "model.onnx", "--card", "seed"]).contains("key=value"));
+    assert!(message_of(&["inspect", "weights.pt"]).contains("no ONNX model"));
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_help_teaches() {
+    let folder = folder_with_weights();
+    for arguments in [
+        &[][..],
+        &["weights.pt"],
+        &["weights.pt", "-o", "a", "--bogus"],
+        &["inspect"],
+    ] {
+        assert!(fail(folder.path(), arguments).contains("Usage"), "{arguments:?}");
+    }
+    let help = succeed(folder.path(), &["--help"]);
+    for part in ["Examples", "inspect", "--network", "--no-signal-encoder", "Exit status"] {
+        assert!(help.contains(part), "{part}");
+    }
+}

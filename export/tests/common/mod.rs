@@ -1,0 +1,153 @@
+//! Golden weights, and ONNX Runtime in a Python process.
+
+// Each test program uses its own part of this.
+#![allow(dead_code)]
+
+use dualnet_engine::Model;
+use dualnet_engine::cpu::Runtime;
+use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
+use dualnet_export::network::{Initial, Network, NetworkConfig, ParameterKind};
+use dualnet_export::weights::{StateDict, Tensor};
+use dualnet_fixtures::{NetworkInputs, golden_weight};
+use serde_json::Value;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The state dict that the golden rule makes for `config`.
+pub fn golden_state(config: &NetworkConfig, salt: &str) -> StateDict {
+    let mut state = StateDict::default();
+    for parameter in Network::new(config.clone())
+        .expect("a valid configuration")
+        .parameters()
+    {
+        if parameter.kind == ParameterKind::Integer {
+            continue;
+        }
+        let initial: Vec<f32> = match &parameter.initial {
+            Initial::Values(values) => values.iter().map(|&value| value as f32).collect(),
+            _ => Vec::new(),
+        };
+        let values = golden_weight(salt, &parameter.name, &parameter.shape, &initial);
+        let tensor = Tensor::f32(&parameter.shape, values).expect("the rule fills the shape");
+        state.tensors.insert(parameter.name, tensor);
+    }
+    state
+}
+
+/// What a runtime makes of the first `records` golden inputs: probabilities of the whole batch and of single records.
+pub struct Rows {
+    pub batch: Vec<Vec<f64>>,
+    pub single: Vec<Vec<f64>>,
+}
+
+/// Checks `models` with onnx.checker and runs them in ONNX Runtime.
+pub fn onnx_runtime(folder: &Path, models: &[PathBuf], records: usize) -> Vec<Rows> {
+    let inputs = NetworkInputs::read();
+    let raw = |name: &str, values: &[f32]| {
+        let path = folder.join(name);
+        std::fs::write(
+            &path,
+            values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>(),
+        )
+        .unwrap();
+        path
+    };
+    let (ecg, spectrogram) = (raw("ecg.f32", &inputs.ecg), raw("spectrogram.f32", &inputs.spectrogram));
+    let mut arguments = vec![
+        ecg.into_os_string(),
+        spectrogram.into_os_string(),
+        records.to_string().into(),
+    ];
+    arguments.extend(models.iter().map(|model| model.clone().into_os_string()));
+    let text = run_python("run_onnx.py", &arguments);
+    let rows: Vec<Rows> = text
+        .lines()
+        .map(|line| {
+            let value: Value = serde_json::from_str(line).expect("a line of JSON");
+            let table = |key: &str| serde_json::from_value(value[key].clone()).expect("rows of numbers");
+            Rows {
+                batch: table("probabilities"),
+                single: table("one_by_one"),
+            }
+        })
+        .collect();
+    assert_eq!(rows.len(), models.len(), "one line per model");
+    rows
+}
+
+/// Runs `model` in the engine's CPU runtime.
+pub fn engine(model: &Path, records: usize) -> Rows {
+    let inputs = NetworkInputs::read();
+    let mut runtime = Runtime::new(Model::open(model).unwrap_or_else(|error| panic!("{error}")));
+    let classes = runtime.model().classes().len();
+    let mut run = |first: usize, last: usize| -> Vec<Vec<f64>> {
+        let (ecg, spectrogram) = (
+            &inputs.ecg[first * ECG_LEN..last * ECG_LEN],
+            &inputs.spectrogram[first * SPECTROGRAM_LEN..last * SPECTROGRAM_LEN],
+        );
+        let probabilities = runtime
+            .run(ecg, spectrogram, last - first)
+            .unwrap_or_else(|error| panic!("{error}"));
+        probabilities
+            .chunks_exact(classes)
+            .map(|row| row.iter().map(|&p| f64::from(p)).collect())
+            .collect()
+    };
+    let single = (0..records).flat_map(|record| run(record, record + 1)).collect();
+    Rows {
+        batch: run(0, records),
+        single,
+    }
+}
+
+/// What a script of `tests/python` prints.
+pub fn run_python(script: &str, arguments: &[OsString]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
+    let output = Command::new(python())
+        .arg(script)
+        .args(arguments)
+        .output()
+        .expect("Python starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("the script prints UTF-8")
+}
+
+/// A Python with onnx and onnxruntime: `ECG_PYTHON`, or the repository's `.venv`.
+fn python() -> PathBuf {
+    if let Some(python) = std::env::var_os("ECG_PYTHON") {
+        return python.into();
+    }
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+    assert!(
+        python.is_file(),
+        "{} is missing: `make venv` makes it, or ECG_PYTHON names a Python with onnx and onnxruntime",
+        python.display()
+    );
+    python
+}
+
+/// Softmax of a row of logits.
+pub fn softmax(logits: &[f64]) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.iter().map(|power| power / sum).collect()
+}
+
+/// The largest difference between two tables of equal shape; infinite when the shapes differ or a number is NaN.
+pub fn largest_difference(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+    if a.len() != b.len() || a.iter().zip(b).any(|(a, b)| a.len() != b.len()) {
+        return f64::INFINITY;
+    }
+    let differences = a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |largest, difference| {
+        if difference <= largest {
+            largest
+        } else if difference.is_nan() {
+            f64::INFINITY
+        } else {
+            difference
+        }
+    })
+}

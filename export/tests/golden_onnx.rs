@@ -1,0 +1,152 @@
+//! The golden probabilities from exported files, in ONNX Runtime and in the engine's CPU runtime (tract).
+//!
+//! Tolerance: 1e-4 absolute on probabilities, the golden set's own for another fusion of operations (batch norms are
+//! folded here); a batch of records against single records 1e-5.
+
+mod common;
+
+use common::{Rows, engine, golden_state, largest_difference, onnx_runtime, softmax};
+use dualnet_export::network::{Network, NetworkConfig, preset};
+use dualnet_export::onnx::{Card, export, write};
+use dualnet_fixtures::{GoldenNetwork, golden_dir, network_names, report};
+use std::path::{Path, PathBuf};
+
+const TOLERANCE: f64 = 1e-4;
+const BATCH_TOLERANCE: f64 = 1e-5;
+
+/// A variant of a golden network, the salt of its weights and the probabilities it must give.
+struct Case {
+    name: &'static str,
+    config: NetworkConfig,
+    salt: String,
+    expected: Vec<Vec<f64>>,
+}
+
+fn cases(golden: &GoldenNetwork) -> Vec<Case> {
+    let published = preset(&golden.name).expect("a golden network is a preset");
+    let from_logits = |rows: &Vec<Vec<f64>>| rows.iter().map(|row| softmax(row)).collect();
+    let mut cases = vec![Case {
+        name: "full",
+        config: published.clone(),
+        salt: golden.salt.clone(),
+        expected: golden.eval.probabilities_float64.clone(),
+    }];
+    let mut variant = |name, change: &dyn Fn(&mut NetworkConfig), suffix: &str, logits: &Option<Vec<Vec<f64>>>| {
+        let Some(logits) = logits else { return };
+        let mut config = published.clone();
+        change(&mut config);
+        cases.push(Case {
+            name,
+            config,
+            salt: format!("{}{suffix}", golden.salt),
+            expected: from_logits(logits),
+        });
+    };
+    let eval = &golden.eval;
+    variant(
+        "no signal encoder",
+        &|c| c.signal_encoder = None,
+        "",
+        &eval.logits_no_signal_encoder,
+    );
+    variant(
+        "no spectrogram encoder",
+        &|c| c.spectrogram_encoder = false,
+        "",
+        &eval.logits_no_spectrogram_encoder,
+    );
+    variant("two classes", &|c| c.classes = 2, "/two", &eval.logits_two_classes);
+    cases
+}
+
+/// Exports every variant of the golden network `name` and compares at least `expected` probabilities.
+fn hold(name: &str, expected: usize) {
+    let golden = GoldenNetwork::read(name);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cases = cases(&golden);
+    let models: Vec<PathBuf> = cases
+        .iter()
+        .enumerate()
+        .map(|(index, case)| {
+            let network = Network::new(case.config.clone()).expect("a valid configuration");
+            let weights = golden_state(&case.config, &case.salt);
+            let bytes = export(&network, &weights, Path::new("golden weights"), &Card::default())
+                .unwrap_or_else(|error| panic!("{name}, {}: {error}", case.name));
+            let path = folder.path().join(format!("{index}.onnx"));
+            write(&path, &bytes).expect("the temporary folder is writable");
+            path
+        })
+        .collect();
+    let records = golden.eval.probabilities_float64.len();
+    compare(
+        name,
+        "ONNX Runtime",
+        &cases,
+        &onnx_runtime(folder.path(), &models, records),
+        expected,
+    );
+    let rows: Vec<Rows> = models.iter().map(|model| engine(model, records)).collect();
+    compare(name, "tract", &cases, &rows, expected);
+}
+
+/// Holds what `runtime` computed to the cases and prints how many numbers that were.
+fn compare(name: &str, runtime: &str, cases: &[Case], rows: &[Rows], expected: usize) {
+    let (mut compared, mut worst) = (0, 0.0_f64);
+    for (case, Rows { batch, single }) in cases.iter().zip(rows) {
+        let difference = largest_difference(batch, &case.expected);
+        assert!(
+            difference <= TOLERANCE,
+            "{name}, {}, {runtime}: {difference:e}",
+            case.name
+        );
+        let between = largest_difference(batch, single);
+        assert!(
+            between <= BATCH_TOLERANCE,
+            "{name}, {}, {runtime}: batch and single records differ by {between:e}",
+            case.name
+        );
+        compared += case.expected.iter().map(Vec::len).sum::<usize>();
+        worst = worst.max(difference);
+    }
+    report(format_args!("golden {name} on {runtime}: {compared} probabilities compared, largest difference {worst:.1e}"));
+    assert!(
+        compared >= expected,
+        "{name}, {runtime}: {compared} numbers compared, expected at least {expected}"
+    );
+}
+
+/// Four records of four classes, the same for both ablations, and four of two classes.
+const WITH_VARIANTS: usize = 4 * 4 * 3 + 4 * 2;
+/// Two records of four classes; the largest networks have no golden variants.
+const FULL_ONLY: usize = 2 * 4;
+
+#[test]
+fn golden_dualnet_s() {
+    hold("dualnet-s", WITH_VARIANTS);
+}
+
+#[test]
+fn golden_dualnet_m() {
+    hold("dualnet-m", WITH_VARIANTS);
+}
+
+#[test]
+fn golden_dualnet_pp_s() {
+    hold("dualnet-pp-s", WITH_VARIANTS);
+}
+
+#[test]
+fn golden_dualnet_pp_m() {
+    hold("dualnet-pp-m", WITH_VARIANTS);
+}
+
+#[test]
+#[ignore = "minutes and gigabytes: make test-golden"]
+fn golden_of_all_networks() {
+    let names = network_names();
+    assert!(names.len() >= 10, "{}: {names:?}", golden_dir().display());
+    for name in names {
+        let large = matches!(name.as_str(), "dualnet-pp-xxl" | "dualnet-pp-130m");
+        hold(&name, if large { FULL_ONLY } else { WITH_VARIANTS });
+    }
+}

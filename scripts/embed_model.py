@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Exports a run's best checkpoint as the embedded model, with a card measured by `engine` itself.
+
+usage: embed_model.py RUN DATA [SPLIT]
+
+RUN is a folder that `trainer train` wrote (best.safetensors, last.safetensors), DATA the unpacked PhysioNet/CinC 2017 training
+set, SPLIT the split the run was trained on (default: paper). Both checkpoints are exported to a temporary folder and
+`engine` classifies the validation records with each; accuracy, F1s and confusion go into the card of
+engine/models/<network>.onnx. The programs are built first.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAMS = ROOT / "target" / "release"
+
+
+def run(*command):
+    return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def references(data, split):
+    """The lines of REFERENCE.csv that belong to the validation records of the split, sorted."""
+    lines = (data / "REFERENCE.csv").read_text().split()
+    text = (ROOT / "trainer" / "src" / "data" / "splits" / f"{split}.txt").read_text()
+    indexes = next(line for line in text.splitlines() if line.startswith("validation")).split()[1:]
+    return sorted(lines[int(index)] for index in indexes)
+
+
+def measure(model, data, lines, folder):
+    """Accuracy, F1s and confusion of `model` on the records, by `engine classify` and `engine score`."""
+    predictions, reference = folder / "predictions.csv", folder / "reference.csv"
+    reference.write_text("\n".join(lines) + "\n")
+    records = [data / f"{line.split(',')[0]}.mat" for line in lines]
+    run(PROGRAMS / "engine", "classify", "--model", model, "--format", "csv", "--output", predictions, *records)
+    score = run(
+        PROGRAMS / "engine", "score", "--reference", reference, "--predictions", predictions, "--format", "json"
+    )
+    score = json.loads(score)
+    return {key: score[key] for key in ("accuracy", "f1_macro", "f1_challenge", "f1_per_class", "confusion")}
+
+
+def main(run_folder, data, split="paper"):
+    run_folder, data = pathlib.Path(run_folder), pathlib.Path(data)
+    run("cargo", "build", "--release", "--manifest-path", ROOT / "Cargo.toml", "--bin", "export", "--bin", "engine")
+    lines = references(data, split)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        metrics = {"records": len(lines), "measured_with": "engine, CPU, f32"}
+        for which in ("best", "last"):
+            model = folder / f"{which}.onnx"
+            run(PROGRAMS / "export", run_folder / f"{which}.safetensors", "-o", model)
+            card = json.loads(run(PROGRAMS / "engine", "info", "--model", model, "--format", "json"))
+            metrics[f"{which}_epoch"] = {"epoch": card["training"]["epoch"], **measure(model, data, lines, folder)}
+        metrics["note"] = "the best epoch was chosen by its accuracy on these same validation records"
+        target = ROOT / "engine" / "models" / f"{card['network']}.onnx"
+        target.parent.mkdir(exist_ok=True)
+        entry = f"metrics.validation={json.dumps(metrics)}"
+        print(run(PROGRAMS / "export", run_folder / "best.safetensors", "-o", target, "--card", entry), end="")
+    print(json.dumps(metrics, indent=1))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

@@ -1,0 +1,404 @@
+//! Conditional batch normalization, an optional shortcut, the Padé activation and channel dropout as one differentiable
+//! operation: what the two-storey trait calls `conditional_norm_pau` and `conditional_norm_add_pau`.
+
+use super::{Coefficients, own};
+use dualnet_engine::pau::affine::{
+    Affine, ChannelsLast, InputGradient, affine_backward, affine_forward, affine_input_gradient, channel_moments,
+};
+use std::ffi::c_char;
+use std::ptr::null;
+use std::slice::{from_raw_parts, from_raw_parts_mut};
+use tch::{TchError, Tensor};
+use torch_sys::C_tensor;
+
+/// The tensors of one fused site.
+#[derive(Clone, Copy)]
+pub struct ConditionalPau<'a> {
+    /// `[N, C, H, W]`.
+    pub x: &'a Tensor,
+    /// Weight of the batch normalization, `[C]`.
+    pub gamma: &'a Tensor,
+    /// Bias of the batch normalization, `[C]`.
+    pub beta: &'a Tensor,
+    /// Scales, then biases, `[N, 2C]`; scale 1 and bias 0 when absent.
+    pub modulation: Option<&'a Tensor>,
+    /// Added before the activation, `[N, C, H, W]`.
+    pub shortcut: Option<&'a Tensor>,
+    /// Factor of the result, `[N, C]`, through which no gradient flows.
+    pub gain: Option<&'a Tensor>,
+    /// Coefficients `a0 … am`.
+    pub numerator: &'a Tensor,
+    /// Coefficients `b1 … bn`.
+    pub denominator: &'a Tensor,
+    /// Running mean, `[C]`; moved when `batch_statistics` is set, read otherwise.
+    pub running_mean: &'a Tensor,
+    /// Running variance, `[C]`, likewise.
+    pub running_variance: &'a Tensor,
+    /// Whether to normalize with the batch's statistics.
+    pub batch_statistics: bool,
+}
+
+impl ConditionalPau<'_> {
+    /// `gain ⊙ F(scale ⊙ BN(x) + bias + shortcut)`, channels last in memory.
+    pub fn apply(self) -> Result<Tensor, TchError> {
+        let channels = self.x.size().get(1).copied().unwrap_or(0);
+        let vectors = [self.gamma, self.beta, self.running_mean, self.running_variance];
+        let per_sample = |tensor: Option<&Tensor>, width: i64| {
+            tensor.is_none_or(|tensor| tensor.size() == [self.x.size()[0], width])
+        };
+        let fits = self.x.dim() == 4
+            && vectors
+                .iter()
+                .all(|vector| vector.size() == [channels] && vector.is_contiguous())
+            && per_sample(self.modulation, 2 * channels)
+            && per_sample(self.gain, channels)
+            && self.shortcut.is_none_or(|shortcut| shortcut.size() == self.x.size());
+        if !fits {
+            return Err(TchError::Shape(
+                "conditional Padé activation: the tensors' extents do not fit".to_owned(),
+            ));
+        }
+        let pointer = |tensor: Option<&Tensor>| tensor.map_or(null(), Tensor::as_ptr);
+        let mut message = std::ptr::null_mut();
+        // SAFETY: all pointers come from live tensors or are null where the shim allows it, the extents were checked
+        // above, KERNELS is a static, and `message` is written only on failure.
+        let result = unsafe {
+            ecg_conditional_pau(
+                self.x.as_ptr(),
+                self.gamma.as_ptr(),
+                self.beta.as_ptr(),
+                pointer(self.modulation),
+                pointer(self.shortcut),
+                pointer(self.gain),
+                self.numerator.as_ptr(),
+                self.denominator.as_ptr(),
+                self.running_mean.as_ptr(),
+                self.running_variance.as_ptr(),
+                self.batch_statistics,
+                &raw const KERNELS,
+                &mut message,
+            )
+        };
+        own(result, message)
+    }
+}
+
+unsafe extern "C" {
+    fn ecg_conditional_pau(
+        x: *const C_tensor,
+        gamma: *const C_tensor,
+        beta: *const C_tensor,
+        modulation: *const C_tensor,
+        shortcut: *const C_tensor,
+        gain: *const C_tensor,
+        numerator: *const C_tensor,
+        denominator: *const C_tensor,
+        running_mean: *const C_tensor,
+        running_variance: *const C_tensor,
+        batch_statistics: bool,
+        kernels: *const Kernels,
+        message: *mut *mut c_char,
+    ) -> *mut C_tensor;
+}
+
+const EPS: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+/// Borrowed operands, as the shim passes them.
+#[repr(C)]
+struct Operands {
+    samples: usize,
+    pixels: usize,
+    channels: usize,
+    coefficients: Coefficients,
+    x: *const f32,
+    gamma: *const f32,
+    beta: *const f32,
+    modulation: *const f32,
+    shortcut: *const f32,
+    gain: *const f32,
+}
+
+type Forward = unsafe extern "C" fn(*const Operands, i32, *mut f32, *mut f32, *mut f64, *mut f32) -> i32;
+type Backward = unsafe extern "C" fn(
+    *const Operands,
+    i32,
+    *const f64,
+    *const f32,
+    *mut f32,
+    *mut f32,
+    *mut f32,
+    *mut f32,
+    *mut f32,
+    *mut f32,
+    *mut f32,
+) -> i32;
+
+#[repr(C)]
+struct Kernels {
+    forward: Forward,
+    backward: Backward,
+}
+
+static KERNELS: Kernels = Kernels { forward, backward };
+
+/// The operands as slices.
+struct Site<'a> {
+    shape: ChannelsLast,
+    x: &'a [f32],
+    gamma: &'a [f32],
+    beta: &'a [f32],
+    modulation: Option<&'a [f32]>,
+    shortcut: Option<&'a [f32]>,
+    gain: Option<&'a [f32]>,
+}
+
+impl Operands {
+    /// # Safety
+    /// Pointers must be null where that is allowed, or valid for the lengths the extents imply.
+    unsafe fn site(&self) -> Site<'_> {
+        let shape = ChannelsLast {
+            samples: self.samples,
+            pixels: self.pixels,
+            channels: self.channels,
+        };
+        // SAFETY: the caller vouches for pointers and extents.
+        unsafe {
+            let slice = |pointer: *const f32, length: usize| from_raw_parts(pointer, length);
+            let optional = |pointer: *const f32, length| (!pointer.is_null()).then(|| slice(pointer, length));
+            Site {
+                shape,
+                x: slice(self.x, shape.elements()),
+                gamma: slice(self.gamma, self.channels),
+                beta: slice(self.beta, self.channels),
+                modulation: optional(self.modulation, 2 * shape.lines()),
+                shortcut: optional(self.shortcut, shape.elements()),
+                gain: optional(self.gain, shape.lines()),
+            }
+        }
+    }
+}
+
+/// Mean and reciprocal deviation of every channel.
+#[derive(Clone, Copy)]
+struct Statistics<'a> {
+    mean: &'a [f64],
+    reciprocal: &'a [f64],
+}
+
+impl Site<'_> {
+    /// `(scale, bias)` of one sample and channel, as the latent says.
+    fn condition(&self, sample: usize, channel: usize) -> (f64, f64) {
+        let channels = self.shape.channels;
+        self.modulation.map_or((1.0, 0.0), |modulation| {
+            let row = &modulation[sample * 2 * channels..(sample + 1) * 2 * channels];
+            (f64::from(row[channel]), f64::from(row[channels + channel]))
+        })
+    }
+
+    /// The whole normalization as one affine map per sample and channel: `(scale, shift)`.
+    fn lines(&self, statistics: Statistics<'_>) -> (Vec<f32>, Vec<f32>) {
+        let lines = self.shape.lines();
+        let (mut scales, mut shifts) = (Vec::with_capacity(lines), Vec::with_capacity(lines));
+        for sample in 0..self.shape.samples {
+            for channel in 0..self.shape.channels {
+                let (scale, bias) = self.condition(sample, channel);
+                let (gamma, beta) = (f64::from(self.gamma[channel]), f64::from(self.beta[channel]));
+                let slope = gamma * statistics.reciprocal[channel];
+                scales.push((scale * slope) as f32);
+                shifts.push((bias + scale * (beta - slope * statistics.mean[channel])) as f32);
+            }
+        }
+        (scales, shifts)
+    }
+
+    fn affine<'a>(&'a self, scale: &'a [f32], shift: &'a [f32]) -> Affine<'a> {
+        Affine {
+            x: self.x,
+            scale,
+            shift,
+            shortcut: self.shortcut,
+            gain: self.gain,
+        }
+    }
+}
+
+unsafe extern "C" fn forward(
+    operands: *const Operands,
+    batch_statistics: i32,
+    running_mean: *mut f32,
+    running_variance: *mut f32,
+    statistics: *mut f64,
+    y: *mut f32,
+) -> i32 {
+    // SAFETY: the shim passes live, dense tensors of the stated extents; `y` and `statistics` are freshly allocated and the
+    // running statistics are used by nobody else during the call.
+    let (site, pau, running_mean, running_variance, statistics, y) = unsafe {
+        let operands = &*operands;
+        (
+            operands.site(),
+            operands.coefficients.pau(),
+            from_raw_parts_mut(running_mean, operands.channels),
+            from_raw_parts_mut(running_variance, operands.channels),
+            from_raw_parts_mut(statistics, 2 * operands.channels),
+            from_raw_parts_mut(y, operands.site().shape.elements()),
+        )
+    };
+    let Some(pau) = pau else { return 1 };
+    let (mean, reciprocal) = statistics.split_at_mut(site.shape.channels);
+    if batch_statistics != 0 {
+        let moments = channel_moments(pau.isa(), site.shape, site.x);
+        let count = (site.shape.samples * site.shape.pixels) as f64;
+        let move_towards = |running: &mut f32, value: f64| {
+            *running = (f64::from(*running) * (1.0 - MOMENTUM) + value * MOMENTUM) as f32;
+        };
+        for channel in 0..site.shape.channels {
+            let variance = moments.variance[channel];
+            mean[channel] = moments.mean[channel];
+            reciprocal[channel] = 1.0 / (variance + EPS).sqrt();
+            move_towards(&mut running_mean[channel], moments.mean[channel]);
+            move_towards(
+                &mut running_variance[channel],
+                variance * count / (count - 1.0).max(1.0),
+            );
+        }
+    } else {
+        for channel in 0..site.shape.channels {
+            mean[channel] = f64::from(running_mean[channel]);
+            reciprocal[channel] = 1.0 / (f64::from(running_variance[channel]) + EPS).sqrt();
+        }
+    }
+    let (scale, shift) = site.lines(Statistics { mean, reciprocal });
+    affine_forward(&pau, site.shape, site.affine(&scale, &shift), y);
+    0
+}
+
+unsafe extern "C" fn backward(
+    operands: *const Operands,
+    batch_statistics: i32,
+    statistics: *const f64,
+    grad_y: *const f32,
+    grad_x: *mut f32,
+    grad_u: *mut f32,
+    grad_gamma: *mut f32,
+    grad_beta: *mut f32,
+    grad_modulation: *mut f32,
+    grad_numerator: *mut f32,
+    grad_denominator: *mut f32,
+) -> i32 {
+    // SAFETY: as in `forward`; every gradient is freshly allocated with the extents of what it is the gradient of, and
+    // that of the modulation is null exactly when there is none.
+    let (site, pau, statistics, grad_y, out) = unsafe {
+        let operands = &*operands;
+        let site = operands.site();
+        let (elements, channels) = (site.shape.elements(), site.shape.channels);
+        let out = Out {
+            x: from_raw_parts_mut(grad_x, elements),
+            u: from_raw_parts_mut(grad_u, elements),
+            gamma: from_raw_parts_mut(grad_gamma, channels),
+            beta: from_raw_parts_mut(grad_beta, channels),
+            modulation: (!grad_modulation.is_null())
+                .then(|| from_raw_parts_mut(grad_modulation, 2 * site.shape.lines())),
+            numerator: from_raw_parts_mut(grad_numerator, operands.coefficients.numerator_length()),
+            denominator: from_raw_parts_mut(grad_denominator, operands.coefficients.denominator_length()),
+        };
+        let statistics = from_raw_parts(statistics, 2 * channels);
+        (
+            site,
+            operands.coefficients.pau(),
+            statistics,
+            from_raw_parts(grad_y, elements),
+            out,
+        )
+    };
+    let Some(pau) = pau else { return 1 };
+    let (mean, reciprocal) = statistics.split_at(site.shape.channels);
+    let statistics = Statistics { mean, reciprocal };
+    let (scale, shift) = site.lines(statistics);
+    let sums = affine_backward(&pau, site.shape, site.affine(&scale, &shift), grad_y, out.u);
+    out.numerator.copy_from_slice(&sums.coefficients.numerator);
+    out.denominator.copy_from_slice(&sums.coefficients.denominator);
+    let (beta, delta) = small_gradients(
+        &site,
+        statistics,
+        batch_statistics != 0,
+        &sums.sum_u,
+        &sums.sum_ux,
+        Small {
+            gamma: out.gamma,
+            beta: out.beta,
+            modulation: out.modulation,
+        },
+    );
+    let coefficients = InputGradient {
+        alpha: &scale,
+        beta: &beta,
+        delta: &delta,
+    };
+    affine_input_gradient(pau.isa(), site.shape, site.x, out.u, coefficients, out.x);
+    0
+}
+
+/// Every gradient.
+struct Out<'a> {
+    x: &'a mut [f32],
+    u: &'a mut [f32],
+    gamma: &'a mut [f32],
+    beta: &'a mut [f32],
+    modulation: Option<&'a mut [f32]>,
+    numerator: &'a mut [f32],
+    denominator: &'a mut [f32],
+}
+
+/// The gradients per channel, and per sample and channel.
+struct Small<'a> {
+    gamma: &'a mut [f32],
+    beta: &'a mut [f32],
+    modulation: Option<&'a mut [f32]>,
+}
+
+/// Fills `out` from the sums over pixels, and returns the factor of `x` and the constant of the input's gradient per
+/// channel (the paths through the batch's mean and variance; zeros without batch statistics).
+fn small_gradients(
+    site: &Site<'_>,
+    statistics: Statistics<'_>,
+    batch_statistics: bool,
+    sum_u: &[f64],
+    sum_ux: &[f64],
+    mut out: Small<'_>,
+) -> (Vec<f32>, Vec<f32>) {
+    let ChannelsLast {
+        samples,
+        pixels,
+        channels,
+    } = site.shape;
+    let count = (samples * pixels) as f64;
+    let (mut factors, mut constants) = (vec![0.0; channels], vec![0.0; channels]);
+    for channel in 0..channels {
+        let (mean, reciprocal) = (statistics.mean[channel], statistics.reciprocal[channel]);
+        let (gamma, beta) = (f64::from(site.gamma[channel]), f64::from(site.beta[channel]));
+        let (mut grad_gamma, mut grad_beta, mut grad_mean, mut grad_reciprocal) = (0.0, 0.0, 0.0, 0.0);
+        for sample in 0..samples {
+            let line = sample * channels + channel;
+            let (scale, _) = site.condition(sample, channel);
+            let (u, centred) = (sum_u[line], sum_ux[line] - mean * sum_u[line]);
+            grad_gamma += scale * reciprocal * centred;
+            grad_beta += scale * u;
+            grad_mean -= scale * gamma * reciprocal * u;
+            grad_reciprocal += scale * gamma * centred;
+            if let Some(modulation) = &mut out.modulation {
+                let row = &mut modulation[sample * 2 * channels..(sample + 1) * 2 * channels];
+                row[channel] = (gamma * reciprocal * centred + beta * u) as f32;
+                row[channels + channel] = u as f32;
+            }
+        }
+        out.gamma[channel] = grad_gamma as f32;
+        out.beta[channel] = grad_beta as f32;
+        if batch_statistics {
+            let grad_variance = -0.5 * reciprocal.powi(3) * grad_reciprocal;
+            factors[channel] = (2.0 * grad_variance / count) as f32;
+            constants[channel] = ((grad_mean - 2.0 * grad_variance * mean) / count) as f32;
+        }
+    }
+    (factors, constants)
+}

@@ -1,0 +1,139 @@
+//! A run that is stopped and resumed, in mid-epoch too, ends with the very same weights.
+
+use dualnet_export::network::Network;
+use dualnet_fixtures::records_dir;
+use dualnet_trainer::data::{Split, physionet};
+use dualnet_trainer::error::TrainerError;
+use dualnet_trainer::train::{EarlierPlan, EpochRecord, Records, Report, TrainOptions, Training};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Stops after so many batches.
+struct StopAfter(usize);
+
+impl Report for StopAfter {
+    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
+
+    fn batch(&mut self, loss: f64) -> ControlFlow<()> {
+        assert!(loss.is_finite());
+        self.0 -= 1;
+        if self.0 == 0 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn validating(&mut self, _: usize, _: usize) {}
+
+    fn finished(&mut self, _: &EpochRecord, _: Option<(f64, usize)>) {}
+}
+
+fn records(threads: usize) -> Records {
+    let dataset = Arc::new(physionet::read(&records_dir()).expect("the fixture records"));
+    let count = dataset.recordings.len() as u32;
+    let split = Split {
+        name: "fixtures".to_owned(),
+        train: (0..count - 6).collect(),
+        validation: (count - 6..count).collect(),
+    };
+    Records {
+        dataset,
+        split,
+        threads,
+    }
+}
+
+fn start(folder: &Path, threads: usize) -> Training {
+    let options = TrainOptions {
+        epochs: 2,
+        batch_size: 6,
+        seed: 42,
+        augmentation: 0.5,
+        checkpoint_steps: 1,
+        ..TrainOptions::default()
+    };
+    let network = Network::preset("dualnet-s").expect("a preset");
+    Training::start(network, options, folder, records(threads)).expect("a run")
+}
+
+fn weights(training: &Training) -> Vec<(String, Vec<f32>)> {
+    let parameters = training.parameters();
+    let values = |name: &str| parameters.values(name).expect("a tensor");
+    parameters
+        .iter()
+        .map(|(parameter, _)| (parameter.name.clone(), values(&parameter.name)))
+        .collect()
+}
+
+#[test]
+fn a_resumed_run_ends_with_the_same_weights() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = folder.path().join("whole");
+    let mut uninterrupted = start(&whole, 1);
+    uninterrupted.run(&mut StopAfter(usize::MAX)).expect("a whole run");
+
+    let pieces = folder.path().join("pieces");
+    let mut stopped = start(&pieces, 2);
+    let error = stopped.run(&mut StopAfter(2)).expect_err("stopped in the first epoch");
+    assert!(matches!(error, TrainerError::Interrupted { epoch: 1 }), "{error}");
+    let mut stopped = Training::resume(&pieces, None, |_| Ok(records(3))).expect("resumed");
+    stopped.run(&mut StopAfter(2)).expect_err("stopped in the second epoch");
+    let mut resumed = Training::resume(&pieces, None, |_| Ok(records(1))).expect("resumed again");
+    resumed.run(&mut StopAfter(usize::MAX)).expect("the rest");
+
+    assert_eq!(weights(&resumed), weights(&uninterrupted));
+    for file in ["best.safetensors", "last.safetensors", "run.toml", "log.csv"] {
+        assert!(pieces.join(file).exists(), "{file}");
+    }
+    let log = |folder: &Path| std::fs::read_to_string(folder.join("log.csv")).expect("a log");
+    assert_eq!(log(&pieces).lines().count(), 3);
+    let losses = |text: &str| -> Vec<String> {
+        text.lines()
+            .map(|line| line.split(',').nth(2).unwrap_or_default().to_owned())
+            .collect()
+    };
+    assert_eq!(losses(&log(&pieces)), losses(&log(&whole)));
+}
+
+#[test]
+fn a_resumed_run_can_be_given_more_epochs_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    start(folder.path(), 1).run(&mut StopAfter(1)).expect_err("stopped at once");
+    let run = Training::resume(folder.path(), Some(3), |_| Ok(records(1))).expect("resumed");
+    assert_eq!(run.options().epochs, 3);
+    assert_eq!(run.options().earlier_plans, [EarlierPlan { epochs: 2, until_epoch: 1 }]);
+}
+
+#[test]
+fn a_folder_with_a_run_is_not_overwritten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("last.safetensors"), b"precious").expect("a file");
+    let network = Network::preset("dualnet-s").expect("a preset");
+    let error = Training::start(network, TrainOptions::default(), folder.path(), records(1))
+        .err()
+        .expect("refused");
+    assert!(error.to_string().contains("--resume"), "{error}");
+    assert_eq!(
+        std::fs::read(folder.path().join("last.safetensors")).expect("the file"),
+        b"precious"
+    );
+}
+
+#[test]
+fn a_checkpoint_of_another_network_names_the_tensor() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut run = start(folder.path(), 1);
+    run.run(&mut StopAfter(1)).expect_err("stopped at once");
+    let path = folder.path().join("last.safetensors");
+    let checkpoint = dualnet_trainer::train::Checkpoint::open(&path).expect("a checkpoint");
+    let other = Network::preset("dualnet-m").expect("a preset");
+    let error = dualnet_trainer::train::parameters_of(&other, checkpoint.state(), &path)
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        error.contains("spectrogram_encoder") || error.contains("ecg_encoder"),
+        "{error}"
+    );
+}
