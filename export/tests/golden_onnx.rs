@@ -108,7 +108,9 @@ fn compare(name: &str, runtime: &str, cases: &[Case], rows: &[Rows], expected: u
         compared += case.expected.iter().map(Vec::len).sum::<usize>();
         worst = worst.max(difference);
     }
-    report(format_args!("golden {name} on {runtime}: {compared} probabilities compared, largest difference {worst:.1e}"));
+    report(format_args!(
+        "golden {name} on {runtime}: {compared} probabilities compared, largest difference {worst:.1e}"
+    ));
     assert!(
         compared >= expected,
         "{name}, {runtime}: {compared} numbers compared, expected at least {expected}"

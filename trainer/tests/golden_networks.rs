@@ -236,22 +236,22 @@ fn network(name: &str, expected: usize) {
 
 #[test]
 fn golden_dualnet_s() {
-    network("dualnet-s", 1100);
+    network("dualnet-s", 1344);
 }
 
 #[test]
 fn golden_dualnet_m() {
-    network("dualnet-m", 1100);
+    network("dualnet-m", 1852);
 }
 
 #[test]
 fn golden_dualnet_pp_s() {
-    network("dualnet-pp-s", 1400);
+    network("dualnet-pp-s", 2196);
 }
 
 #[test]
 fn golden_dualnet_pp_m() {
-    network("dualnet-pp-m", 1400);
+    network("dualnet-pp-m", 2192);
 }
 
 #[test]

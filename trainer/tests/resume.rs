@@ -100,10 +100,18 @@ fn a_resumed_run_ends_with_the_same_weights() {
 #[test]
 fn a_resumed_run_can_be_given_more_epochs_and_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
-    start(folder.path(), 1).run(&mut StopAfter(1)).expect_err("stopped at once");
+    start(folder.path(), 1)
+        .run(&mut StopAfter(1))
+        .expect_err("stopped at once");
     let run = Training::resume(folder.path(), Some(3), |_| Ok(records(1))).expect("resumed");
     assert_eq!(run.options().epochs, 3);
-    assert_eq!(run.options().earlier_plans, [EarlierPlan { epochs: 2, until_epoch: 1 }]);
+    assert_eq!(
+        run.options().earlier_plans,
+        [EarlierPlan {
+            epochs: 2,
+            until_epoch: 1
+        }]
+    );
 }
 
 #[test]

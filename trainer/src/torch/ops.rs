@@ -140,7 +140,8 @@ impl Ops for Torch<'_> {
 
     fn batch_norm(&mut self, x: &Tensor, norm: &str) -> Result<Tensor, TrainerError> {
         let get = |suffix: &str| self.parameters.get(&format!("{norm}.{suffix}"));
-        let y = x.f_batch_norm(
+        // In libtorch's other memory order the variance is summed in float32 and off by up to 2e-4.
+        let y = x.f_contiguous()?.f_batch_norm(
             Some(get("weight")?),
             Some(get("bias")?),
             Some(get("running_mean")?),

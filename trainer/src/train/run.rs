@@ -116,8 +116,15 @@ impl Training {
         let parameters = parameters_of(&network, checkpoint.state(), &path)?;
         let state = checkpoint.resume(&path, &parameters)?;
         if let Some(epochs) = epochs.filter(|&epochs| epochs != options.epochs) {
-            let until_epoch = if state.1.batches > 0 { state.1.epoch } else { state.1.epoch - 1 };
-            options.earlier_plans.push(EarlierPlan { epochs: options.epochs, until_epoch });
+            let until_epoch = if state.1.batches > 0 {
+                state.1.epoch
+            } else {
+                state.1.epoch - 1
+            };
+            options.earlier_plans.push(EarlierPlan {
+                epochs: options.epochs,
+                until_epoch,
+            });
             options.epochs = epochs;
         }
         let records = records(&options)?;
