@@ -6,7 +6,7 @@ use dualnet_export::network::{Network, NetworkConfig, ParameterKind, preset};
 use dualnet_fixtures::{GoldenNetwork, GoldenTraining, NetworkInputs, Summary, golden_weight, relative_error, report};
 use dualnet_trainer::loss::{CLASS_WEIGHTS, weighted_cross_entropy};
 use dualnet_trainer::optimizer::RAdam;
-use dualnet_trainer::torch::{Mode, Parameters, Torch};
+use dualnet_trainer::torch::{Mode, Observer, Parameters, Torch};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
@@ -65,7 +65,7 @@ fn rows(rows: &[Vec<f64>]) -> Vec<f64> {
     rows.concat()
 }
 
-fn evaluate(network: &Network, salt: &str, batch: usize, observer: &mut dyn FnMut(&str, &Tensor)) -> [Tensor; 2] {
+fn evaluate(network: &Network, salt: &str, batch: usize, observer: &mut Observer<'_>) -> [Tensor; 2] {
     let parameters = parameters(network, salt);
     let (ecg, spectrogram, _) = inputs(batch);
     tch::no_grad(|| {

@@ -1,27 +1,8 @@
 //! The Padé activation as an autograd operation, against the published values and gradients of every coefficient set.
 
-use dualnet_fixtures::{json, report};
+use dualnet_fixtures::{GoldenPau, report};
 use dualnet_trainer::pau::pau;
-use serde::Deserialize;
-use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
-
-#[derive(Deserialize)]
-struct Golden {
-    x: Vec<f64>,
-    grad_output: Vec<f64>,
-    cases: BTreeMap<String, Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    numerator: Vec<f64>,
-    denominator: Vec<f64>,
-    y: Vec<f64>,
-    grad_x: Vec<f64>,
-    grad_numerator: Vec<f64>,
-    grad_denominator: Vec<f64>,
-}
 
 /// Relative to the largest value: float32 inputs and coefficients against float64 ones, and sums whose terms cancel.
 const VALUE: f64 = 5e-6;
@@ -42,7 +23,7 @@ fn check(what: &str, found: &Tensor, golden: &[f64], tolerance: f64) -> usize {
 
 #[test]
 fn golden_pau_values_and_gradients() {
-    let golden: Golden = json("pau.json");
+    let golden = GoldenPau::read();
     let mut compared = 0;
     for (name, case) in &golden.cases {
         // The first derivative of |b| at 0 and steep fits make float32 coefficients matter: compare on the fits float32 can hold.

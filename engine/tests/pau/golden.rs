@@ -3,31 +3,12 @@
 use crate::bound::{COEFFICIENT, DERIVATIVE, Scale, VALUE, narrow, wide, within};
 use dualnet_engine::pau::{Pau, initial, reference};
 use dualnet_engine::simd::Isa;
-use dualnet_fixtures::json;
-use serde::Deserialize;
-use std::collections::BTreeMap;
-
-#[derive(Deserialize)]
-struct Golden {
-    x: Vec<f64>,
-    grad_output: Vec<f64>,
-    cases: BTreeMap<String, Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    numerator: Vec<f64>,
-    denominator: Vec<f64>,
-    y: Vec<f64>,
-    grad_x: Vec<f64>,
-    grad_numerator: Vec<f64>,
-    grad_denominator: Vec<f64>,
-}
+use dualnet_fixtures::GoldenPau;
 
 /// Both sides are sums of at most six `f64` terms per element: a few ulp, 1e-14 of the terms' magnitudes.
 #[test]
 fn the_reference_gives_the_golden_numbers() {
-    let golden: Golden = json("pau.json");
+    let golden = GoldenPau::read();
     let mut compared = 0;
     for (name, case) in &golden.cases {
         let got = reference::evaluate(&case.numerator, &case.denominator, &golden.x, &golden.grad_output);
@@ -65,7 +46,7 @@ fn the_reference_gives_the_golden_numbers() {
 /// The documented tolerances of the `f32` kernels, and once more as much for the rounding of inputs and coefficients to `f32`.
 #[test]
 fn every_instruction_set_gives_the_golden_numbers() {
-    let golden: Golden = json("pau.json");
+    let golden = GoldenPau::read();
     let (x, grad_y) = (narrow(&golden.x), narrow(&golden.grad_output));
     for isa in Isa::available() {
         for (name, case) in &golden.cases {
@@ -105,7 +86,7 @@ fn every_instruction_set_gives_the_golden_numbers() {
 /// Equal up to the last digit, which reading JSON may round the other way.
 #[test]
 fn the_published_fits_are_the_golden_ones() {
-    let golden: Golden = json("pau.json");
+    let golden = GoldenPau::read();
     for name in initial::NAMES {
         let case = golden
             .cases

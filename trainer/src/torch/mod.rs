@@ -5,6 +5,6 @@ mod layout;
 mod ops;
 mod parameters;
 
-pub use ops::{Mode, Torch};
+pub use ops::{Mode, Observer, Torch};
 pub use parameters::Parameters;
 pub(crate) use parameters::flattened;

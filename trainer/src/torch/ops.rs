@@ -20,6 +20,9 @@ pub enum Mode {
     },
 }
 
+/// Hears the names and values of intermediate results.
+pub type Observer<'a> = dyn FnMut(&str, &Tensor) + 'a;
+
 /// Interprets the network on libtorch tensors.
 ///
 /// Dropout draws from libtorch's global generator: seed it (`tch::manual_seed`) before every training step.
@@ -27,7 +30,7 @@ pub struct Torch<'a> {
     parameters: &'a Parameters,
     mode: Mode,
     fused: bool,
-    observer: Option<&'a mut dyn FnMut(&str, &Tensor)>,
+    observer: Option<&'a mut Observer<'a>>,
 }
 
 const EPS: f64 = 1e-5;
@@ -51,7 +54,7 @@ impl<'a> Torch<'a> {
     }
 
     /// Hands every named intermediate result to `observer`.
-    pub fn observed(mut self, observer: &'a mut dyn FnMut(&str, &Tensor)) -> Self {
+    pub fn observed(mut self, observer: &'a mut Observer<'a>) -> Self {
         self.observer = Some(observer);
         self
     }
