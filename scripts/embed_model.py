@@ -44,6 +44,44 @@ def measure(model, data, lines, folder):
     return {key: score[key] for key in ("accuracy", "f1_macro", "f1_challenge", "f1_per_class", "confusion")}
 
 
+def page(card):
+    """The card as a page."""
+    training, validation = card["training"], card["metrics"]["validation"]
+    options = training["options"]
+    lines = [
+        f"# {card['network']}",
+        "Written by `scripts/embed_model.py` from what `engine info` prints.",
+        "",
+        f"- Trained on {training['data']}, labels {training['labels']}, split *{training['split']}*:"
+        f" {training['training_records']} records.",
+        f"- {training['epochs']} epochs, batch {options['batch_size']}, RAdam from {options['learning_rate']},"
+        f" {options['schedule']} schedule, augmentation probability {options['augmentation']}, seed {training['seed']}.",
+    ]
+    for plan in options.get("earlier_plans", []):
+        lines.append(f"- Up to epoch {plan['until_epoch']} the schedule was that of {plan['epochs']} epochs.")
+    lines += [
+        f"- Measured on the split's {validation['records']} validation records with {validation['measured_with']};"
+        f" {validation['note']}.",
+        f"- Classes {', '.join(card['classes'])}; {card['sampling_rate_hz']:g} Hz; weights SHA-256 `{card['weights_sha256']}`.",
+        "",
+        "| | epoch | accuracy | macro F1 | mean F1 of N, O, A | F1 of " + ", ".join(card["classes"]) + " |",
+        "|---|---|---|---|---|---|",
+    ]
+    for which in ("best", "last"):
+        row = validation[f"{which}_epoch"]
+        per_class = " ".join(f"{value:.3f}" for value in row["f1_per_class"])
+        lines.append(
+            f"| {which} | {row['epoch']} | {row['accuracy']:.4f} | {row['f1_macro']:.4f} | {row['f1_challenge']:.4f}"
+            f" | {per_class} |"
+        )
+    lines += ["", "Confusion of the best epoch (row: reference, column: predicted):", ""]
+    lines.append("| | " + " | ".join(card["classes"]) + " |")
+    lines.append("|---" * (len(card["classes"]) + 1) + "|")
+    for name, row in zip(card["classes"], validation["best_epoch"]["confusion"]["counts"]):
+        lines.append(f"| {name} | " + " | ".join(map(str, row)) + " |")
+    return "\n".join(lines) + "\n\nResearch software, not a medical device. Do not diagnose with it.\n"
+
+
 def main(run_folder, data, split="paper"):
     run_folder, data = pathlib.Path(run_folder), pathlib.Path(data)
     run("cargo", "build", "--release", "--manifest-path", ROOT / "Cargo.toml", "--bin", "export", "--bin", "engine")
@@ -61,6 +99,10 @@ def main(run_folder, data, split="paper"):
         target.parent.mkdir(exist_ok=True)
         entry = f"metrics.validation={json.dumps(metrics)}"
         print(run(PROGRAMS / "export", run_folder / "best.safetensors", "-o", target, "--card", entry), end="")
+    # Built again, so that the embedded file is the new one.
+    run("cargo", "build", "--release", "--manifest-path", ROOT / "Cargo.toml", "--bin", "engine")
+    card = json.loads(run(PROGRAMS / "engine", "info", "--format", "json"))
+    target.with_suffix(".md").write_text(page(card))
     print(json.dumps(metrics, indent=1))
 
 

@@ -275,7 +275,7 @@ fn devices_and_precisions_that_do_not_exist_name_what_does() {
 fn wrong_usage() {
     let record = fixture("A00001.mat");
     let record = record.to_str().unwrap();
-    let wrong: [&[&str]; 13] = [
+    let wrong: [&[&str]; 14] = [
         &[],
         &["diagnose", record],
         &["classify"],
@@ -285,6 +285,7 @@ fn wrong_usage() {
         &["classify", "--min-confidence", "1.5", record],
         &["classify", "--min-confidence", "NaN", record],
         &["classify", "--sampling-rate", "0", record],
+        &["classify", "--sampling-rate", "49", record],
         &["classify", "--device", "gpu", record],
         &["classify", "--output", "/no/such/folder/out.csv", record],
         &["classify", "-", "-"],

@@ -275,7 +275,7 @@ fn one_second_record() {
     assert_error(
         bytes(&Matrix::row(&second, I16).level4()),
         "r.mat",
-        "300 samples at 300 Hz last 1.00 s; at least 2 s",
+        "300 samples at 300 Hz last 1.000 s; at least 2 s",
     );
     assert_error(bytes(&Matrix::row(&[], U8).level4()), "r.mat", "at least 2 s");
 }
@@ -461,6 +461,38 @@ fn header_that_contradicts_its_mat_file() {
     }
     folder.write("r.hea", "nonsense");
     assert_error(open(&path), "r.hea, line 1", "not a WFDB header");
+}
+
+#[test]
+fn mat_file_whose_numbers_its_header_cannot_mean() {
+    let folder = Folder::new();
+    folder.write("r.hea", "r 1 300 3000\nr.mat 16+24 1000/mV\n");
+    let millivolts: Vec<f64> = triangle(3000)
+        .iter()
+        .map(|sample| f64::from(*sample) / 1000.0)
+        .collect();
+    let mut too_large = doubles(&triangle(3000));
+    too_large[7] = 32_768.0;
+    for (values, expected) in [
+        (&millivolts, "it says format 16, sample 0 of "),
+        (&too_large, "is 32768"),
+    ] {
+        let path = folder.write("r.mat", Matrix::row(values, F64).level5(false));
+        for path in [path.clone(), path.with_extension("hea")] {
+            assert_error(open(&path), "r.hea", expected);
+        }
+    }
+}
+
+#[test]
+fn header_of_a_mat_file_that_is_text() {
+    let folder = Folder::new();
+    let text = "Dear reader, this is not a recording. ".repeat(200);
+    for name in ["r.mat", "r.MAT"] {
+        folder.write(name, &text);
+        let header = folder.write("r.hea", format!("r 1 300 3000\n{name} 16+24 1000/mV\n"));
+        assert_error(open(&header), name, "not a recording in a known format");
+    }
 }
 
 #[test]

@@ -52,7 +52,7 @@ unsafe impl GlobalAlloc for Noting {
 static ALLOCATOR: Noting = Noting;
 
 fn read(bytes: &[u8]) -> Result<Record, RecordError> {
-    Record::from_bytes("r.mat", bytes, &OpenOptions::new().sampling_rate_hz(20.0))
+    Record::from_bytes("r.mat", bytes, &OpenOptions::new().sampling_rate_hz(50.0))
 }
 
 /// The largest allocation while `work` runs.
@@ -62,9 +62,9 @@ fn largest_allocation<T>(work: impl FnOnce() -> T) -> (usize, T) {
     (LARGEST.get(), result)
 }
 
-/// Small files of every layout; 41 samples are two seconds at 20 Hz.
+/// Small files of every layout; 101 samples are two seconds at 50 Hz.
 fn small_files() -> Vec<Vec<u8>> {
-    let values = doubles(&triangle(41));
+    let values = doubles(&triangle(101));
     let mut files = Vec::new();
     for big_endian in [false, true] {
         for kind in [I16, F64] {

@@ -52,9 +52,23 @@ pub struct OnnxPredictor {
 
 impl OnnxPredictor {
     /// Opens and checks a model file.
+    ///
+    /// # Errors
+    /// Also when its classes are not N, O, A, ~ or N, A, in this order: it would be measured against other labels.
     pub fn open(path: &Path) -> Result<Self, TrainerError> {
+        let model = Model::open(path)?;
+        let names = model.classes();
+        if names != ["N", "O", "A", "~"] && names != ["N", "A"] {
+            return Err(TrainerError::File {
+                path: path.to_owned(),
+                reason: format!(
+                    "its classes are {}; only N, O, A, ~ and N, A can be evaluated",
+                    names.join(", ")
+                ),
+            });
+        }
         Ok(Self {
-            runtime: Runtime::new(Model::open(path)?),
+            runtime: Runtime::new(model),
         })
     }
 

@@ -16,6 +16,11 @@ const GRADIENT_TOLERANCE: f64 = 1e-3;
 const GRADIENT_SLACK: f64 = 1e-6;
 const STATISTIC_TOLERANCE: f64 = 1e-5;
 const LOSS_TOLERANCE: f64 = 1e-5;
+/// For the rectified steps (6 and 7) of ECG-DualNet++ L, whose loss has fallen twentyfold by then. The same eight steps in float64
+/// (libtorch's own operations throughout) end at 0.020338617; the golden float32 number is 2.8e-5 off that, ours 0.7e-5 to
+/// 1.2e-5 with two and with one thread. No float32 result closer to the truth than the golden one can meet 1e-5 here.
+const LOSS_TOLERANCE_PP_L: f64 = 4e-5;
+const RECTIFIED_FROM: usize = 6;
 const STEPPED_TOLERANCE: f64 = 1e-4;
 
 /// Counts comparisons, so that a test that compared nothing cannot pass.
@@ -175,12 +180,14 @@ fn training(golden: &GoldenNetwork, train: &GoldenTraining, compared: &mut Compa
     };
     let mut optimizer = RAdam::new();
     for (step, &expected) in train.radam_losses.iter().enumerate() {
+        let noisy = golden.name == "dualnet-pp-l" && step >= RECTIFIED_FROM;
+        let tolerance = if noisy { LOSS_TOLERANCE_PP_L } else { LOSS_TOLERANCE };
         let loss = loss(&parameters);
         compared.check(
             "loss",
             &format!("step {step}"),
             (loss.double_value(&[]) / expected - 1.0).abs(),
-            LOSS_TOLERANCE,
+            tolerance,
             1,
         );
         loss.backward();
@@ -257,35 +264,35 @@ fn golden_dualnet_pp_m() {
 #[test]
 #[ignore = "minutes of computing; `make test-golden` runs it"]
 fn golden_dualnet_l() {
-    network("dualnet-l", 1100);
+    network("dualnet-l", 1864);
 }
 
 #[test]
 #[ignore = "minutes of computing; `make test-golden` runs it"]
 fn golden_dualnet_xl() {
-    network("dualnet-xl", 1100);
+    network("dualnet-xl", 2892);
 }
 
 #[test]
 #[ignore = "minutes of computing; `make test-golden` runs it"]
 fn golden_dualnet_pp_l() {
-    network("dualnet-pp-l", 1400);
+    network("dualnet-pp-l", 2236);
 }
 
 #[test]
 #[ignore = "minutes of computing; `make test-golden` runs it"]
 fn golden_dualnet_pp_xl() {
-    network("dualnet-pp-xl", 1400);
+    network("dualnet-pp-xl", 2240);
 }
 
 #[test]
 #[ignore = "evaluation only, gigabytes of activations; `make test-golden` runs it"]
 fn golden_dualnet_pp_xxl() {
-    network("dualnet-pp-xxl", 900);
+    network("dualnet-pp-xxl", 924);
 }
 
 #[test]
 #[ignore = "evaluation only, gigabytes of activations; `make test-golden` runs it"]
 fn golden_dualnet_pp_130m() {
-    network("dualnet-pp-130m", 900);
+    network("dualnet-pp-130m", 924);
 }

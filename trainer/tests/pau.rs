@@ -67,3 +67,16 @@ fn any_memory_order_gives_the_same_numbers() {
     let strided = Tensor::cat(&[&x, &x], 3).narrow(3, 1, 3);
     assert!(apply(&strided).equal(&apply(&strided.contiguous())));
 }
+
+/// libtorch's empty tensors have a null pointer, which is no valid start of a slice.
+#[test]
+fn no_elements_are_possible() {
+    let x = Tensor::zeros([0, 4], (Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
+    let numerator = Tensor::from_slice(&[0.1_f32, 0.5]).set_requires_grad(true);
+    let denominator = Tensor::from_slice(&[0.2_f32]);
+    let y = pau(&x, &numerator, &denominator).expect("the unit");
+    assert_eq!(y.size(), [0, 4]);
+    y.sum(Kind::Float).backward();
+    assert_eq!(numerator.grad().abs().sum(Kind::Float).double_value(&[]), 0.0);
+    assert!(pau(&y, &numerator, &Tensor::zeros([0], (Kind::Float, tch::Device::Cpu))).is_err());
+}

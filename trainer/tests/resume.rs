@@ -1,6 +1,7 @@
 //! A run that is stopped and resumed, in mid-epoch too, ends with the very same weights.
 
 use dualnet_export::network::Network;
+use dualnet_export::weights::StateDict;
 use dualnet_fixtures::records_dir;
 use dualnet_trainer::data::{Split, physionet};
 use dualnet_trainer::error::TrainerError;
@@ -144,4 +145,58 @@ fn a_checkpoint_of_another_network_names_the_tensor() {
         error.contains("spectrogram_encoder") || error.contains("ecg_encoder"),
         "{error}"
     );
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_continued_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    start(folder.path(), 1)
+        .run(&mut StopAfter(1))
+        .expect_err("stopped at once");
+    let path = folder.path().join("last.safetensors");
+    let whole = StateDict::open(&path).expect("a checkpoint");
+    let refusal = |state: &StateDict| {
+        state.save(&path).expect("written");
+        let resumed = Training::resume(folder.path(), None, |_| Ok(records(1)));
+        resumed.err().expect("refused").to_string()
+    };
+
+    let mut halved = whole.clone();
+    halved.tensors.remove("optimizer.first.linear_layer_2.weight");
+    let error = refusal(&halved);
+    assert!(
+        error.contains("linear_layer_2.weight") && error.contains("moments"),
+        "{error}"
+    );
+
+    let mut before_the_first = whole;
+    let progress = before_the_first.metadata.get_mut("dualnet.progress").expect("progress");
+    *progress = progress.replace("\"epoch\":1", "\"epoch\":0");
+    let error = refusal(&before_the_first);
+    assert!(error.contains("epochs count from 1"), "{error}");
+}
+
+#[test]
+fn the_log_of_a_run_that_ended_before_its_checkpoint_has_every_epoch_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("log.csv");
+    start(folder.path(), 1)
+        .run(&mut StopAfter(3))
+        .expect_err("stopped with the first epoch's batches done");
+    std::fs::write(
+        &log,
+        "epoch,learning_rate,train_loss,records_per_second,accuracy,f1_macro,f1_challenge\n1,0.1,9.0,1.0,,,\n",
+    )
+    .expect("a log");
+    let mut resumed = Training::resume(folder.path(), None, |_| Ok(records(1))).expect("resumed");
+    assert_eq!(resumed.epochs_left(), 2);
+    resumed.run(&mut StopAfter(usize::MAX)).expect("the rest");
+    assert_eq!(resumed.epochs_left(), 0);
+    let text = std::fs::read_to_string(&log).expect("a log");
+    let epochs: Vec<&str> = text
+        .lines()
+        .map(|line| line.split(',').next().unwrap_or_default())
+        .collect();
+    assert_eq!(epochs, ["epoch", "1", "2"]);
+    assert!(!text.contains("9.0"), "{text}");
 }

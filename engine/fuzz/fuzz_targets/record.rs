@@ -5,6 +5,6 @@ use dualnet_engine::record::{OpenOptions, Record};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let options = OpenOptions::new().lead("0").sampling_rate_hz(20.0);
+    let options = OpenOptions::new().lead("0").sampling_rate_hz(50.0);
     let _ = Record::from_bytes("fuzz", bytes, &options);
 });

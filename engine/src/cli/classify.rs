@@ -23,7 +23,7 @@ const MANY: usize = 10;
 /// 2: wrong usage, or nothing could be done.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Recordings (.mat, .hea), folders of recordings, or - for a .mat file on standard input.
+    /// Recordings (.mat, .hea, or a WFDB record's name), folders of recordings, or - for a .mat file on standard input.
     #[arg(value_name = "RECORD|FOLDER", required = true)]
     records: Vec<PathBuf>,
     /// The model file; without it, the embedded ECG-DualNet S.
@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(long, value_name = "P", default_value = "0", value_parser = probability)]
     min_confidence: f32,
     /// Records classified at the same time; as many as there are processors unless given.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZeroUsize>,
     /// Where to compute: auto, cpu or cuda.
     #[arg(long, default_value = "auto")]
@@ -68,6 +68,10 @@ fn probability(text: &str) -> Result<f32, String> {
     } else {
         Err("not a probability from 0 to 1".to_owned())
     }
+}
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "not a whole number from 1 on".to_owned())
 }
 
 fn sampling_rate(text: &str) -> Result<f64, String> {

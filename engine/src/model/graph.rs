@@ -3,93 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
+use super::operators::{self, DOMAIN, OPERATORS, PADE_ACTIVATION};
 use super::{ModelFault, tensors};
 use crate::pau::MAX_COEFFICIENTS;
-
-/// The domain of this project's operators.
-pub const DOMAIN: &str = "ecg.dualnet";
-/// The Padé activation unit: inputs `X`, `numerator [m + 1]`, `denominator [n]`.
-pub const PADE_ACTIVATION: &str = "PadeActivation";
-
-/// Standard operators a network of this project is made of, by name, in alphabetical order.
-pub const OPERATORS: &[&str] = &[
-    "Abs",
-    "Add",
-    "AveragePool",
-    "Concat",
-    "Constant",
-    "Conv",
-    "Div",
-    "Einsum",
-    "Erf",
-    "Flatten",
-    "Gather",
-    "Gemm",
-    "GlobalAveragePool",
-    "Identity",
-    "LSTM",
-    "LayerNormalization",
-    "MatMul",
-    "Mul",
-    "Neg",
-    "Pow",
-    "ReduceMean",
-    "ReduceSum",
-    "Reshape",
-    "Sigmoid",
-    "Slice",
-    "Softmax",
-    "Split",
-    "Sqrt",
-    "Squeeze",
-    "Sub",
-    "Tanh",
-    "Transpose",
-    "Unsqueeze",
-];
-
-/// Checks the operator sets and returns the standard one's version.
-pub(super) fn check_operator_sets(model: &ModelProto) -> Result<i64, ModelFault> {
-    let mut standard = None;
-    for import in &model.opset_import {
-        let supported = match (import.domain.as_str(), import.version) {
-            ("" | "ai.onnx", version @ 17..=18) => {
-                standard = Some(version);
-                continue;
-            }
-            (DOMAIN, 1) => continue,
-            ("" | "ai.onnx", _) => "17 and 18 are",
-            (DOMAIN, _) => "1 is",
-            _ => "ai.onnx 17 and 18 and ecg.dualnet 1 are",
-        };
-        let domain = if import.domain.is_empty() {
-            "ai.onnx"
-        } else {
-            &import.domain
-        };
-        let domain = domain.escape_default().to_string();
-        return Err(ModelFault::OperatorSet {
-            domain,
-            version: import.version,
-            supported,
-        });
-    }
-    let local = |name: &Option<String>, expected: &str| name.as_deref() == Some(expected);
-    if !model
-        .functions
-        .iter()
-        .all(|f| local(&f.domain, DOMAIN) && local(&f.name, PADE_ACTIVATION))
-    {
-        return Err(ModelFault::Unsupported {
-            part: "a local function other than ecg.dualnet PadeActivation",
-        });
-    }
-    standard.ok_or(ModelFault::Unsupported {
-        part: "no standard operator set (ai.onnx 17 or 18)",
-    })
-}
 
 /// Checks every node and returns how many there are of each operator.
 pub(super) fn check(graph: &GraphProto) -> Result<BTreeMap<String, usize>, ModelFault> {
@@ -145,12 +63,7 @@ pub(super) fn check(graph: &GraphProto) -> Result<BTreeMap<String, usize>, Model
 }
 
 fn check_operator(node: &NodeProto) -> Result<String, ModelFault> {
-    let known = match node.domain.as_str() {
-        "" | "ai.onnx" => OPERATORS.binary_search(&node.op_type.as_str()).is_ok(),
-        DOMAIN => node.op_type == PADE_ACTIVATION,
-        _ => false,
-    };
-    if known {
+    if operators::is_supported(node) {
         return Ok(node.op_type.clone());
     }
     let operator = format!("{} {}", node.domain, node.op_type)
@@ -235,7 +148,7 @@ fn name(node: &NodeProto) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tract_onnx::pb::{AttributeProto, FunctionProto, OperatorSetIdProto, ValueInfoProto};
+    use tract_onnx::pb::{AttributeProto, ValueInfoProto};
 
     fn node(domain: &str, operator: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
         NodeProto {
@@ -275,15 +188,6 @@ mod tests {
         let message = check(&graph(nodes)).unwrap_err().to_string();
         assert!(!message.contains('\n'), "{message}");
         message
-    }
-
-    #[test]
-    fn the_runtime_knows_every_supported_operator() {
-        assert!(OPERATORS.is_sorted(), "looked up by binary search");
-        let runtime = tract_onnx::onnx();
-        for operator in OPERATORS {
-            assert!(runtime.op_register.0.contains_key(*operator), "{operator}");
-        }
     }
 
     #[test]
@@ -346,39 +250,5 @@ mod tests {
             ..node("", "Abs", &["x"], &["y"])
         };
         assert!(refusal(vec![nested]).contains("attribute"));
-    }
-
-    #[test]
-    fn operator_sets_are_the_supported_ones() {
-        let model = |sets: &[(&str, i64)]| ModelProto {
-            opset_import: sets
-                .iter()
-                .map(|(domain, version)| OperatorSetIdProto {
-                    domain: (*domain).to_owned(),
-                    version: *version,
-                })
-                .collect(),
-            ..ModelProto::default()
-        };
-        assert_eq!(check_operator_sets(&model(&[("", 17), (DOMAIN, 1)])).unwrap(), 17);
-        assert_eq!(check_operator_sets(&model(&[("ai.onnx", 18)])).unwrap(), 18);
-        for sets in [
-            &[("", 16)][..],
-            &[("", 19)],
-            &[("", 17), (DOMAIN, 2)],
-            &[("", 17), ("com.microsoft", 1)],
-            &[],
-        ] {
-            check_operator_sets(&model(sets)).unwrap_err();
-        }
-        let function = FunctionProto {
-            name: Some("Abs".to_owned()),
-            ..FunctionProto::default()
-        };
-        check_operator_sets(&ModelProto {
-            functions: vec![function],
-            ..model(&[("", 17)])
-        })
-        .unwrap_err();
     }
 }

@@ -9,6 +9,7 @@ pub mod digest;
 mod error;
 mod graph;
 mod interface;
+mod operators;
 mod preprocessing;
 mod tensors;
 
@@ -25,8 +26,8 @@ use digest::Initializer;
 pub use card::{FORMAT_VERSION, ModelCard, keys};
 pub(crate) use error::one_line;
 pub use error::{ModelError, ModelFault};
-pub use graph::{DOMAIN, OPERATORS, PADE_ACTIVATION};
 pub use interface::{ECG, PROBABILITIES, SPECTROGRAM};
+pub use operators::{DOMAIN, OPERATORS, PADE_ACTIVATION};
 pub use preprocessing::Preprocessing;
 
 /// The longest file read: protobuf messages end at 2 GiB.
@@ -91,7 +92,7 @@ impl Model {
         if matches!(checksums, Checksums::Verified) {
             verify(bytes, graph, &card)?;
         }
-        card.opset = graph::check_operator_sets(&proto)?;
+        card.opset = operators::check_sets(&proto)?;
         card.weights = tensors::check(graph)?;
         card.operators = graph::check(graph)?;
         interface::check(graph, card.classes.len())?;

@@ -147,7 +147,7 @@ pub enum RecordError {
     },
     /// The lead is shorter than [`super::MIN_SECONDS`].
     #[error(
-        "{file}: {samples} samples at {sampling_rate_hz} Hz last {:.2} s; at least {MIN_SECONDS} s are needed",
+        "{file}: {samples} samples at {sampling_rate_hz} Hz last {:.3} s; at least {MIN_SECONDS} s are needed",
         *.samples as f64 / .sampling_rate_hz
     )]
     TooShort {

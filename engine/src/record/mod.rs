@@ -37,14 +37,16 @@ use lead::Lead;
 pub use options::OpenOptions;
 pub use warning::Warning;
 
+use crate::signal::{MAX_RATE_HZ, MIN_RATE_HZ};
+
 /// The shortest lead that is classified, in seconds.
 pub const MIN_SECONDS: f64 = 2.0;
 /// The shortest recordings in the training data last this long, in seconds; anything shorter gets a warning.
 pub const TRAINED_SECONDS: f64 = 9.0;
 /// What the networks see of a longer lead: its beginning, in seconds.
 pub const MAX_SECONDS: f64 = 60.0;
-/// Sampling rates that are accepted, in Hz.
-pub const SAMPLING_RATES_HZ: RangeInclusive<f64> = 20.0..=100_000.0;
+/// Sampling rates that are accepted, in Hz: those that can be brought to the network's.
+pub const SAMPLING_RATES_HZ: RangeInclusive<f64> = MIN_RATE_HZ..=MAX_RATE_HZ;
 /// The rate of the 2017 challenge, assumed of a `.mat` file when nothing states another, in Hz.
 pub const ASSUMED_MAT_RATE_HZ: f64 = 300.0;
 /// The rate that WFDB defines for a header without one, in Hz.

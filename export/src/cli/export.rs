@@ -122,11 +122,11 @@ impl Export {
         if let Some(classes) = self.classes {
             config.classes = classes;
         }
-        if self.no_signal_encoder && config.signal_encoder.take().is_some() {
-            config.name.push_str("-no-signal-encoder");
+        if self.no_signal_encoder {
+            config.ablate_signal_encoder();
         }
-        if self.no_spectrogram_encoder && std::mem::replace(&mut config.spectrogram_encoder, false) {
-            config.name.push_str("-no-spectrogram-encoder");
+        if self.no_spectrogram_encoder {
+            config.ablate_spectrogram_encoder();
         }
         config
     }

@@ -87,6 +87,20 @@ impl Block {
 }
 
 impl NetworkConfig {
+    /// Leaves the signal encoder out, and says so in the name.
+    pub fn ablate_signal_encoder(&mut self) {
+        if self.signal_encoder.take().is_some() {
+            self.name.push_str("-no-signal-encoder");
+        }
+    }
+
+    /// Leaves the spectrogram encoder out, and says so in the name.
+    pub fn ablate_spectrogram_encoder(&mut self) {
+        if std::mem::replace(&mut self.spectrogram_encoder, false) {
+            self.name.push_str("-no-spectrogram-encoder");
+        }
+    }
+
     /// Channels of the pooled spectrogram features.
     pub(super) fn features(&self) -> usize {
         self.channels.last().copied().unwrap_or(1)

@@ -1,6 +1,6 @@
 //! `trainer evaluate`
 
-use super::{cores, use_threads};
+use super::{thread_count, use_threads};
 use crate::data::{Split, physionet};
 use crate::evaluate::{OnnxPredictor, Predictor, TorchPredictor, evaluate};
 use crate::train::{network_of, parameters_of};
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Published split.
-    #[arg(long, default_value = "paper")]
+    #[arg(long, default_value = "paper", value_parser = Split::NAMES)]
     split: String,
     /// Which of its records.
     #[arg(long, default_value = "validation")]
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 24)]
     batch_size: usize,
     /// Threads; the default is the number of cores.
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = thread_count())]
     threads: Option<usize>,
     /// How to print.
     #[arg(long, default_value = "text")]
@@ -58,7 +58,7 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    use_threads(arguments.threads.unwrap_or_else(cores).max(1))?;
+    use_threads(arguments.threads)?;
     let (mut predictor, classes) = predictor(arguments)?;
     let dataset = Arc::new(physionet::read(&arguments.data)?);
     let split = Split::named(&arguments.split)?;
@@ -100,7 +100,20 @@ fn predictor(arguments: &Arguments) -> anyhow::Result<(Box<dyn Predictor>, Vec<S
     }
     let state = StateDict::open(path)?;
     let network = match (network_of(&state)?, &arguments.network) {
-        (Some(network), _) => network,
+        (Some(network), name) => {
+            let stated = network.config();
+            let is_other = name.as_ref().is_some_and(|name| *name != stated.name)
+                || arguments.classes.is_some_and(|classes| classes != stated.classes);
+            if is_other {
+                bail!(
+                    "{} says it is {} with {} classes; --network and --classes say otherwise",
+                    path.display(),
+                    stated.name,
+                    stated.classes
+                )
+            }
+            network
+        }
         (None, Some(name)) => {
             let mut config = preset(name)?;
             config.classes = arguments.classes.unwrap_or(config.classes);

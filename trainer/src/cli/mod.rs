@@ -4,12 +4,21 @@ mod evaluate;
 mod progress;
 mod train;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Train and evaluate ECG-DualNet.
 #[derive(Debug, Parser)]
-#[command(name = "trainer", version, about, long_about = None)]
+#[command(
+    name = "trainer",
+    version,
+    after_help = "Examples:\n  \
+        trainer train --data training2017 --network dualnet-s --run runs/s    the published recipe\n  \
+        trainer train --data training2017 --resume --run runs/s               go on after a stop\n  \
+        trainer evaluate runs/s/best.safetensors --data training2017          accuracy and F1\n\n\
+        Exit status: 0 done; 2 wrong usage, or an error."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,14 +41,33 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("trainer: {error:#}");
+            eprintln!("trainer: {}", one_line(&error));
             ExitCode::from(2)
         }
     }
 }
 
-/// Sets the number of threads of libtorch and of the Padé kernels.
-fn use_threads(threads: usize) -> anyhow::Result<()> {
+/// An error and the causes that it does not quote itself, on one line.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        let separator = if text.is_empty() { "" } else { ": " };
+        text = text + separator + &cause;
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Numbers of threads that make sense anywhere.
+fn thread_count() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1024)
+}
+
+/// Sets the number of threads of libtorch and of the Padé kernels; the default is the number of cores.
+fn use_threads(threads: Option<usize>) -> anyhow::Result<()> {
+    let threads = threads.unwrap_or_else(cores);
     tch::set_num_threads(i32::try_from(threads)?);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     Ok(())
@@ -48,4 +76,18 @@ fn use_threads(threads: usize) -> anyhow::Result<()> {
 /// The number of cores, or 1 when it is unknown.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn an_error_is_one_line_and_says_nothing_twice() {
+        let cause = anyhow::anyhow!("no such file").context("labels.csv: no such file");
+        assert_eq!(one_line(&cause), "labels.csv: no such file");
+        let cause = Err::<(), _>(anyhow::anyhow!("first\n  second")).context("run.toml");
+        assert_eq!(one_line(&cause.expect_err("an error")), "run.toml: first second");
+    }
 }

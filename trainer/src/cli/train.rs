@@ -1,14 +1,15 @@
 //! `trainer train`
 
 use super::progress::Terminal;
-use super::{cores, use_threads};
+use super::{thread_count, use_threads};
 use crate::data::{Split, physionet};
 use crate::optimizer::Schedule;
-use crate::train::{Records, TrainOptions, Training};
+use crate::train::{DATASETS, Records, TrainOptions, Training};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dualnet_export::network::{Network, NetworkConfig, PRESETS, preset};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,9 +19,9 @@ use std::sync::Arc;
 /// and a checkpoint every few epochs. The defaults are the published recipe (Rohr et al. 2022).
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Kind of data set.
-    #[arg(long, default_value = "physionet", value_parser = ["physionet"])]
-    dataset: String,
+    /// Kind of data set; physionet when nothing says otherwise.
+    #[arg(long, value_parser = DATASETS)]
+    dataset: Option<String>,
     /// Folder of the data set (A00001.mat …, REFERENCE.csv).
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -28,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "run")]
     run: PathBuf,
     /// Go on with the run in that folder; everything but --epochs is read from its last checkpoint.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = DECIDED_AT_THE_START)]
     resume: bool,
     /// TOML file with a [network] and a [train] table; flags win over it.
     #[arg(long, value_name = "FILE")]
@@ -46,7 +47,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_spectrogram_encoder: bool,
     /// Published split: paper (7000/1528), challenge (8028/500), course6000 (5000/1000).
-    #[arg(long)]
+    #[arg(long, value_parser = Split::NAMES)]
     split: Option<String>,
     /// Passes over the training records; with --resume, a new number for the rest of the schedule.
     #[arg(long)]
@@ -66,7 +67,7 @@ pub(super) struct Arguments {
     /// Probability of each augmentation.
     #[arg(long, value_name = "P")]
     augmentation: Option<f64>,
-    /// No augmentation, and no dropout either.
+    /// No augmentation, and no dropout either unless there are two classes.
     #[arg(long, conflicts_with = "augmentation")]
     no_augmentation: bool,
     /// Steps between two writes of last.safetensors within an epoch (0: at the end of each epoch only).
@@ -76,7 +77,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Threads that compute; one more prepares the batches. The default is the number of cores.
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = thread_count())]
     threads: Option<usize>,
 }
 
@@ -88,17 +89,37 @@ enum ScheduleName {
     Cosine,
 }
 
-/// The `[train]` table of a configuration file.
-#[derive(Default, Deserialize)]
-struct TrainTable {
+/// A configuration file, of which [`NetworkConfig::from_toml`] reads the other table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigurationFile {
+    #[serde(rename = "network")]
+    _network: Option<IgnoredAny>,
     #[serde(default)]
     train: TrainOptions,
 }
 
+/// The flags that a resumed run takes from its checkpoint.
+const DECIDED_AT_THE_START: [&str; 13] = [
+    "config",
+    "network",
+    "classes",
+    "no_signal_encoder",
+    "no_spectrogram_encoder",
+    "split",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "seed",
+    "augmentation",
+    "no_augmentation",
+    "limit",
+];
+
 const LOADER_THREADS: usize = 1;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    use_threads(arguments.threads.unwrap_or_else(cores).max(1))?;
+    use_threads(arguments.threads)?;
     let resolved = if arguments.resume {
         None
     } else {
@@ -119,6 +140,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Training::start(network, options, &arguments.run, records)?
         }
     };
+    if training.epochs_left() == 0 {
+        println!(
+            "{}: all {} epochs are done; --resume --epochs N makes it longer",
+            arguments.run.display(),
+            training.options().epochs
+        );
+    }
     Ok(training.run(&mut Terminal::new())?)
 }
 
@@ -136,10 +164,10 @@ impl Arguments {
             config.classes = classes;
         }
         if self.no_signal_encoder {
-            config.signal_encoder = None;
+            config.ablate_signal_encoder();
         }
         if self.no_spectrogram_encoder {
-            config.spectrogram_encoder = false;
+            config.ablate_spectrogram_encoder();
         }
         Ok(Network::new(config)?)
     }
@@ -148,13 +176,16 @@ impl Arguments {
         let mut options = match &self.config {
             Some(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-                toml::from_str::<TrainTable>(&text)
-                    .with_context(|| path.display().to_string())?
-                    .train
+                match toml::from_str::<ConfigurationFile>(&text) {
+                    Ok(file) => file.train,
+                    Err(error) => bail!("{}: {}", path.display(), with_line(&error, &text)),
+                }
             }
             None => TrainOptions::default(),
         };
-        options.dataset.clone_from(&self.dataset);
+        if let Some(dataset) = &self.dataset {
+            options.dataset.clone_from(dataset);
+        }
         let set = |slot: &mut usize, value: Option<usize>| *slot = value.unwrap_or(*slot);
         set(&mut options.epochs, self.epochs);
         set(&mut options.batch_size, self.batch_size);
@@ -178,5 +209,14 @@ impl Arguments {
             bail!(fault);
         }
         Ok(options)
+    }
+}
+
+/// What is wrong with a TOML file, and in which line.
+fn with_line(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before {
+        Some(before) => format!("line {}: {}", before.matches('\n').count() + 1, error.message()),
+        None => error.message().to_owned(),
     }
 }

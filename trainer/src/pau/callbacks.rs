@@ -34,29 +34,47 @@ impl Coefficients {
     }
 
     /// # Safety
-    /// Both pointers must be valid for their lengths.
+    /// Both pointers must be valid for their lengths; a length of 0 allows any.
     pub(super) unsafe fn pau(&self) -> Option<Pau> {
         // SAFETY: the caller vouches for pointers and lengths.
         let (numerator, denominator) = unsafe {
             (
-                from_raw_parts(self.numerator, self.numerator_length),
-                from_raw_parts(self.denominator, self.denominator_length),
+                slice(self.numerator, self.numerator_length),
+                slice(self.denominator, self.denominator_length),
             )
         };
         Pau::new(numerator, denominator).ok()
     }
 }
 
+/// As [`from_raw_parts`], but the null pointer of an empty tensor is allowed.
+///
+/// # Safety
+/// Unless `length` is 0, `data` must be valid for that many elements as long as the slice is used.
+unsafe fn slice<'a>(data: *const f32, length: usize) -> &'a [f32] {
+    match length {
+        0 => &[],
+        // SAFETY: the caller vouches for it.
+        _ => unsafe { from_raw_parts(data, length) },
+    }
+}
+
+/// As [`slice`], for elements that nobody else uses.
+///
+/// # Safety
+/// As for [`slice`].
+unsafe fn slice_mut<'a>(data: *mut f32, length: usize) -> &'a mut [f32] {
+    match length {
+        0 => &mut [],
+        // SAFETY: the caller vouches for it.
+        _ => unsafe { from_raw_parts_mut(data, length) },
+    }
+}
+
 unsafe extern "C" fn forward(coefficients: *const Coefficients, x: *const f32, y: *mut f32, length: usize) -> i32 {
     // SAFETY: the shim passes pointers into live, dense float32 tensors of `length` elements; y is freshly allocated and
     // overlaps nothing.
-    let (pau, x, y) = unsafe {
-        (
-            (*coefficients).pau(),
-            from_raw_parts(x, length),
-            from_raw_parts_mut(y, length),
-        )
-    };
+    let (pau, x, y) = unsafe { ((*coefficients).pau(), slice(x, length), slice_mut(y, length)) };
     let Some(pau) = pau else { return 1 };
     pau.forward_parallel(x, y);
     0
@@ -76,11 +94,11 @@ unsafe extern "C" fn backward(
     let (pau, x, grad_y, grad_x, grad_numerator, grad_denominator) = unsafe {
         (
             (*coefficients).pau(),
-            from_raw_parts(x, length),
-            from_raw_parts(grad_y, length),
-            from_raw_parts_mut(grad_x, length),
-            from_raw_parts_mut(grad_numerator, (*coefficients).numerator_length),
-            from_raw_parts_mut(grad_denominator, (*coefficients).denominator_length),
+            slice(x, length),
+            slice(grad_y, length),
+            slice_mut(grad_x, length),
+            slice_mut(grad_numerator, (*coefficients).numerator_length),
+            slice_mut(grad_denominator, (*coefficients).denominator_length),
         )
     };
     let Some(pau) = pau else { return 1 };

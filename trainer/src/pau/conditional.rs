@@ -1,9 +1,10 @@
 //! Conditional batch normalization, an optional shortcut, the Padé activation and channel dropout as one differentiable
 //! operation: what the two-storey trait calls `conditional_norm_pau` and `conditional_norm_add_pau`.
 
+use super::site::{Site, Small, Statistics, small_gradients};
 use super::{Coefficients, own};
 use dualnet_engine::pau::affine::{
-    Affine, ChannelsLast, InputGradient, affine_backward, affine_forward, affine_input_gradient, channel_moments,
+    ChannelsLast, InputGradient, affine_backward, affine_forward, affine_input_gradient, channel_moments,
 };
 use std::ffi::c_char;
 use std::ptr::null;
@@ -47,6 +48,7 @@ impl ConditionalPau<'_> {
             tensor.is_none_or(|tensor| tensor.size() == [self.x.size()[0], width])
         };
         let fits = self.x.dim() == 4
+            && self.x.numel() > 0
             && vectors
                 .iter()
                 .all(|vector| vector.size() == [channels] && vector.is_contiguous())
@@ -55,13 +57,13 @@ impl ConditionalPau<'_> {
             && self.shortcut.is_none_or(|shortcut| shortcut.size() == self.x.size());
         if !fits {
             return Err(TchError::Shape(
-                "conditional Padé activation: the tensors' extents do not fit".to_owned(),
+                "conditional Padé activation: the tensors' extents do not fit, or are 0".to_owned(),
             ));
         }
         let pointer = |tensor: Option<&Tensor>| tensor.map_or(null(), Tensor::as_ptr);
         let mut message = std::ptr::null_mut();
         // SAFETY: all pointers come from live tensors or are null where the shim allows it, the extents were checked
-        // above, KERNELS is a static, and `message` is written only on failure.
+        // above and none is 0, KERNELS is a static, and `message` is written only on failure.
         let result = unsafe {
             ecg_conditional_pau(
                 self.x.as_ptr(),
@@ -142,17 +144,6 @@ struct Kernels {
 
 static KERNELS: Kernels = Kernels { forward, backward };
 
-/// The operands as slices.
-struct Site<'a> {
-    shape: ChannelsLast,
-    x: &'a [f32],
-    gamma: &'a [f32],
-    beta: &'a [f32],
-    modulation: Option<&'a [f32]>,
-    shortcut: Option<&'a [f32]>,
-    gain: Option<&'a [f32]>,
-}
-
 impl Operands {
     /// # Safety
     /// Pointers must be null where that is allowed, or valid for the lengths the extents imply.
@@ -175,50 +166,6 @@ impl Operands {
                 shortcut: optional(self.shortcut, shape.elements()),
                 gain: optional(self.gain, shape.lines()),
             }
-        }
-    }
-}
-
-/// Mean and reciprocal deviation of every channel.
-#[derive(Clone, Copy)]
-struct Statistics<'a> {
-    mean: &'a [f64],
-    reciprocal: &'a [f64],
-}
-
-impl Site<'_> {
-    /// `(scale, bias)` of one sample and channel, as the latent says.
-    fn condition(&self, sample: usize, channel: usize) -> (f64, f64) {
-        let channels = self.shape.channels;
-        self.modulation.map_or((1.0, 0.0), |modulation| {
-            let row = &modulation[sample * 2 * channels..(sample + 1) * 2 * channels];
-            (f64::from(row[channel]), f64::from(row[channels + channel]))
-        })
-    }
-
-    /// The whole normalization as one affine map per sample and channel: `(scale, shift)`.
-    fn lines(&self, statistics: Statistics<'_>) -> (Vec<f32>, Vec<f32>) {
-        let lines = self.shape.lines();
-        let (mut scales, mut shifts) = (Vec::with_capacity(lines), Vec::with_capacity(lines));
-        for sample in 0..self.shape.samples {
-            for channel in 0..self.shape.channels {
-                let (scale, bias) = self.condition(sample, channel);
-                let (gamma, beta) = (f64::from(self.gamma[channel]), f64::from(self.beta[channel]));
-                let slope = gamma * statistics.reciprocal[channel];
-                scales.push((scale * slope) as f32);
-                shifts.push((bias + scale * (beta - slope * statistics.mean[channel])) as f32);
-            }
-        }
-        (scales, shifts)
-    }
-
-    fn affine<'a>(&'a self, scale: &'a [f32], shift: &'a [f32]) -> Affine<'a> {
-        Affine {
-            x: self.x,
-            scale,
-            shift,
-            shortcut: self.shortcut,
-            gain: self.gain,
         }
     }
 }
@@ -348,57 +295,4 @@ struct Out<'a> {
     modulation: Option<&'a mut [f32]>,
     numerator: &'a mut [f32],
     denominator: &'a mut [f32],
-}
-
-/// The gradients per channel, and per sample and channel.
-struct Small<'a> {
-    gamma: &'a mut [f32],
-    beta: &'a mut [f32],
-    modulation: Option<&'a mut [f32]>,
-}
-
-/// Fills `out` from the sums over pixels, and returns the factor of `x` and the constant of the input's gradient per
-/// channel (the paths through the batch's mean and variance; zeros without batch statistics).
-fn small_gradients(
-    site: &Site<'_>,
-    statistics: Statistics<'_>,
-    batch_statistics: bool,
-    sum_u: &[f64],
-    sum_ux: &[f64],
-    mut out: Small<'_>,
-) -> (Vec<f32>, Vec<f32>) {
-    let ChannelsLast {
-        samples,
-        pixels,
-        channels,
-    } = site.shape;
-    let count = (samples * pixels) as f64;
-    let (mut factors, mut constants) = (vec![0.0; channels], vec![0.0; channels]);
-    for channel in 0..channels {
-        let (mean, reciprocal) = (statistics.mean[channel], statistics.reciprocal[channel]);
-        let (gamma, beta) = (f64::from(site.gamma[channel]), f64::from(site.beta[channel]));
-        let (mut grad_gamma, mut grad_beta, mut grad_mean, mut grad_reciprocal) = (0.0, 0.0, 0.0, 0.0);
-        for sample in 0..samples {
-            let line = sample * channels + channel;
-            let (scale, _) = site.condition(sample, channel);
-            let (u, centred) = (sum_u[line], sum_ux[line] - mean * sum_u[line]);
-            grad_gamma += scale * reciprocal * centred;
-            grad_beta += scale * u;
-            grad_mean -= scale * gamma * reciprocal * u;
-            grad_reciprocal += scale * gamma * centred;
-            if let Some(modulation) = &mut out.modulation {
-                let row = &mut modulation[sample * 2 * channels..(sample + 1) * 2 * channels];
-                row[channel] = (gamma * reciprocal * centred + beta * u) as f32;
-                row[channels + channel] = u as f32;
-            }
-        }
-        out.gamma[channel] = grad_gamma as f32;
-        out.beta[channel] = grad_beta as f32;
-        if batch_statistics {
-            let grad_variance = -0.5 * reciprocal.powi(3) * grad_reciprocal;
-            factors[channel] = (2.0 * grad_variance / count) as f32;
-            constants[channel] = ((grad_mean - 2.0 * grad_variance * mean) / count) as f32;
-        }
-    }
-    (factors, constants)
 }

@@ -5,6 +5,7 @@
 
 mod callbacks;
 mod conditional;
+mod site;
 
 pub use conditional::ConditionalPau;
 

@@ -111,13 +111,18 @@ impl Checkpoint {
             .ok_or_else(|| fault("has no progress to resume from"))?;
         let progress: Progress =
             serde_json::from_str(progress).map_err(|error| fault(&format!("its progress is unreadable: {error}")))?;
+        if progress.epoch == 0 {
+            return Err(fault("its progress is in epoch 0; epochs count from 1"));
+        }
         let mut moments = BTreeMap::new();
         for (name, weight) in parameters.weights() {
             let moment = |kind: &str| -> Result<Option<tch::Tensor>, TrainerError> {
                 let Some(stored) = self.state.get(&format!("{OPTIMIZER_PREFIX}{kind}.{name}")) else {
                     return Ok(None);
                 };
-                let Some(values) = stored.as_f32() else { return Ok(None) };
+                let Some(values) = stored.as_f32() else {
+                    return Err(fault(&format!("the moments of {name:?} are not float32")));
+                };
                 let shape: Vec<i64> = stored.shape().iter().map(|&extent| extent as i64).collect();
                 if shape != weight.size() {
                     return Err(fault(&format!(
@@ -128,8 +133,12 @@ impl Checkpoint {
                 tensor.f_copy_(&tch::Tensor::f_from_slice(values)?.f_view(shape.as_slice())?)?;
                 Ok(Some(tensor))
             };
-            if let (Some(first), Some(second)) = (moment("first")?, moment("second")?) {
-                moments.insert(name.to_owned(), Moments { first, second });
+            match (moment("first")?, moment("second")?) {
+                (Some(first), Some(second)) => {
+                    moments.insert(name.to_owned(), Moments { first, second });
+                }
+                (None, None) => {}
+                _ => return Err(fault(&format!("has only one of the two moments of {name:?}"))),
             }
         }
         Ok((RAdam::resume(progress.steps, moments), progress))

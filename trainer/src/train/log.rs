@@ -1,6 +1,7 @@
 //! The log of a run: one line of CSV per epoch.
 
 use crate::error::TrainerError;
+use dualnet_export::weights::write_beside;
 use serde::{Deserialize, Serialize};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -38,14 +39,16 @@ impl EpochLog {
             true => log.read()?.into_iter().filter(|record| record.epoch <= epoch).collect(),
             false => Vec::new(),
         };
-        let mut writer = csv::Writer::from_path(path).map_err(|error| log.fault(&error))?;
+        let mut writer = csv::Writer::from_writer(Vec::new());
         for record in &kept {
             writer.serialize(record).map_err(|error| log.fault(&error))?;
         }
-        writer.flush().map_err(|source| TrainerError::Io {
+        let io = |source| TrainerError::Io {
             path: path.to_owned(),
             source,
-        })?;
+        };
+        let text = writer.into_inner().map_err(|error| io(error.into_error()))?;
+        write_beside(path, |file| file.write_all(&text)).map_err(io)?;
         Ok(log)
     }
 

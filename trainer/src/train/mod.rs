@@ -1,5 +1,6 @@
 //! The training loop: epochs of augmented batches, validation, checkpoints, and a log of every epoch.
 
+mod card;
 mod checkpoint;
 mod log;
 mod options;
@@ -7,5 +8,5 @@ mod run;
 
 pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 pub use log::{EpochLog, EpochRecord};
-pub use options::{EarlierPlan, TrainOptions};
+pub use options::{DATASETS, EarlierPlan, TrainOptions};
 pub use run::{Records, Report, Training};

@@ -39,6 +39,9 @@ pub struct TrainOptions {
     pub limit: Option<usize>,
 }
 
+/// The data sets there are.
+pub const DATASETS: [&str; 1] = ["physionet"];
+
 /// A number of epochs that a run was planned for before it was resumed with another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierPlan {
@@ -71,6 +74,13 @@ impl Default for TrainOptions {
 impl TrainOptions {
     /// Why these options describe no run, if they do not.
     pub fn fault(&self) -> Option<String> {
+        if !DATASETS.contains(&self.dataset.as_str()) {
+            let known = DATASETS.join(", ");
+            return Some(format!("no data set is called {:?}; there is {known}", self.dataset));
+        }
+        if i64::try_from(self.seed).is_err() {
+            return Some(format!("seed must be at most {}, the largest number of TOML", i64::MAX));
+        }
         let positive = [
             ("epochs", self.epochs),
             ("batch_size", self.batch_size),

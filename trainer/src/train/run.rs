@@ -1,5 +1,6 @@
 //! One training run in one folder.
 
+use super::card;
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::log::{EpochLog, EpochRecord};
 use super::options::{EarlierPlan, TrainOptions};
@@ -12,10 +13,11 @@ use crate::random::Rng;
 use crate::torch::{Mode, Parameters, Torch};
 use dualnet_engine::score::Evaluation;
 use dualnet_export::network::Network;
+use dualnet_export::weights::write_beside;
 use serde_json::json;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tch::Tensor;
 
@@ -53,6 +55,9 @@ pub struct Records {
     pub threads: usize,
 }
 
+/// Held from seeding libtorch's generator, of which a process has one, until the last draw: runs side by side share it.
+static DRAWING: Mutex<()> = Mutex::new(());
+
 const LAST: &str = "last.safetensors";
 const BEST: &str = "best.safetensors";
 const LOG: &str = "log.csv";
@@ -89,7 +94,8 @@ impl Training {
         let train = toml::to_string(&json!({ "train": run.options }))
             .map_err(|error| file(folder.join(CONFIGURATION), &error.to_string()))?;
         let path = folder.join(CONFIGURATION);
-        std::fs::write(&path, format!("{train}\n{}", run.network.config().to_toml()))
+        let text = format!("{train}\n{}", run.network.config().to_toml());
+        write_beside(&path, |file| file.write_all(text.as_bytes()))
             .map_err(|source| TrainerError::Io { path, source })?;
         Ok(run)
     }
@@ -104,11 +110,14 @@ impl Training {
         records: impl FnOnce(&TrainOptions) -> Result<Records, TrainerError>,
     ) -> Result<Self, TrainerError> {
         let path = folder.join(LAST);
-        let checkpoint = Checkpoint::open(&path)?;
         let fault = |reason: &str| TrainerError::File {
             path: path.clone(),
             reason: reason.to_owned(),
         };
+        if !path.exists() {
+            return Err(fault("there is no checkpoint to go on from; start without --resume"));
+        }
+        let checkpoint = Checkpoint::open(&path)?;
         let network = network_of(checkpoint.state())?.ok_or_else(|| fault("does not say which network it is"))?;
         let mut options = checkpoint
             .options(&path)?
@@ -163,6 +172,11 @@ impl Training {
         &self.options
     }
 
+    /// Epochs that are not done yet, the one under way included.
+    pub fn epochs_left(&self) -> usize {
+        (self.options.epochs + 1).saturating_sub(self.progress.epoch)
+    }
+
     /// The weights as they are now.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
@@ -189,8 +203,9 @@ impl Training {
                 f1_macro: evaluation.as_ref().map(|evaluation| evaluation.f1_macro),
                 f1_challenge: evaluation.as_ref().and_then(|evaluation| evaluation.f1_challenge),
             };
-            self.keep(epoch, evaluation.as_ref())?;
+            // In this order: a run that ends in between does the epoch again, and the log drops the line.
             log.append(&record)?;
+            self.keep(epoch, evaluation.as_ref())?;
             report.finished(&record, self.progress.best);
         }
         Ok(())
@@ -238,12 +253,15 @@ impl Training {
         let config = self.network.config();
         let (epoch, step) = (self.progress.epoch, self.progress.batches);
         let seed = Rng::for_step(self.options.seed, epoch as u64, step as u64).next_u64();
-        tch::manual_seed((seed >> 1) as i64);
         let (ecg, spectrogram) = input_tensors(&batch.ecg, &batch.spectrogram, batch.labels.len())?;
         let labels = Tensor::f_from_slice(&batch.labels)?;
         let dropout = self.options.dropout(config.classes, config.dropout);
         let mut torch = Torch::new(&self.parameters, Mode::Training { dropout });
-        let logits = self.network.forward(&mut torch, &ecg, &spectrogram)?.logits;
+        let logits = {
+            let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+            tch::manual_seed((seed >> 1) as i64);
+            self.network.forward(&mut torch, &ecg, &spectrogram)?.logits
+        };
         let loss = weighted_cross_entropy(&logits, &labels, weights)?;
         let value = loss.f_double_value(&[])?;
         if !value.is_finite() {
@@ -312,17 +330,7 @@ impl Training {
     }
 
     fn checkpoint(&self, epoch: usize, evaluation: Option<&Evaluation>) -> Result<Checkpoint, TrainerError> {
-        let training = json!({
-            "data": DATA_NAME,
-            "labels": LABELS,
-            "split": self.options.split,
-            "training_records": self.records.split.train.len(),
-            "validation_records": self.records.split.validation.len(),
-            "epoch": epoch,
-            "epochs": self.options.epochs,
-            "seed": self.options.seed,
-            "options": self.options,
-        });
+        let training = card::training(self.network.config(), &self.options, &self.records, epoch);
         let metrics = match evaluation {
             Some(evaluation) => json!({ "validation": evaluation }),
             None => json!({}),
@@ -330,6 +338,3 @@ impl Training {
         Checkpoint::new(&self.network, &self.parameters, &training, &metrics)
     }
 }
-
-const DATA_NAME: &str = "PhysioNet/CinC 2017 training set (Clifford et al. 2017, ODC-BY 1.0)";
-const LABELS: &str = "as released (REFERENCE.csv)";

@@ -23,12 +23,13 @@ impl Header {
         let file = label(&path);
         let named_mat = Path::new(&signal.file)
             .extension()
-            .is_some_and(|extension| extension == "mat");
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("mat"));
         match matlab::recognize(&bytes) {
             Some(Level::Five) => self.read_matlab(lead, &file, &bytes, Level::Five, options),
             Some(Level::Four) if signal.offset > 0 || named_mat => {
                 self.read_matlab(lead, &file, &bytes, Level::Four, options)
             }
+            None if named_mat => Err(RecordError::UnknownFormat { file }),
             _ => self.read_raw(lead, &file, &bytes),
         }
     }
@@ -127,15 +128,15 @@ impl Header {
         if let Some(samples) = self.samples.filter(|samples| *samples != columns as u64) {
             return Err(self.contradiction(format!("it announces {samples} samples, {file} holds {columns}")));
         }
+        let fits = match signal.format {
+            Format::F16 => array.number == Number::I16 && !array.big_endian,
+            Format::F61 => array.number == Number::I16 && array.big_endian,
+            Format::F32 => array.number == Number::I32 && !array.big_endian,
+            Format::F80 => array.number == Number::U8,
+            Format::F24 | Format::F212 => false,
+        };
         let stored = match level {
             Level::Four => {
-                let fits = match signal.format {
-                    Format::F16 => array.number == Number::I16 && !array.big_endian,
-                    Format::F61 => array.number == Number::I16 && array.big_endian,
-                    Format::F32 => array.number == Number::I32 && !array.big_endian,
-                    Format::F80 => array.number == Number::U8,
-                    Format::F24 | Format::F212 => false,
-                };
                 if !fits || signal.offset != array.offset as u64 {
                     let (code, offset) = (signal.format.code(), signal.offset);
                     return Err(self.contradiction(format!(
@@ -147,10 +148,14 @@ impl Header {
                 }
                 signal.format.decode(&array.data, place, leads)
             }
+            Level::Five if fits => signal.format.decode(&array.data, place, leads),
             Level::Five => {
                 let samples = array.lead(place, leads);
                 super::check_finite(file, &samples)?;
-                Stored::from_samples(&samples, signal.format)
+                Stored::from_samples(&samples, signal.format).map_err(|sample| {
+                    let (code, value) = (signal.format.code(), samples[sample]);
+                    self.contradiction(format!("it says format {code}, sample {sample} of {file} is {value}"))
+                })?
             }
         };
         self.checked(lead, file, stored, Vec::new())

@@ -150,9 +150,18 @@ impl Stored {
         stored
     }
 
-    /// What a file without fixed layout holds of a lead in this `format`; all `samples` are finite.
-    pub(super) fn from_samples(samples: &[f32], format: Format) -> Self {
-        Self::collect(samples.iter().map(|sample| *sample as i32), format.invalid())
+    /// What a file without fixed layout holds of a lead in this `format`, or the index of the first sample that the
+    /// format cannot hold: a fraction (of a lead in physical units, for instance) or a number out of its range.
+    pub(super) fn from_samples(samples: &[f32], format: Format) -> Result<Self, usize> {
+        let lowest = format.invalid() as f32;
+        let fits = |sample: &f32| sample.fract() == 0.0 && (lowest..-lowest).contains(sample);
+        match samples.iter().position(|sample| !fits(sample)) {
+            Some(index) => Err(index),
+            None => Ok(Self::collect(
+                samples.iter().map(|sample| *sample as i32),
+                format.invalid(),
+            )),
+        }
     }
 
     /// Whether a header's checksum fits. Writers differ in whether an invalid sample adds its own code or format 16's.

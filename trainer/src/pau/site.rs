@@ -1,0 +1,112 @@
+//! The arithmetic per channel of a fused site, in float64: its normalization as one affine map, and the gradients of
+//! everything that is not a feature map.
+
+use dualnet_engine::pau::affine::{Affine, ChannelsLast};
+
+/// The operands as slices.
+pub(super) struct Site<'a> {
+    pub(super) shape: ChannelsLast,
+    pub(super) x: &'a [f32],
+    pub(super) gamma: &'a [f32],
+    pub(super) beta: &'a [f32],
+    pub(super) modulation: Option<&'a [f32]>,
+    pub(super) shortcut: Option<&'a [f32]>,
+    pub(super) gain: Option<&'a [f32]>,
+}
+
+/// Mean and reciprocal deviation of every channel.
+#[derive(Clone, Copy)]
+pub(super) struct Statistics<'a> {
+    pub(super) mean: &'a [f64],
+    pub(super) reciprocal: &'a [f64],
+}
+
+impl Site<'_> {
+    /// `(scale, bias)` of one sample and channel, as the latent says.
+    fn condition(&self, sample: usize, channel: usize) -> (f64, f64) {
+        let channels = self.shape.channels;
+        self.modulation.map_or((1.0, 0.0), |modulation| {
+            let row = &modulation[sample * 2 * channels..(sample + 1) * 2 * channels];
+            (f64::from(row[channel]), f64::from(row[channels + channel]))
+        })
+    }
+
+    /// The whole normalization as one affine map per sample and channel: `(scale, shift)`.
+    pub(super) fn lines(&self, statistics: Statistics<'_>) -> (Vec<f32>, Vec<f32>) {
+        let lines = self.shape.lines();
+        let (mut scales, mut shifts) = (Vec::with_capacity(lines), Vec::with_capacity(lines));
+        for sample in 0..self.shape.samples {
+            for channel in 0..self.shape.channels {
+                let (scale, bias) = self.condition(sample, channel);
+                let (gamma, beta) = (f64::from(self.gamma[channel]), f64::from(self.beta[channel]));
+                let slope = gamma * statistics.reciprocal[channel];
+                scales.push((scale * slope) as f32);
+                shifts.push((bias + scale * (beta - slope * statistics.mean[channel])) as f32);
+            }
+        }
+        (scales, shifts)
+    }
+
+    pub(super) fn affine<'a>(&'a self, scale: &'a [f32], shift: &'a [f32]) -> Affine<'a> {
+        Affine {
+            x: self.x,
+            scale,
+            shift,
+            shortcut: self.shortcut,
+            gain: self.gain,
+        }
+    }
+}
+
+/// The gradients per channel, and per sample and channel.
+pub(super) struct Small<'a> {
+    pub(super) gamma: &'a mut [f32],
+    pub(super) beta: &'a mut [f32],
+    pub(super) modulation: Option<&'a mut [f32]>,
+}
+
+/// Fills `out` from the sums over pixels, and returns the factor of `x` and the constant of the input's gradient per
+/// channel (the paths through the batch's mean and variance; zeros without batch statistics).
+pub(super) fn small_gradients(
+    site: &Site<'_>,
+    statistics: Statistics<'_>,
+    batch_statistics: bool,
+    sum_u: &[f64],
+    sum_ux: &[f64],
+    mut out: Small<'_>,
+) -> (Vec<f32>, Vec<f32>) {
+    let ChannelsLast {
+        samples,
+        pixels,
+        channels,
+    } = site.shape;
+    let count = (samples * pixels) as f64;
+    let (mut factors, mut constants) = (vec![0.0; channels], vec![0.0; channels]);
+    for channel in 0..channels {
+        let (mean, reciprocal) = (statistics.mean[channel], statistics.reciprocal[channel]);
+        let (gamma, beta) = (f64::from(site.gamma[channel]), f64::from(site.beta[channel]));
+        let (mut grad_gamma, mut grad_beta, mut grad_mean, mut grad_reciprocal) = (0.0, 0.0, 0.0, 0.0);
+        for sample in 0..samples {
+            let line = sample * channels + channel;
+            let (scale, _) = site.condition(sample, channel);
+            let (u, centred) = (sum_u[line], sum_ux[line] - mean * sum_u[line]);
+            grad_gamma += scale * reciprocal * centred;
+            grad_beta += scale * u;
+            grad_mean -= scale * gamma * reciprocal * u;
+            grad_reciprocal += scale * gamma * centred;
+            if let Some(modulation) = &mut out.modulation {
+                let row = &mut modulation[sample * 2 * channels..(sample + 1) * 2 * channels];
+                row[channel] = (gamma * reciprocal * centred + beta * u) as f32;
+                row[channels + channel] = u as f32;
+            }
+        }
+        out.gamma[channel] = grad_gamma as f32;
+        out.beta[channel] = grad_beta as f32;
+        if batch_statistics {
+            let grad_variance = -0.5 * reciprocal.powi(3) * grad_reciprocal;
+            factors[channel] = (2.0 * grad_variance / count) as f32;
+            constants[channel] = ((grad_mean - 2.0 * grad_variance * mean) / count) as f32;
+        }
+    }
+    (factors, constants)
+}

@@ -1,0 +1,92 @@
+//! The program `trainer` refuses what it does not understand, on one line, before it reads any record.
+
+use dualnet_fixtures::records_dir;
+use std::process::{Command, Output};
+
+fn trainer(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .args(arguments)
+        .output()
+        .expect("the program runs")
+}
+
+/// What `trainer train --config` answers to a configuration it refuses.
+fn refusal(configuration: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, configuration).expect("a file");
+    let (data, run) = (records_dir(), folder.path().join("run"));
+    let text = |path: &std::path::Path| path.to_str().expect("a plain name").to_owned();
+    let output = trainer(&[
+        "train",
+        "--data",
+        &text(&data),
+        "--run",
+        &text(&run),
+        "--config",
+        &text(&path),
+    ]);
+    assert_eq!(output.status.code(), Some(2), "{configuration}");
+    assert!(!run.exists(), "{configuration}");
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    message
+}
+
+#[test]
+fn a_configuration_with_an_unknown_key_table_or_value_is_refused() {
+    for (configuration, named) in [
+        ("[network]\n\n[train]\nepoch = 1\n", "line 4: unknown field `epoch`"),
+        ("[network]\nchanels = [1]\n", "unknown field `chanels`"),
+        ("[network]\n[trian]\nseed = 1\n", "unknown field `trian`"),
+        ("[network]\n[train]\nseed = \"one\"\n", "line 3"),
+        ("[network]\n[train]\ndataset = \"other\"\n", "there is physionet"),
+        (
+            "[network]\n[train]\nsplit = \"other\"\n",
+            "paper, challenge and course6000",
+        ),
+        ("[network]\nclasses = 3\n", "neither 2 nor 4"),
+        ("[train]\nepochs = 1\n", "[network]"),
+        ("[network\n", "unclosed"),
+    ] {
+        let message = refusal(configuration);
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+/// The flags that a checkpoint decides would otherwise be passed over in silence.
+#[test]
+fn a_resumed_run_takes_no_flag_that_its_checkpoint_decides() {
+    for flag in [["--network", "dualnet-m"], ["--seed", "1"], ["--limit", "2"]] {
+        let output = trainer(&["train", "--data", "nowhere", "--resume", flag[0], flag[1]]);
+        assert_eq!(output.status.code(), Some(2));
+        let message = String::from_utf8(output.stderr).expect("text");
+        assert!(message.contains("--resume") && message.contains(flag[0]), "{message}");
+    }
+}
+
+#[test]
+fn a_folder_without_a_run_cannot_be_resumed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = records_dir();
+    let output = trainer(&[
+        "train",
+        "--data",
+        data.to_str().expect("a plain name"),
+        "--resume",
+        "--run",
+        folder.path().to_str().expect("a plain name"),
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert!(message.contains("start without --resume"), "{message}");
+}
+
+#[test]
+fn a_folder_without_data_is_named_once() {
+    let output = trainer(&["train", "--data", "nowhere", "--network", "dualnet-s"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(message.matches("os error").count(), 1, "{message}");
+    assert!(message.contains("REFERENCE.csv"), "{message}");
+}
