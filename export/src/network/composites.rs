@@ -49,6 +49,31 @@ pub fn conditional_norm_add_pau<O: Ops>(
     ops.pau(&sum, pau)
 }
 
+/// The default body of [`Ops::conditional_norm_pau_dropout`].
+pub fn conditional_norm_pau_dropout<O: Ops>(
+    ops: &mut O,
+    x: &O::Tensor,
+    latent: Option<&O::Tensor>,
+    norm: &str,
+    pau: &str,
+) -> Result<O::Tensor, O::Error> {
+    let activated = ops.conditional_norm_pau(x, latent, norm, pau)?;
+    ops.dropout2d(&activated)
+}
+
+/// The default body of [`Ops::residual_tail`].
+pub fn residual_tail<O: Ops>(
+    ops: &mut O,
+    x: &O::Tensor,
+    latent: Option<&O::Tensor>,
+    norm: &str,
+    shortcut: &O::Tensor,
+    pau: &str,
+) -> Result<O::Tensor, O::Error> {
+    let activated = ops.conditional_norm_add_pau(x, latent, norm, shortcut, pau)?;
+    ops.dropout2d_pool(&activated)
+}
+
 /// The default body of [`Ops::dropout2d_pool`].
 pub fn dropout2d_pool<O: Ops>(ops: &mut O, x: &O::Tensor) -> Result<O::Tensor, O::Error> {
     let dropped = ops.dropout2d(x)?;

@@ -116,6 +116,29 @@ pub trait Ops: Sized {
         composites::conditional_norm_add_pau(self, x, latent, norm, shortcut, pau)
     }
 
+    /// [`Ops::conditional_norm_pau`] followed by dropout of channels: the middle of a residual block.
+    fn conditional_norm_pau_dropout(
+        &mut self,
+        x: &Self::Tensor,
+        latent: Option<&Self::Tensor>,
+        norm: &str,
+        pau: &str,
+    ) -> Result<Self::Tensor, Self::Error> {
+        composites::conditional_norm_pau_dropout(self, x, latent, norm, pau)
+    }
+
+    /// [`Ops::conditional_norm_add_pau`], dropout of channels, 2×2 average pooling: the end of a residual block.
+    fn residual_tail(
+        &mut self,
+        x: &Self::Tensor,
+        latent: Option<&Self::Tensor>,
+        norm: &str,
+        shortcut: &Self::Tensor,
+        pau: &str,
+    ) -> Result<Self::Tensor, Self::Error> {
+        composites::residual_tail(self, x, latent, norm, shortcut, pau)
+    }
+
     /// Dropout of channels followed by 2×2 average pooling.
     fn dropout2d_pool(&mut self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error> {
         composites::dropout2d_pool(self, x)

@@ -25,24 +25,22 @@ pub(super) fn forward<O: Ops>(
 ) -> Result<O::Tensor, O::Error> {
     let prefix = block.prefix();
     let main = ops.conv2d(x, &format!("{prefix}.main_mapping_conv_1.weight"), 1)?;
-    let main = ops.conditional_norm_pau(
+    let main = ops.conditional_norm_pau_dropout(
         &main,
         latent,
         &format!("{prefix}.main_mapping_norm_1"),
         &format!("{prefix}.main_mapping_act_1"),
     )?;
-    let main = ops.dropout2d(&main)?;
     let main = ops.conv2d(&main, &format!("{prefix}.main_mapping_conv_2.weight"), 1)?;
     let projected = match block.input == block.output {
         true => None,
         false => Some(ops.conv2d(x, &format!("{prefix}.residual_mapping.weight"), 0)?),
     };
-    let output = ops.conditional_norm_add_pau(
+    ops.residual_tail(
         &main,
         latent,
         &format!("{prefix}.main_mapping_norm_2"),
         projected.as_ref().unwrap_or(x),
         &format!("{prefix}.final_activation"),
-    )?;
-    ops.dropout2d_pool(&output)
+    )
 }

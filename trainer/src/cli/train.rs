@@ -67,6 +67,9 @@ pub(super) struct Arguments {
     /// Probability of each augmentation.
     #[arg(long, value_name = "P")]
     augmentation: Option<f64>,
+    /// Last epochs without augmentation (dropout stays).
+    #[arg(long, value_name = "EPOCHS")]
+    clean_epochs: Option<usize>,
     /// No augmentation, and no dropout either unless there are two classes.
     #[arg(long, conflicts_with = "augmentation")]
     no_augmentation: bool,
@@ -100,7 +103,7 @@ struct ConfigurationFile {
 }
 
 /// The flags that a resumed run takes from its checkpoint.
-const DECIDED_AT_THE_START: [&str; 13] = [
+const DECIDED_AT_THE_START: [&str; 14] = [
     "config",
     "network",
     "classes",
@@ -113,6 +116,7 @@ const DECIDED_AT_THE_START: [&str; 13] = [
     "seed",
     "augmentation",
     "no_augmentation",
+    "clean_epochs",
     "limit",
 ];
 
@@ -189,6 +193,7 @@ impl Arguments {
         let set = |slot: &mut usize, value: Option<usize>| *slot = value.unwrap_or(*slot);
         set(&mut options.epochs, self.epochs);
         set(&mut options.batch_size, self.batch_size);
+        set(&mut options.clean_epochs, self.clean_epochs);
         set(&mut options.checkpoint_steps, self.checkpoint_steps);
         options.learning_rate = self.learning_rate.unwrap_or(options.learning_rate);
         options.seed = self.seed.unwrap_or(options.seed);

@@ -1,6 +1,6 @@
 //! The primitives of the network on libtorch.
 
-use super::dropout::dropout;
+use super::dropout::{dropout, factors};
 use super::layout::channels_last;
 use super::parameters::Parameters;
 use crate::error::TrainerError;
@@ -70,7 +70,7 @@ impl<'a> Torch<'a> {
         }
     }
 
-    /// Conditional batch normalization, the shortcut and the Padé activation in one pass over the feature map.
+    /// Conditional batch normalization, the shortcut, the Padé activation and dropout of channels in one pass over the feature map.
     fn fused_site(
         &mut self,
         x: &Tensor,
@@ -78,7 +78,13 @@ impl<'a> Torch<'a> {
         norm: &str,
         shortcut: Option<&Tensor>,
         pau: &str,
+        has_dropout: bool,
     ) -> Result<Tensor, TrainerError> {
+        let size = x.size();
+        let gain = match self.dropout_probability() {
+            Some(p) if has_dropout => Some(factors(x, p, &size[..2])?),
+            _ => None,
+        };
         let modulation = match latent {
             Some(latent) => Some(self.linear(latent, &format!("{norm}.linear_mapping.weight"), None)?),
             None => None,
@@ -93,7 +99,7 @@ impl<'a> Torch<'a> {
             beta: get("bias")?,
             modulation: modulation.as_ref(),
             shortcut,
-            gain: None,
+            gain: gain.as_ref(),
             numerator: self.parameters.get(&format!("{pau}.weight_numerator"))?,
             denominator: self.parameters.get(&format!("{pau}.weight_denominator"))?,
             running_mean: get("running_mean")?,
@@ -281,7 +287,7 @@ impl Ops for Torch<'_> {
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
         match self.fused {
-            true => self.fused_site(x, latent, norm, None, pau),
+            true => self.fused_site(x, latent, norm, None, pau, false),
             false => composites::conditional_norm_pau(self, x, latent, norm, pau),
         }
     }
@@ -295,8 +301,36 @@ impl Ops for Torch<'_> {
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
         match self.fused {
-            true => self.fused_site(x, latent, norm, Some(shortcut), pau),
+            true => self.fused_site(x, latent, norm, Some(shortcut), pau, false),
             false => composites::conditional_norm_add_pau(self, x, latent, norm, shortcut, pau),
         }
+    }
+
+    fn conditional_norm_pau_dropout(
+        &mut self,
+        x: &Tensor,
+        latent: Option<&Tensor>,
+        norm: &str,
+        pau: &str,
+    ) -> Result<Tensor, TrainerError> {
+        match self.fused {
+            true => self.fused_site(x, latent, norm, None, pau, true),
+            false => composites::conditional_norm_pau_dropout(self, x, latent, norm, pau),
+        }
+    }
+
+    fn residual_tail(
+        &mut self,
+        x: &Tensor,
+        latent: Option<&Tensor>,
+        norm: &str,
+        shortcut: &Tensor,
+        pau: &str,
+    ) -> Result<Tensor, TrainerError> {
+        if !self.fused {
+            return composites::residual_tail(self, x, latent, norm, shortcut, pau);
+        }
+        let activated = self.fused_site(x, latent, norm, Some(shortcut), pau, true)?;
+        self.average_pool(&activated)
     }
 }

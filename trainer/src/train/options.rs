@@ -25,6 +25,9 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Probability of each augmentation; 0 switches augmentation and dropout off.
     pub augmentation: f64,
+    /// Last epochs that train on the leads as they are, so that the network ends on what it will see (0 in the published recipe).
+    /// Dropout stays.
+    pub clean_epochs: usize,
     /// Epochs between two validations; the last epoch is always validated.
     pub validate_every: usize,
     /// Epochs between two kept checkpoints (`epoch-010.safetensors`, …); 0 keeps none.
@@ -62,6 +65,7 @@ impl Default for TrainOptions {
             schedule: Schedule::Step,
             seed: 0,
             augmentation: Augmentation::PUBLISHED.probability,
+            clean_epochs: 0,
             validate_every: 2,
             checkpoint_every: 10,
             checkpoint_steps: 0,
@@ -104,9 +108,10 @@ impl TrainOptions {
         None
     }
 
-    /// The augmentation of training records, if there is any.
-    pub fn augmentation(&self) -> Option<Augmentation> {
-        (self.augmentation > 0.0).then_some(Augmentation {
+    /// The augmentation of training records in `epoch` (counted from 1), if there is any.
+    pub fn augmentation(&self, epoch: usize) -> Option<Augmentation> {
+        let is_clean = epoch + self.clean_epochs > self.epochs;
+        (self.augmentation > 0.0 && !is_clean).then_some(Augmentation {
             probability: self.augmentation,
         })
     }

@@ -218,7 +218,7 @@ impl Training {
             batch_size: self.options.batch_size,
             classes: Classes::from_count(classes).unwrap_or_default(),
             shuffle: true,
-            augmentation: self.options.augmentation(),
+            augmentation: self.options.augmentation(epoch),
             seed: self.options.seed,
             epoch: epoch as u64,
             first_batch: self.progress.batches,
