@@ -1,6 +1,7 @@
 //! The network on libtorch: its parameters as tensors, and the interpreter of [`dualnet_export::network`].
 
 mod dropout;
+mod fused;
 mod layout;
 mod ops;
 mod parameters;

@@ -1,10 +1,10 @@
 //! The primitives of the network on libtorch.
 
-use super::dropout::{dropout, factors};
+use super::dropout::dropout;
 use super::layout::channels_last;
 use super::parameters::Parameters;
 use crate::error::TrainerError;
-use crate::pau::{ConditionalPau, pau};
+use crate::pau::pau;
 use dualnet_export::network::{LstmSite, Ops, composites};
 use tch::{Kind, TchError, Tensor};
 
@@ -27,7 +27,7 @@ pub type Observer<'a> = dyn FnMut(&str, &Tensor) + 'a;
 ///
 /// Dropout draws from libtorch's global generator: seed it (`tch::manual_seed`) before every training step.
 pub struct Torch<'a> {
-    parameters: &'a Parameters,
+    pub(super) parameters: &'a Parameters,
     mode: Mode,
     fused: bool,
     observer: Option<&'a mut Observer<'a>>,
@@ -59,54 +59,15 @@ impl<'a> Torch<'a> {
         self
     }
 
-    fn training(&self) -> bool {
+    pub(super) fn training(&self) -> bool {
         matches!(self.mode, Mode::Training { .. })
     }
 
-    fn dropout_probability(&self) -> Option<f64> {
+    pub(super) fn dropout_probability(&self) -> Option<f64> {
         match self.mode {
             Mode::Training { dropout } if dropout > 0.0 => Some(dropout),
             _ => None,
         }
-    }
-
-    /// Conditional batch normalization, the shortcut, the Padé activation and dropout of channels in one pass over the feature map.
-    fn fused_site(
-        &mut self,
-        x: &Tensor,
-        latent: Option<&Tensor>,
-        norm: &str,
-        shortcut: Option<&Tensor>,
-        pau: &str,
-        has_dropout: bool,
-    ) -> Result<Tensor, TrainerError> {
-        let size = x.size();
-        let gain = match self.dropout_probability() {
-            Some(p) if has_dropout => Some(factors(x, p, &size[..2])?),
-            _ => None,
-        };
-        let modulation = match latent {
-            Some(latent) => Some(self.linear(latent, &format!("{norm}.linear_mapping.weight"), None)?),
-            None => None,
-        };
-        let get = |suffix: &str| self.parameters.get(&format!("{norm}.batch_normalization.{suffix}"));
-        if self.training() {
-            let _ = get("num_batches_tracked")?.shallow_clone().f_add_scalar_(1)?;
-        }
-        let site = ConditionalPau {
-            x,
-            gamma: get("weight")?,
-            beta: get("bias")?,
-            modulation: modulation.as_ref(),
-            shortcut,
-            gain: gain.as_ref(),
-            numerator: self.parameters.get(&format!("{pau}.weight_numerator"))?,
-            denominator: self.parameters.get(&format!("{pau}.weight_denominator"))?,
-            running_mean: get("running_mean")?,
-            running_variance: get("running_var")?,
-            batch_statistics: self.training(),
-        };
-        Ok(site.apply()?)
     }
 }
 

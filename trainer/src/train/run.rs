@@ -4,6 +4,7 @@ use super::card;
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::log::{EpochLog, EpochRecord};
 use super::options::{EarlierPlan, TrainOptions};
+use super::report::Report;
 use crate::data::{Batch, Classes, Dataset, Loader, LoaderOptions, Split};
 use crate::error::TrainerError;
 use crate::evaluate::{TorchPredictor, evaluate, input_tensors};
@@ -15,23 +16,10 @@ use dualnet_engine::score::Evaluation;
 use dualnet_export::network::Network;
 use dualnet_export::weights::write_beside;
 use serde_json::json;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tch::Tensor;
-
-/// Hears what a run is doing, for a progress bar.
-pub trait Report {
-    /// An epoch of this many batches begins, the first `done` of which are done already.
-    fn epoch(&mut self, epoch: usize, epochs: usize, batches: usize, done: usize);
-    /// A batch is done; `loss` is the epoch's mean so far. `Break` ends the run here.
-    fn batch(&mut self, loss: f64) -> ControlFlow<()>;
-    /// The validation is at this record.
-    fn validating(&mut self, record: usize, records: usize);
-    /// An epoch is done.
-    fn finished(&mut self, record: &EpochRecord, best: Option<(f64, usize)>);
-}
 
 /// A run: network, data, optimizer, and the folder it writes to.
 pub struct Training {
