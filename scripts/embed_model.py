@@ -1,18 +1,16 @@
 #!/usr/bin/env python3
 """Exports a run's best checkpoint as the embedded model, with a card measured by `engine` itself.
 
-usage: embed_model.py RUN DATA [SPLIT]
-
 RUN is a folder that `trainer train` wrote (best.safetensors, last.safetensors), DATA the unpacked PhysioNet/CinC 2017 training
-set, SPLIT the split the run was trained on (default: paper). Both checkpoints are exported to a temporary folder and
+set. Both checkpoints are exported to a temporary folder and
 `engine` classifies the validation records with each; accuracy, F1s and confusion go into the card of
 engine/models/<network>.onnx. The programs are built first.
 """
 
+import argparse
 import json
 import pathlib
 import subprocess
-import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -59,6 +57,10 @@ def page(card):
     ]
     for plan in options.get("earlier_plans", []):
         lines.append(f"- Up to epoch {plan['until_epoch']} the schedule was that of {plan['epochs']} epochs.")
+    if options.get("clean_epochs"):
+        lines.append(f"- The last {options['clean_epochs']} epochs trained without augmentation.")
+    if "note" in training:
+        lines.append(f"- {training['note']}")
     lines += [
         f"- Measured on the split's {validation['records']} validation records with {validation['measured_with']};"
         f" {validation['note']}.",
@@ -82,8 +84,7 @@ def page(card):
     return "\n".join(lines) + "\n\nResearch software, not a medical device. Do not diagnose with it.\n"
 
 
-def main(run_folder, data, split="paper"):
-    run_folder, data = pathlib.Path(run_folder), pathlib.Path(data)
+def main(run_folder, data, split, cards):
     run("cargo", "build", "--release", "--manifest-path", ROOT / "Cargo.toml", "--bin", "export", "--bin", "engine")
     lines = references(data, split)
     with tempfile.TemporaryDirectory() as name:
@@ -97,8 +98,9 @@ def main(run_folder, data, split="paper"):
         metrics["note"] = "the best epoch was chosen by its accuracy on these same validation records"
         target = ROOT / "engine" / "models" / f"{card['network']}.onnx"
         target.parent.mkdir(exist_ok=True)
-        entry = f"metrics.validation={json.dumps(metrics)}"
-        print(run(PROGRAMS / "export", run_folder / "best.safetensors", "-o", target, "--card", entry), end="")
+        cards = [f"metrics.validation={json.dumps(metrics)}", *cards]
+        entries = [word for entry in cards for word in ("--card", entry)]
+        print(run(PROGRAMS / "export", run_folder / "best.safetensors", "-o", target, *entries), end="")
     # Built again, so that the embedded file is the new one.
     run("cargo", "build", "--release", "--manifest-path", ROOT / "Cargo.toml", "--bin", "engine")
     card = json.loads(run(PROGRAMS / "engine", "info", "--format", "json"))
@@ -107,6 +109,12 @@ def main(run_folder, data, split="paper"):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4):
-        sys.exit(__doc__)
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=pathlib.Path)
+    parser.add_argument("data", type=pathlib.Path)
+    parser.add_argument("--split", default="paper", help="the split the run was trained on (default: %(default)s)")
+    parser.add_argument(
+        "--card", action="append", default=[], metavar="KEY=VALUE", help="an entry of the card's training part (repeatable)"
+    )
+    arguments = parser.parse_args()
+    main(arguments.run, arguments.data, arguments.split, arguments.card)
