@@ -229,7 +229,10 @@ fn prepare_record(
     if rate == SAMPLING_RATE_HZ {
         preprocessor.prepare(record.samples(), ecg, spectrogram)
     } else {
-        preprocessor.prepare(&signal::resample(record.classified_samples(), rate)?, ecg, spectrogram)
+        let lead = signal::resample(record.classified_samples(), rate)?;
+        preprocessor.prepare(&lead, ecg, spectrogram)?;
+        signal::fill_missing_band(spectrogram, lead.len(), rate);
+        Ok(())
     }
 }
 
