@@ -96,7 +96,7 @@ fn beyond_a_minute_only_the_beginning_is_classified() {
 
 #[test]
 #[ignore = "needs the full data set in ECG_DATA_DIR"]
-fn the_whole_2017_set_opens() {
+fn the_whole_data_set_opens() {
     let reference = reference(&data_dir());
     assert_eq!(reference.len(), 8528);
     let mut warnings = BTreeMap::<_, usize>::new();

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use dualnet_engine::ModelCard;
 use serde_json::{Map, Value};
 
 use super::text::rhythm;
-use super::{Outcome, destination::Destination, model};
+use super::{Format, Outcome, destination::Destination, model};
 
 /// Print a model's card: network, training, measured accuracy, checksums, operators.
 #[derive(Debug, Args)]
@@ -19,14 +19,6 @@ pub struct Arguments {
     /// Form of the output.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// For a person.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 /// Runs the command.

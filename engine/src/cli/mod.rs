@@ -13,7 +13,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use dualnet_engine::Model;
 
 /// Finds atrial fibrillation in short single-lead ECG recordings. Research software: not for diagnosis.
@@ -29,6 +29,15 @@ enum Command {
     Classify(classify::Arguments),
     Info(info::Arguments),
     Score(score::Arguments),
+}
+
+/// Form of a command's output that is a single answer.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For a person.
+    Text,
+    /// One JSON object.
+    Json,
 }
 
 /// How a command ended that could do its work.

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use dualnet_engine::score::{CompetitionScore, Label, score_files};
 
 use super::text::rhythm;
-use super::{Outcome, destination::Destination};
+use super::{Format, Outcome, destination::Destination};
 
 /// Score predictions against a reference, as the PhysioNet/CinC 2017 competition did.
 #[derive(Debug, Args)]
@@ -22,14 +22,6 @@ pub struct Arguments {
     /// Form of the output.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// For a person.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 /// Runs the command.
