@@ -5,10 +5,10 @@ use dualnet_engine::cpu::Runtime;
 use dualnet_engine::record::Record;
 use dualnet_engine::signal::{Preprocessor, resample_to};
 use dualnet_engine::{Classifier, Model, Options};
-use dualnet_fixtures::{data_dir, records_dir, report};
+use dualnet_fixtures::{data_dir, python, records_dir, report};
 use dualnet_trainer::data::{Dataset, Recording, Split, physionet};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Two float32 runtimes on the same file.
@@ -40,17 +40,6 @@ fn validation_names() -> Vec<String> {
         .iter()
         .map(|index| format!("A{:05}", index + 1))
         .collect()
-}
-
-fn python() -> PathBuf {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
-    let python = std::env::var_os("ECG_PYTHON").map_or(default, PathBuf::from);
-    assert!(
-        python.exists(),
-        "{}: no Python with ONNX Runtime; `make venv` installs one",
-        python.display()
-    );
-    python
 }
 
 /// Probabilities of ONNX Runtime, one record at a time.

@@ -128,6 +128,11 @@ impl Network {
     }
 }
 
+/// ε of every batch and layer normalization.
+pub const NORM_EPSILON: f64 = 1e-5;
+/// Share of the batch in a running statistic's next value.
+pub const NORM_MOMENTUM: f64 = 0.1;
+
 /// Height (time) and width (frequency) of the spectrogram encoder's input.
 pub(crate) const SPECTROGRAM_SIZE: (usize, usize) = (FRAMES, BINS);
 /// Steps and width of the signal encoder's input.

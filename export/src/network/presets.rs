@@ -6,26 +6,15 @@ use super::error::NetworkError;
 /// One row of the published table: name, encoder, channels of the five blocks, latent.
 struct Preset {
     name: &'static str,
-    encoder: Encoder,
+    encoder: SignalEncoder,
     channels: [usize; 5],
     latent: usize,
-}
-
-enum Encoder {
-    Lstm {
-        layers: usize,
-    },
-    Transformer {
-        heads: usize,
-        feed_forward: usize,
-        layers: usize,
-    },
 }
 
 const fn lstm(name: &'static str, latent: usize, layers: usize, channels: [usize; 5]) -> Preset {
     Preset {
         name,
-        encoder: Encoder::Lstm { layers },
+        encoder: SignalEncoder::Lstm { layers },
         channels,
         latent,
     }
@@ -38,7 +27,7 @@ const fn transformer(
 ) -> Preset {
     Preset {
         name,
-        encoder: Encoder::Transformer {
+        encoder: SignalEncoder::Transformer {
             heads,
             feed_forward,
             layers,
@@ -83,25 +72,14 @@ pub fn preset(name: &str) -> Result<NetworkConfig, NetworkError> {
             known: PRESETS.join(", "),
         });
     };
-    let (signal_encoder, spans) = match preset.encoder {
-        Encoder::Lstm { layers } => (SignalEncoder::Lstm { layers }, Vec::new()),
-        Encoder::Transformer {
-            heads,
-            feed_forward,
-            layers,
-        } => (
-            SignalEncoder::Transformer {
-                heads,
-                feed_forward,
-                layers,
-            },
-            AXIAL_SPANS.to_vec(),
-        ),
+    let spans = match preset.encoder {
+        SignalEncoder::Lstm { .. } => Vec::new(),
+        SignalEncoder::Transformer { .. } => AXIAL_SPANS.to_vec(),
     };
     Ok(NetworkConfig {
         name: preset.name.to_owned(),
         classes: 4,
-        signal_encoder: Some(signal_encoder),
+        signal_encoder: Some(preset.encoder.clone()),
         spectrogram_encoder: true,
         channels: preset.channels.to_vec(),
         spans,

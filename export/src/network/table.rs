@@ -138,7 +138,7 @@ impl NetworkTable {
             (None, Some(SignalEncoder::Transformer { .. })) => EncoderKind::Transformer,
             (None, None) => EncoderKind::None,
         };
-        let foreign = |key: &'static str, given: bool, owner: &str| match given && !owner.is_empty() {
+        let foreign = |key: &'static str, given: bool, owner: &str| match given {
             true => Err(NetworkError::Invalid {
                 key,
                 reason: format!("only {owner} has this key"),

@@ -4,10 +4,8 @@
 //! with the linear map before or after it.
 
 use super::error::ExportError;
+use crate::network::NORM_EPSILON;
 use crate::weights::StateDict;
-
-/// The ε of every norm in the network.
-const EPSILON: f64 = 1e-5;
 
 /// `y·scale + shift`, one pair per channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +28,7 @@ impl Affine {
         let scale: Vec<f64> = gamma
             .iter()
             .zip(variance)
-            .map(|(gamma, variance)| wide(gamma) / (wide(variance) + EPSILON).sqrt())
+            .map(|(gamma, variance)| wide(gamma) / (wide(variance) + NORM_EPSILON).sqrt())
             .collect();
         let shift = beta
             .iter()

@@ -5,11 +5,8 @@ use super::fold::{self, Affine};
 use super::graph::{Attribute, Dim, Value, node};
 use super::lowering::Lowering;
 use super::{attention, axial, lstm};
-use crate::network::{AxialSite, LstmSite, Ops, TransformerSite};
+use crate::network::{AxialSite, LstmSite, NORM_EPSILON, Ops, TransformerSite};
 use dualnet_engine::model::{DOMAIN, PADE_ACTIVATION};
-
-/// The ε of the layer norms.
-const EPSILON: f32 = 1e-5;
 
 impl Ops for Lowering<'_> {
     type Tensor = Value;
@@ -94,7 +91,10 @@ impl Ops for Lowering<'_> {
             inputs.push(self.graph.floats(name, &[values.len()], values));
         }
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        let attributes = [Attribute::Int("axis", -1), Attribute::Float("epsilon", EPSILON)];
+        let attributes = [
+            Attribute::Int("axis", -1),
+            Attribute::Float("epsilon", NORM_EPSILON as f32),
+        ];
         Ok(self
             .graph
             .add(norm, "LayerNormalization", &inputs, &attributes, x.shape.clone()))

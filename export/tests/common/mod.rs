@@ -8,7 +8,7 @@ use dualnet_engine::cpu::Runtime;
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::{Initial, Network, NetworkConfig, ParameterKind};
 use dualnet_export::weights::{StateDict, Tensor};
-use dualnet_fixtures::{NetworkInputs, golden_weight};
+use dualnet_fixtures::{NetworkInputs, golden_weight, python};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -111,20 +111,6 @@ pub fn run_python(script: &str, arguments: &[OsString]) -> String {
         .expect("Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("the script prints UTF-8")
-}
-
-/// A Python with onnx and onnxruntime: `ECG_PYTHON`, or the repository's `.venv`.
-fn python() -> PathBuf {
-    if let Some(python) = std::env::var_os("ECG_PYTHON") {
-        return python.into();
-    }
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
-    assert!(
-        python.is_file(),
-        "{} is missing: `make venv` makes it, or ECG_PYTHON names a Python with onnx and onnxruntime",
-        python.display()
-    );
-    python
 }
 
 /// Softmax of a row of logits.

@@ -6,6 +6,7 @@ use super::{Coefficients, own};
 use dualnet_engine::pau::affine::{
     ChannelsLast, InputGradient, affine_backward, affine_forward, affine_input_gradient, channel_moments,
 };
+use dualnet_export::network::{NORM_EPSILON, NORM_MOMENTUM};
 use std::ffi::c_char;
 use std::ptr::null;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
@@ -103,9 +104,6 @@ unsafe extern "C" {
     ) -> *mut C_tensor;
 }
 
-const EPS: f64 = 1e-5;
-const MOMENTUM: f64 = 0.1;
-
 /// Borrowed operands, as the shim passes them.
 #[repr(C)]
 struct Operands {
@@ -197,12 +195,12 @@ unsafe extern "C" fn forward(
         let moments = channel_moments(pau.isa(), site.shape, site.x);
         let count = (site.shape.samples * site.shape.pixels) as f64;
         let move_towards = |running: &mut f32, value: f64| {
-            *running = (f64::from(*running) * (1.0 - MOMENTUM) + value * MOMENTUM) as f32;
+            *running = (f64::from(*running) * (1.0 - NORM_MOMENTUM) + value * NORM_MOMENTUM) as f32;
         };
         for channel in 0..site.shape.channels {
             let variance = moments.variance[channel];
             mean[channel] = moments.mean[channel];
-            reciprocal[channel] = 1.0 / (variance + EPS).sqrt();
+            reciprocal[channel] = 1.0 / (variance + NORM_EPSILON).sqrt();
             move_towards(&mut running_mean[channel], moments.mean[channel]);
             move_towards(
                 &mut running_variance[channel],
@@ -212,7 +210,7 @@ unsafe extern "C" fn forward(
     } else {
         for channel in 0..site.shape.channels {
             mean[channel] = f64::from(running_mean[channel]);
-            reciprocal[channel] = 1.0 / (f64::from(running_variance[channel]) + EPS).sqrt();
+            reciprocal[channel] = 1.0 / (f64::from(running_variance[channel]) + NORM_EPSILON).sqrt();
         }
     }
     let (scale, shift) = site.lines(Statistics { mean, reciprocal });

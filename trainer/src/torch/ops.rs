@@ -5,7 +5,7 @@ use super::layout::channels_last;
 use super::parameters::Parameters;
 use crate::error::TrainerError;
 use crate::pau::pau;
-use dualnet_export::network::{LstmSite, Ops, composites};
+use dualnet_export::network::{LstmSite, NORM_EPSILON, NORM_MOMENTUM, Ops, composites};
 use tch::{Kind, TchError, Tensor};
 
 /// What a forward pass is for.
@@ -32,9 +32,6 @@ pub struct Torch<'a> {
     fused: bool,
     observer: Option<&'a mut Observer<'a>>,
 }
-
-const EPS: f64 = 1e-5;
-const MOMENTUM: f64 = 0.1;
 
 impl<'a> Torch<'a> {
     /// An interpreter over these parameters.
@@ -117,8 +114,8 @@ impl Ops for Torch<'_> {
             Some(get("running_mean")?),
             Some(get("running_var")?),
             self.training(),
-            MOMENTUM,
-            EPS,
+            NORM_MOMENTUM,
+            NORM_EPSILON,
             false,
         )?;
         if self.training() {
@@ -130,7 +127,7 @@ impl Ops for Torch<'_> {
     fn layer_norm(&mut self, x: &Tensor, norm: &str) -> Result<Tensor, TrainerError> {
         let weight = self.parameters.get(&format!("{norm}.weight"))?;
         let bias = self.parameters.get(&format!("{norm}.bias"))?;
-        Ok(x.f_layer_norm(weight.size(), Some(weight), Some(bias), EPS, false)?)
+        Ok(x.f_layer_norm(weight.size(), Some(weight), Some(bias), NORM_EPSILON, false)?)
     }
 
     fn modulate(&mut self, x: &Tensor, scale_bias: &Tensor) -> Result<Tensor, TrainerError> {

@@ -76,16 +76,6 @@ impl Parameters {
     pub fn values(&self, name: &str) -> Result<Vec<f32>, TrainerError> {
         flattened(self.get(name)?)
     }
-
-    /// Replaces the values of one tensor, keeping its memory order.
-    pub fn set(&mut self, name: &str, values: &[f32]) -> Result<(), TrainerError> {
-        let Some(&i) = self.index.get(name) else {
-            return Err(TrainerError::NoTensor { name: name.to_owned() });
-        };
-        let source = tensor(&self.list[i], values)?;
-        tch::no_grad(|| self.tensors[i].f_copy_(&source))?;
-        Ok(())
-    }
 }
 
 /// The values of a tensor, row-major, as float32.
