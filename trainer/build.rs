@@ -1,6 +1,8 @@
 //! Compiles the autograd shims against libtorch and lets programs and tests find libtorch's libraries where they lie.
 
-use std::{env, path::PathBuf, process::ExitCode};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::env;
 
 const SHIMS: [&str; 2] = ["src/pau/autograd.cpp", "src/pau/conditional.cpp"];
 const HEADER: &str = "src/pau/shim.h";
@@ -31,5 +33,25 @@ fn main() -> ExitCode {
 
     let lib = lib.canonicalize().unwrap_or(lib);
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    println!("cargo::rustc-env=DUALNET_REVISION={}", revision());
     ExitCode::SUCCESS
+}
+
+/// The version and, in a clone with git, the commit, marked when files differ from it.
+fn revision() -> String {
+    for changed in ["../.git/HEAD", "../.git/index"] {
+        if Path::new(changed).exists() {
+            println!("cargo::rerun-if-changed={changed}");
+        }
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let described = Command::new("git")
+        .args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
+        .output();
+    match described {
+        Ok(output) if output.status.success() => {
+            format!("{version} ({})", String::from_utf8_lossy(&output.stdout).trim())
+        }
+        _ => version.to_owned(),
+    }
 }

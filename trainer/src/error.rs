@@ -57,6 +57,9 @@ pub enum TrainerError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A device cannot be used.
+    #[error("{0}")]
+    Device(String),
     /// The run was asked to stop.
     #[error("stopped in epoch {epoch}; --resume goes on from the last checkpoint")]
     Interrupted {

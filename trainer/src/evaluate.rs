@@ -1,8 +1,9 @@
 //! Evaluation of a network on a list of records.
 
-use crate::data::{Classes, Dataset, Loader, LoaderOptions};
+use crate::data::{Classes, Loader, LoaderOptions, Source};
 use crate::error::TrainerError;
 use crate::torch::{Mode, Parameters, Torch};
+use crate::train::Team;
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::score::Evaluation;
@@ -11,7 +12,7 @@ use dualnet_export::network::Network;
 use std::borrow::Borrow;
 use std::path::Path;
 use std::sync::Arc;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Something that turns prepared inputs into probabilities.
 pub trait Predictor {
@@ -31,7 +32,8 @@ pub struct TorchPredictor<N: Borrow<Network>, P: Borrow<Parameters>> {
 
 impl<N: Borrow<Network>, P: Borrow<Parameters>> Predictor for TorchPredictor<N, P> {
     fn probabilities(&mut self, ecg: &[f32], spectrogram: &[f32], batch: usize) -> Result<Vec<f32>, TrainerError> {
-        let (ecg, spectrogram) = input_tensors(ecg, spectrogram, batch)?;
+        let device = self.parameters.borrow().device();
+        let (ecg, spectrogram) = input_tensors(ecg, spectrogram, batch, device)?;
         let logits = tch::no_grad(|| {
             let mut torch = Torch::new(self.parameters.borrow(), Mode::Evaluation);
             self.network.borrow().forward(&mut torch, &ecg, &spectrogram)
@@ -88,42 +90,99 @@ impl Predictor for OnnxPredictor {
     }
 }
 
-/// The two inputs as tensors.
-pub(crate) fn input_tensors(ecg: &[f32], spectrogram: &[f32], batch: usize) -> Result<(Tensor, Tensor), TrainerError> {
+/// The two inputs as tensors on `device`.
+pub(crate) fn input_tensors(
+    ecg: &[f32],
+    spectrogram: &[f32],
+    batch: usize,
+    device: Device,
+) -> Result<(Tensor, Tensor), TrainerError> {
     let batch = batch as i64;
     let ecg = Tensor::f_from_slice(ecg)?.f_view([batch, WINDOWS as i64, WINDOW as i64])?;
     let spectrogram = Tensor::f_from_slice(spectrogram)?.f_view([batch, 1, FRAMES as i64, BINS as i64])?;
-    Ok((ecg, spectrogram))
+    Ok((ecg.f_to_device(device)?, spectrogram.f_to_device(device)?))
 }
 
-/// Evaluates the records of `dataset` that `indices` name, in that order; `progress` hears how many are done.
+/// What an evaluation found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// The metrics.
+    pub evaluation: Evaluation,
+    /// `[records, classes]`, row-major, in the order of the evaluated records.
+    pub probabilities: Vec<f32>,
+    /// The class of each record.
+    pub labels: Vec<i64>,
+}
+
+/// Evaluates the units of `source` that `indices` name, in that order; `progress` hears how many records are done.
 pub fn evaluate(
     predictor: &mut dyn Predictor,
-    dataset: &Arc<Dataset>,
+    source: &Arc<dyn Source>,
     indices: &[u32],
     batch_size: usize,
     threads: usize,
     progress: &mut dyn FnMut(usize),
-) -> Result<(Evaluation, Vec<f32>), TrainerError> {
+) -> Result<Measured, TrainerError> {
+    evaluate_in(&Team::default(), predictor, source, indices, batch_size, threads, progress)
+}
+
+/// As [`evaluate`], each process of the team computing its part; all of them get the whole result.
+pub(crate) fn evaluate_in(
+    team: &Team,
+    predictor: &mut dyn Predictor,
+    source: &Arc<dyn Source>,
+    indices: &[u32],
+    batch_size: usize,
+    threads: usize,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Measured, TrainerError> {
     let count = predictor.classes();
     let Some(classes) = Classes::from_count(count) else {
         return Err(TrainerError::Network(format!(
             "{count} classes cannot be evaluated; 2 and 4 can"
         )));
     };
-    let mut loader = Loader::new(
-        dataset,
-        indices,
-        LoaderOptions::validation(batch_size, classes, threads),
-    )?;
-    let (mut probabilities, mut labels) = (Vec::new(), Vec::new());
+    let shard = team.shard();
+    let options = LoaderOptions {
+        shard,
+        ..LoaderOptions::validation(batch_size, classes, threads)
+    };
+    let mut loader = Loader::new(Arc::clone(source), indices, options)?;
+    // A row per record: the probabilities, then the label. The processes' rows are zero where they are another's.
+    let mut rows: Vec<f64> = Vec::new();
+    let mut done = 0;
     while let Some(batch) = loader.next() {
         let batch = batch?;
         let records = batch.labels.len();
-        probabilities.extend(predictor.probabilities(&batch.ecg, &batch.spectrogram, records)?);
-        labels.extend_from_slice(&batch.labels);
-        progress(labels.len());
+        let probabilities = predictor.probabilities(&batch.ecg, &batch.spectrogram, records)?;
+        let first = match batch.replicated {
+            true => 0,
+            false => shard.range(batch.global_records).start,
+        };
+        let is_mine = !batch.replicated || shard.rank == 0;
+        rows.resize((done + batch.global_records) * (count + 1), 0.0);
+        let mine = rows[(done + first) * (count + 1)..].chunks_exact_mut(count + 1);
+        for ((row, probabilities), &label) in mine.zip(probabilities.chunks_exact(count)).zip(&batch.labels) {
+            if is_mine {
+                for (slot, &probability) in row.iter_mut().zip(probabilities) {
+                    *slot = f64::from(probability);
+                }
+                row[count] = label as f64;
+            }
+        }
+        done += batch.global_records;
+        progress(done);
         loader.recycle(batch);
     }
-    Ok((Evaluation::new(&probabilities, count, &labels)?, probabilities))
+    team.sum(&mut rows)?;
+    let labels: Vec<i64> = rows.chunks_exact(count + 1).map(|row| row[count] as i64).collect();
+    let probabilities: Vec<f32> = rows
+        .chunks_exact(count + 1)
+        .flat_map(|row| row[..count].iter().map(|&probability| probability as f32))
+        .collect();
+    Ok(Measured {
+        evaluation: Evaluation::new(&probabilities, count, &labels)?,
+        probabilities,
+        labels,
+    })
 }

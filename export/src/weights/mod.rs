@@ -150,6 +150,14 @@ impl StateDict {
         Ok(state)
     }
 
+    /// Parses the content of a safetensors file; `path` names it in messages.
+    ///
+    /// # Errors
+    /// [`WeightsError`] when it is malformed.
+    pub fn from_safetensors(bytes: &[u8], path: &Path) -> Result<Self, WeightsError> {
+        safetensors::parse(bytes, path)
+    }
+
     /// Writes a safetensors file: beside `path` first, then renamed, so that `path` is never half-written.
     ///
     /// The same tensors and metadata give the same bytes.

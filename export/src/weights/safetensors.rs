@@ -13,9 +13,13 @@ const ALIGNMENT: usize = 8;
 
 pub(super) fn read(path: &Path) -> Result<StateDict, WeightsError> {
     let bytes = std::fs::read(path).map_err(|cause| WeightsError::io(path, cause))?;
+    parse(&bytes, path)
+}
+
+pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<StateDict, WeightsError> {
     let malformed =
         |cause| WeightsError::format(path, format!("is neither a .pt (zip) nor a safetensors file ({cause})"));
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(malformed)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
     let metadata: BTreeMap<String, String> = header
         .metadata()
         .iter()
@@ -23,7 +27,7 @@ pub(super) fn read(path: &Path) -> Result<StateDict, WeightsError> {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let mut tensors = BTreeMap::new();
-    for (name, view) in SafeTensors::deserialize(&bytes).map_err(malformed)?.iter() {
+    for (name, view) in SafeTensors::deserialize(bytes).map_err(malformed)?.iter() {
         let data = decode(view.dtype(), view.data()).ok_or_else(|| {
             let message = format!(
                 "has element type {:?}; supported are F16, BF16, F32, F64, BOOL, U8, I8, I16, I32, I64",

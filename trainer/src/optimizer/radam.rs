@@ -3,7 +3,7 @@
 use crate::error::TrainerError;
 use crate::torch::Parameters;
 use std::collections::BTreeMap;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -36,6 +36,22 @@ impl RAdam {
     /// An optimizer that continues after `step` steps with these moments.
     pub fn resume(step: u64, moments: BTreeMap<String, Moments>) -> Self {
         Self { step, moments }
+    }
+
+    /// The optimizer with its moments on `device`.
+    pub fn on(self, device: Device) -> Result<Self, TrainerError> {
+        let mut moments = BTreeMap::new();
+        for (name, Moments { first, second }) in self.moments {
+            let moved = Moments {
+                first: first.f_to_device(device)?,
+                second: second.f_to_device(device)?,
+            };
+            moments.insert(name, moved);
+        }
+        Ok(Self {
+            step: self.step,
+            moments,
+        })
     }
 
     /// Steps taken.

@@ -5,7 +5,7 @@ use crate::error::TrainerError;
 use crate::random::Rng;
 use dualnet_export::network::{Initial, Network, Parameter, ParameterKind};
 use std::collections::HashMap;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Every tensor of one network: weights (leaves that require gradients), running statistics, integers.
 #[derive(Debug)]
@@ -50,6 +50,25 @@ impl Parameters {
             .map(|(i, parameter)| (parameter.name.clone(), i))
             .collect();
         Ok(Self { list, tensors, index })
+    }
+
+    /// The same values on `device`, as leaves of their own.
+    pub fn on(self, device: Device) -> Result<Self, TrainerError> {
+        if self.device() == device {
+            return Ok(self);
+        }
+        let mut tensors = Vec::with_capacity(self.tensors.len());
+        for (parameter, tensor) in self.iter() {
+            let moved = tensor.f_detach()?.f_to_device(device)?;
+            let is_weight = parameter.kind == ParameterKind::Weight;
+            tensors.push(moved.f_set_requires_grad(is_weight)?);
+        }
+        Ok(Self { tensors, ..self })
+    }
+
+    /// Where the tensors are.
+    pub fn device(&self) -> Device {
+        self.tensors.first().map_or(Device::Cpu, Tensor::device)
     }
 
     /// The tensor called `name`.

@@ -1,8 +1,9 @@
 //! Checkpoints: a state dict with everything an exact resume needs.
 //!
 //! `best.safetensors` and `epoch-….safetensors` hold the network alone; `last.safetensors` adds the optimizer's moments
-//! (`optimizer.first.<name>`, `optimizer.second.<name>`). The text entries carry the network's configuration, the
-//! training options and the progress.
+//! (`optimizer.first.<name>`, `optimizer.second.<name>`) and, where the weights are averaged, those that are trained
+//! (`optimizer.trained.<name>`): the plain names are always the network to use. The text entries carry the network's
+//! configuration, the training options and the progress.
 
 use super::TrainOptions;
 use crate::error::TrainerError;
@@ -18,6 +19,7 @@ const CONFIGURATION: &str = "dualnet.configuration";
 const TRAINING: &str = "dualnet.training";
 const METRICS: &str = "dualnet.metrics";
 const PROGRESS: &str = "dualnet.progress";
+const TRAINED_PREFIX: &str = "optimizer.trained.";
 
 /// How far a run has come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -67,8 +69,19 @@ impl Checkpoint {
         Ok(Self { state })
     }
 
-    /// Adds what a resume needs.
-    pub fn with_optimizer(mut self, optimizer: &RAdam, progress: &Progress) -> Result<Self, TrainerError> {
+    /// Adds what a resume needs; `trained` are the weights under training where the network's are their average.
+    pub fn with_optimizer(
+        mut self,
+        optimizer: &RAdam,
+        progress: &Progress,
+        trained: Option<&Parameters>,
+    ) -> Result<Self, TrainerError> {
+        for (parameter, tensor) in trained.into_iter().flat_map(Parameters::iter) {
+            if parameter.kind != ParameterKind::Integer {
+                let stored = Tensor::f32(&parameter.shape, flattened(tensor)?);
+                insert(&mut self.state, format!("{TRAINED_PREFIX}{}", parameter.name), stored)?;
+            }
+        }
         for (name, moments) in optimizer.moments() {
             for (kind, tensor) in [("first", &moments.first), ("second", &moments.second)] {
                 let shape: Vec<usize> = tensor.size().iter().map(|&extent| extent as usize).collect();
@@ -91,6 +104,11 @@ impl Checkpoint {
         Ok(Self {
             state: StateDict::open(path)?,
         })
+    }
+
+    /// A state dict that has been read already.
+    pub(super) fn from_state(state: StateDict) -> Self {
+        Self { state }
     }
 
     /// The state dict.
@@ -142,6 +160,31 @@ impl Checkpoint {
             }
         }
         Ok((RAdam::resume(progress.steps, moments), progress))
+    }
+
+    /// The weights under training, of a checkpoint whose network is their average.
+    pub fn trained(&self, network: &Network, path: &Path) -> Result<Option<Parameters>, TrainerError> {
+        let mut plain = StateDict::default();
+        for (name, tensor) in &self.state.tensors {
+            if let Some(name) = name.strip_prefix(TRAINED_PREFIX) {
+                plain.tensors.insert(name.to_owned(), tensor.clone());
+            }
+        }
+        if plain.tensors.is_empty() {
+            return Ok(None);
+        }
+        for parameter in network.parameters() {
+            if let (ParameterKind::Integer, Some(tensor)) = (parameter.kind, self.state.get(&parameter.name)) {
+                plain.tensors.insert(parameter.name, tensor.clone());
+            }
+        }
+        parameters_of(network, &plain, path).map(Some)
+    }
+
+    /// What the checkpoint says about its training; null when it says nothing.
+    pub fn training(&self) -> serde_json::Value {
+        let text = self.state.metadata.get(TRAINING).map_or("null", String::as_str);
+        serde_json::from_str(text).unwrap_or_default()
     }
 
     /// The options the run was started with.

@@ -23,6 +23,12 @@ pub struct EpochRecord {
     pub f1_macro: Option<f64>,
     /// Mean F1 of N, O and A.
     pub f1_challenge: Option<f64>,
+    /// Accuracy of the weights under training, where the other figures are of their average.
+    #[serde(default)]
+    pub trained_accuracy: Option<f64>,
+    /// Macro F1 of the weights under training, likewise.
+    #[serde(default)]
+    pub trained_f1_macro: Option<f64>,
 }
 
 /// `log.csv` in the run's folder.

@@ -1,14 +1,28 @@
 //! The training loop: epochs of augmented batches, validation, checkpoints, and a log of every epoch.
 
+mod average;
 mod card;
 mod checkpoint;
+mod folder;
+pub mod interrupt;
 mod log;
+mod mixup;
 mod options;
+mod records;
 mod report;
+mod result;
 mod run;
+mod start;
+mod step;
+mod team;
+mod transfer;
 
+pub use card::REVISION;
 pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
+pub use folder::RunFolder;
 pub use log::{EpochLog, EpochRecord};
-pub use options::{DATASETS, EarlierPlan, TrainOptions};
+pub use options::{BatchNorm, COURSE_6000, DATASETS, EarlierPlan, ICENTIA11K, PHYSIONET, Precision, TrainOptions};
+pub use records::Records;
 pub use report::Report;
-pub use run::{Records, Training};
+pub use run::Training;
+pub use team::Team;

@@ -1,33 +1,65 @@
 //! What decides a training run.
 
 use crate::augment::Augmentation;
-use crate::loss::{CLASS_WEIGHTS, CLASS_WEIGHTS_TWO};
+use crate::data::{Labels, Split};
+use crate::loss::{CLASS_WEIGHTS, CLASS_WEIGHTS_ICENTIA, CLASS_WEIGHTS_TWO};
 use crate::optimizer::Schedule;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Every hyper-parameter of a run but the network's. The defaults are the published recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainOptions {
-    /// Name of the data set.
+    /// Name of the data set, one of [`DATASETS`].
     pub dataset: String,
-    /// Name of the split.
+    /// Name of the split; Icentia11k divides its patients by their numbers and has none.
     pub split: String,
+    /// Which of the published sets of labels of PhysioNet/CinC 2017.
+    pub labels: Labels,
     /// Passes over the training records.
     pub epochs: usize,
-    /// Records of one step.
+    /// Records of one step, over all processes.
     pub batch_size: usize,
+    /// Parts in which each process computes its share of a step, one after the other, where memory is short. Batch normalization
+    /// then sees each part apart.
+    pub accumulate: usize,
     /// Learning rate before the schedule.
     pub learning_rate: f64,
     /// How the learning rate falls.
     pub schedule: Schedule,
     /// Decides every random draw.
     pub seed: u64,
-    /// Probability of each augmentation; 0 switches augmentation and dropout off.
+    /// Probability of each augmentation; 0 switches augmentation off, and dropout too unless `dropout` is given.
     pub augmentation: f64,
+    /// Dropout while training, whatever else says; absent for the published rule ([`dropout`](Self::dropout)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    /// The loss's weights of the classes; absent for the published ones of the data set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<Vec<f32>>,
     /// Last epochs that train on the leads as they are, so that the network ends on what it will see (0 in the published recipe).
     /// Dropout stays.
     pub clean_epochs: usize,
+    /// Crops of Icentia11k are drawn anew in every epoch; the published code reuses the same.
+    pub fresh_crops: bool,
+    /// State dict to start from: every tensor whose name and shape match is taken, and the last layer drawn anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<PathBuf>,
+    /// Share of the training records that is held back from training: the best epoch is chosen on it instead of on the validation records.
+    pub hold_back: f64,
+    /// Decay per step of the exponential moving average of the weights, which is then what is validated and kept; 0 keeps none.
+    pub average_decay: f64,
+    /// Share of the label that is spread over all classes.
+    pub label_smoothing: f64,
+    /// Parameter α of mixup's Beta(α, α) (Zhang et al. 2018); 0 mixes nothing.
+    pub mixup: f64,
+    /// Arithmetic of convolutions and linear layers.
+    pub precision: Precision,
+    /// Over which records batch normalization takes its statistics when several processes train.
+    pub batch_norm: BatchNorm,
+    /// Where to compute: `cpu`, `cuda`, `cuda:1`, `auto`.
+    pub device: String,
     /// Epochs between two validations; the last epoch is always validated.
     pub validate_every: usize,
     /// Epochs between two kept checkpoints (`epoch-010.safetensors`, …); 0 keeps none.
@@ -37,13 +69,41 @@ pub struct TrainOptions {
     /// Schedules that were given up for a longer or shorter one, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub earlier_plans: Vec<EarlierPlan>,
-    /// At most this many training and validation records (the first of each list); absent for all.
+    /// At most this many training and validation records (the first of each list), or segments of each Icentia11k file; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
+/// Arithmetic of convolutions and linear layers; everything else is float32 in either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// float32, as published.
+    #[default]
+    F32,
+    /// Products of bfloat16 numbers summed in float32; the weights stay float32.
+    Bf16,
+}
+
+/// Over which records batch normalization takes its statistics when several processes train.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchNorm {
+    /// Each process over its own share; the first one's running statistics are kept (PyTorch's `DataParallel`, as published).
+    #[default]
+    Replica,
+    /// Over the whole batch: the number of processes changes nothing.
+    Synchronized,
+}
+
+/// PhysioNet/CinC 2017.
+pub const PHYSIONET: &str = "physionet";
+/// The 6000-record course set in the same format.
+pub const COURSE_6000: &str = "course6000";
+/// Icentia11k.
+pub const ICENTIA11K: &str = "icentia11k";
 /// The data sets there are.
-pub const DATASETS: [&str; 1] = ["physionet"];
+pub const DATASETS: [&str; 3] = [PHYSIONET, COURSE_6000, ICENTIA11K];
 
 /// A number of epochs that a run was planned for before it was resumed with another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,15 +117,28 @@ pub struct EarlierPlan {
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
-            dataset: "physionet".to_owned(),
+            dataset: PHYSIONET.to_owned(),
             split: "paper".to_owned(),
+            labels: Labels::default(),
             epochs: 100,
             batch_size: 24,
+            accumulate: 1,
             learning_rate: 1e-3,
             schedule: Schedule::Step,
             seed: 0,
             augmentation: Augmentation::PUBLISHED.probability,
+            dropout: None,
+            class_weights: None,
             clean_epochs: 0,
+            fresh_crops: false,
+            load: None,
+            hold_back: 0.0,
+            average_decay: 0.0,
+            label_smoothing: 0.0,
+            mixup: 0.0,
+            precision: Precision::F32,
+            batch_norm: BatchNorm::Replica,
+            device: "cpu".to_owned(),
             validate_every: 2,
             checkpoint_every: 10,
             checkpoint_steps: 0,
@@ -76,25 +149,47 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
-    /// Why these options describe no run, if they do not.
-    pub fn fault(&self) -> Option<String> {
+    /// Why these options describe no run of a network with so many classes, if they do not.
+    pub fn fault(&self, classes: usize) -> Option<String> {
         if !DATASETS.contains(&self.dataset.as_str()) {
             let known = DATASETS.join(", ");
-            return Some(format!("no data set is called {:?}; there is {known}", self.dataset));
+            return Some(format!("no data set is called {:?}; there are {known}", self.dataset));
+        }
+        if self.dataset != ICENTIA11K
+            && let Err(error) = Split::named(&self.split)
+        {
+            return Some(error.to_string());
         }
         if i64::try_from(self.seed).is_err() {
             return Some(format!("seed must be at most {}, the largest number of TOML", i64::MAX));
         }
+        self.fault_of_counts().or_else(|| self.fault_of_numbers(classes))
+    }
+
+    fn fault_of_counts(&self) -> Option<String> {
         let positive = [
             ("epochs", self.epochs),
             ("batch_size", self.batch_size),
+            ("accumulate", self.accumulate),
             ("validate_every", self.validate_every),
+            ("limit", self.limit.unwrap_or(1)),
         ];
-        if let Some((name, _)) = positive.into_iter().find(|&(_, value)| value == 0) {
-            return Some(format!("{name} must be at least 1"));
+        let (name, _) = positive.into_iter().find(|&(_, value)| value == 0)?;
+        Some(format!("{name} must be at least 1"))
+    }
+
+    fn fault_of_numbers(&self, classes: usize) -> Option<String> {
+        let below_one = [
+            ("hold_back", self.hold_back),
+            ("average_decay", self.average_decay),
+            ("label_smoothing", self.label_smoothing),
+            ("dropout", self.dropout.unwrap_or(0.0)),
+        ];
+        if let Some((name, value)) = below_one.into_iter().find(|(_, value)| !(0.0..1.0).contains(value)) {
+            return Some(format!("{name} is at least 0 and below 1, not {value}"));
         }
-        if self.limit == Some(0) {
-            return Some("limit must be at least 1".to_owned());
+        if self.hold_back > 0.0 && self.dataset == ICENTIA11K {
+            return Some("hold_back needs the records' labels before training; icentia11k gives them file by file".to_owned());
         }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return Some(format!(
@@ -105,7 +200,18 @@ impl TrainOptions {
         if !(0.0..=1.0).contains(&self.augmentation) {
             return Some(format!("augmentation is a probability, not {}", self.augmentation));
         }
-        None
+        if self.augmentation > 0.0 && self.dataset == ICENTIA11K {
+            return Some("icentia11k is not augmented (Rohr et al. 2022): set augmentation to 0".to_owned());
+        }
+        if !(self.mixup >= 0.0 && self.mixup.is_finite()) {
+            return Some(format!("mixup must not be negative, not {}", self.mixup));
+        }
+        let weights = self.class_weights.as_ref()?;
+        if weights.len() != classes {
+            return Some(format!("class_weights has {} weights for {classes} classes", weights.len()));
+        }
+        let unusable = weights.iter().find(|&&weight| !(weight >= 0.0 && weight.is_finite()))?;
+        Some(format!("class_weights are not negative, not {unusable}"))
     }
 
     /// The augmentation of training records in `epoch` (counted from 1), if there is any.
@@ -116,22 +222,65 @@ impl TrainOptions {
         })
     }
 
-    /// The dropout while training: the two-class setting's 0.3 wins, then 0 without augmentation, then `configured`.
+    /// The dropout while training: what is given explicitly, else the published rule: the two-class setting's 0.3 wins, then
+    /// 0 without augmentation, then `configured`. Icentia11k, which is never augmented, keeps `configured`.
     pub fn dropout(&self, classes: usize, configured: f64) -> f64 {
-        match (classes, self.augmentation > 0.0) {
-            (2, _) => TWO_CLASS_DROPOUT,
-            (_, false) => 0.0,
-            (_, true) => configured,
+        let is_augmented = self.augmentation > 0.0 || self.dataset == ICENTIA11K;
+        match (self.dropout, classes, is_augmented) {
+            (Some(dropout), _, _) => dropout,
+            (None, 2, _) => TWO_CLASS_DROPOUT,
+            (None, _, false) => 0.0,
+            (None, _, true) => configured,
         }
     }
 
     /// The loss's weights of the classes.
-    pub fn class_weights(classes: usize) -> &'static [f32] {
-        match classes {
-            2 => &CLASS_WEIGHTS_TWO,
-            _ => &CLASS_WEIGHTS,
+    pub fn class_weights(&self, classes: usize) -> &[f32] {
+        match &self.class_weights {
+            Some(weights) => weights,
+            None if classes == 2 => &CLASS_WEIGHTS_TWO,
+            None if self.dataset == ICENTIA11K => &CLASS_WEIGHTS_ICENTIA,
+            None => &CLASS_WEIGHTS,
         }
     }
 }
 
 const TWO_CLASS_DROPOUT: f64 = 0.3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_explicit_dropout_wins_over_the_published_rule() {
+        let options = |dropout, augmentation| TrainOptions {
+            dropout,
+            augmentation,
+            ..TrainOptions::default()
+        };
+        assert_eq!(options(None, 0.2).dropout(4, 0.05), 0.05);
+        assert_eq!(options(None, 0.0).dropout(4, 0.05), 0.0);
+        assert_eq!(options(None, 0.0).dropout(2, 0.05), 0.3);
+        assert_eq!(options(Some(0.05), 0.4).dropout(2, 0.05), 0.05);
+        assert_eq!(options(Some(0.1), 0.0).dropout(4, 0.05), 0.1);
+    }
+
+    #[test]
+    fn options_that_describe_no_run_are_named() {
+        let fault = |change: fn(&mut TrainOptions)| {
+            let mut options = TrainOptions::default();
+            change(&mut options);
+            options.fault(4).unwrap_or_default()
+        };
+        assert_eq!(TrainOptions::default().fault(4), None);
+        assert!(fault(|options| options.accumulate = 0).contains("accumulate"));
+        assert!(fault(|options| options.limit = Some(0)).contains("limit"));
+        assert!(fault(|options| options.hold_back = 1.0).contains("hold_back"));
+        assert!(fault(|options| options.average_decay = f64::NAN).contains("average_decay"));
+        assert!(fault(|options| options.mixup = -1.0).contains("mixup"));
+        assert!(fault(|options| options.class_weights = Some(vec![1.0; 2])).contains("4 classes"));
+        assert!(fault(|options| options.class_weights = Some(vec![-1.0; 4])).contains("negative"));
+        assert!(fault(|options| options.dataset = "icentia11k".to_owned()).contains("augmentation"));
+        assert!(fault(|options| options.split = "other".to_owned()).contains("paper"));
+    }
+}

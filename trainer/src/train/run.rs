@@ -1,163 +1,58 @@
 //! One training run in one folder.
 
+use super::average::Average;
 use super::card;
-use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
+use super::checkpoint::{Checkpoint, Progress};
+use super::folder::RunFolder;
 use super::log::{EpochLog, EpochRecord};
-use super::options::{EarlierPlan, TrainOptions};
+use super::options::TrainOptions;
 use super::report::Report;
-use crate::data::{Batch, Classes, Dataset, Loader, LoaderOptions, Split};
+use super::step::Stepper;
+use super::{Records, Team, interrupt, result};
+use crate::data::{Classes, Loader, LoaderOptions};
+use crate::distributed::Reducer;
 use crate::error::TrainerError;
-use crate::evaluate::{TorchPredictor, evaluate, input_tensors};
-use crate::loss::weighted_cross_entropy;
+use crate::evaluate::{TorchPredictor, evaluate_in};
+use crate::logs::{LogOptions, RunLogs};
 use crate::optimizer::RAdam;
-use crate::random::Rng;
-use crate::torch::{Mode, Parameters, Torch};
+use crate::torch::Parameters;
 use dualnet_engine::score::Evaluation;
 use dualnet_export::network::Network;
-use dualnet_export::weights::write_beside;
 use serde_json::json;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// A run: network, data, optimizer, and the folder it writes to.
 pub struct Training {
-    network: Network,
-    options: TrainOptions,
-    parameters: Parameters,
-    optimizer: RAdam,
-    progress: Progress,
-    folder: PathBuf,
-    records: Records,
+    pub(super) network: Network,
+    pub(super) options: TrainOptions,
+    pub(super) parameters: Parameters,
+    pub(super) average: Option<Average>,
+    pub(super) optimizer: RAdam,
+    pub(super) progress: Progress,
+    pub(super) folder: RunFolder,
+    pub(super) records: Records,
+    pub(super) device: Device,
+    pub(super) team: Team,
+    pub(super) notes: Vec<String>,
 }
 
-/// What a run trains and validates on.
-#[derive(Clone, Debug)]
-pub struct Records {
-    /// The data set.
-    pub dataset: Arc<Dataset>,
-    /// Which of its records train and which validate.
-    pub split: Split,
-    /// Threads that prepare batches ahead of the training.
-    pub threads: usize,
+/// What an epoch's validation found: of the network that is kept, and of the weights under training where that is their average.
+struct Validation {
+    kept: Evaluation,
+    trained: Option<Evaluation>,
 }
-
-/// Held from seeding libtorch's generator, of which a process has one, until the last draw: runs side by side share it.
-static DRAWING: Mutex<()> = Mutex::new(());
-
-const LAST: &str = "last.safetensors";
-const BEST: &str = "best.safetensors";
-const LOG: &str = "log.csv";
-const CONFIGURATION: &str = "run.toml";
 
 impl Training {
-    /// A new run in an empty or new folder; `run.toml` records its configuration.
-    pub fn start(
-        network: Network,
-        options: TrainOptions,
-        folder: &Path,
-        records: Records,
-    ) -> Result<Self, TrainerError> {
-        let file = |path: PathBuf, reason: &str| TrainerError::File {
-            path,
-            reason: reason.to_owned(),
-        };
-        if folder.join(LAST).exists() {
-            return Err(file(
-                folder.join(LAST),
-                "a run is here already; go on with --resume, or choose another --run",
-            ));
-        }
-        let parameters = Parameters::initial(&network, options.seed)?;
-        let progress = Progress {
-            epoch: 1,
-            ..Progress::default()
-        };
-        let run = Self::new(network, options, parameters, (RAdam::new(), progress), folder, records)?;
-        std::fs::create_dir_all(folder).map_err(|source| TrainerError::Io {
-            path: folder.to_owned(),
-            source,
-        })?;
-        let train = toml::to_string(&json!({ "train": run.options }))
-            .map_err(|error| file(folder.join(CONFIGURATION), &error.to_string()))?;
-        let path = folder.join(CONFIGURATION);
-        let text = format!("{train}\n{}", run.network.config().to_toml());
-        write_beside(&path, |file| file.write_all(text.as_bytes()))
-            .map_err(|source| TrainerError::Io { path, source })?;
-        Ok(run)
-    }
-
-    /// Goes on where the last checkpoint in `folder` stands.
-    ///
-    /// `records` makes the records from the options the run was started with. `epochs` replaces the planned number of epochs,
-    /// and with it the schedule from here on.
-    pub fn resume(
-        folder: &Path,
-        epochs: Option<usize>,
-        records: impl FnOnce(&TrainOptions) -> Result<Records, TrainerError>,
-    ) -> Result<Self, TrainerError> {
-        let path = folder.join(LAST);
-        let fault = |reason: &str| TrainerError::File {
-            path: path.clone(),
-            reason: reason.to_owned(),
-        };
-        if !path.exists() {
-            return Err(fault("there is no checkpoint to go on from; start without --resume"));
-        }
-        let checkpoint = Checkpoint::open(&path)?;
-        let network = network_of(checkpoint.state())?.ok_or_else(|| fault("does not say which network it is"))?;
-        let mut options = checkpoint
-            .options(&path)?
-            .ok_or_else(|| fault("does not say how it was trained"))?;
-        let parameters = parameters_of(&network, checkpoint.state(), &path)?;
-        let state = checkpoint.resume(&path, &parameters)?;
-        if let Some(epochs) = epochs.filter(|&epochs| epochs != options.epochs) {
-            let until_epoch = if state.1.batches > 0 {
-                state.1.epoch
-            } else {
-                state.1.epoch - 1
-            };
-            options.earlier_plans.push(EarlierPlan {
-                epochs: options.epochs,
-                until_epoch,
-            });
-            options.epochs = epochs;
-        }
-        let records = records(&options)?;
-        Self::new(network, options, parameters, state, folder, records)
-    }
-
-    fn new(
-        network: Network,
-        options: TrainOptions,
-        parameters: Parameters,
-        (optimizer, progress): (RAdam, Progress),
-        folder: &Path,
-        mut records: Records,
-    ) -> Result<Self, TrainerError> {
-        if let Some(fault) = options.fault() {
-            return Err(TrainerError::Network(fault));
-        }
-        records.split.check(&records.dataset)?;
-        if let Some(limit) = options.limit {
-            records.split.train.truncate(limit);
-            records.split.validation.truncate(limit);
-        }
-        Ok(Self {
-            network,
-            options,
-            parameters,
-            optimizer,
-            progress,
-            folder: folder.to_owned(),
-            records,
-        })
-    }
-
     /// What the run was started with.
     pub fn options(&self) -> &TrainOptions {
         &self.options
+    }
+
+    /// What should be told about its beginning.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Epochs that are not done yet, the one under way included.
@@ -170,36 +65,73 @@ impl Training {
         &self.parameters
     }
 
-    /// Trains until the last epoch is done.
+    /// Trains until the last epoch is done, then measures the best and the last checkpoint.
     pub fn run(&mut self, report: &mut dyn Report) -> Result<(), TrainerError> {
-        let log = EpochLog::open(&self.folder.join(LOG), self.progress.epoch - 1)?;
+        let done = self.progress.epoch - 1;
+        if self.team.is_first() && self.epochs_left() > 0 {
+            self.folder.forget_result()?;
+        }
+        let mut logs = match self.team.is_first() {
+            true => Some(Logs::open(&self.folder, done)?),
+            false => None,
+        };
+        let reducer = self.team.reducer(&self.parameters)?;
         while self.progress.epoch <= self.options.epochs {
             let epoch = self.progress.epoch;
             let learning_rate = self.options.learning_rate * self.options.schedule.factor(epoch, self.options.epochs);
             let started = Instant::now();
             let before = self.progress.records;
-            self.train_epoch(learning_rate, report)?;
+            self.train_epoch(learning_rate, reducer.as_ref(), logs.as_mut(), report)?;
             let seconds = started.elapsed().as_secs_f64();
             let validate = epoch.is_multiple_of(self.options.validate_every) || epoch == self.options.epochs;
-            let evaluation = validate.then(|| self.validate(report)).transpose()?;
+            let validation = validate.then(|| self.validate(report)).transpose()?;
+            let kept = validation.as_ref().map(|validation| &validation.kept);
+            let trained = validation.as_ref().and_then(|validation| validation.trained.as_ref());
             let record = EpochRecord {
                 epoch,
                 learning_rate,
                 train_loss: self.progress.loss_sum / self.progress.records.max(1) as f64,
                 records_per_second: (self.progress.records - before) as f64 / seconds,
-                accuracy: evaluation.as_ref().map(|evaluation| evaluation.accuracy),
-                f1_macro: evaluation.as_ref().map(|evaluation| evaluation.f1_macro),
-                f1_challenge: evaluation.as_ref().and_then(|evaluation| evaluation.f1_challenge),
+                accuracy: kept.map(|evaluation| evaluation.accuracy),
+                f1_macro: kept.map(|evaluation| evaluation.f1_macro),
+                f1_challenge: kept.and_then(|evaluation| evaluation.f1_challenge),
+                trained_accuracy: trained.map(|evaluation| evaluation.accuracy),
+                trained_f1_macro: trained.map(|evaluation| evaluation.f1_macro),
             };
             // In this order: a run that ends in between does the epoch again, and the log drops the line.
-            log.append(&record)?;
-            self.keep(epoch, evaluation.as_ref())?;
+            if let Some(logs) = &mut logs {
+                logs.epoch(&record)?;
+            }
+            self.keep(epoch, kept)?;
             report.finished(&record, self.progress.best);
+        }
+        if self.team.is_first() && !self.folder.result().exists() {
+            self.measure(report)?;
         }
         Ok(())
     }
 
-    fn train_epoch(&mut self, learning_rate: f64, report: &mut dyn Report) -> Result<(), TrainerError> {
+    fn measure(&self, report: &mut dyn Report) -> Result<(), TrainerError> {
+        let records = self.records.split.validation.len() * self.records.source.records_per_unit();
+        let mut progress = |done| report.validating(done, records);
+        let batch_size = self.options.batch_size;
+        result::write(
+            &self.folder,
+            &self.network,
+            &self.records,
+            batch_size,
+            self.device,
+            &mut progress,
+        )
+    }
+
+    fn train_epoch(
+        &mut self,
+        learning_rate: f64,
+        reducer: Option<&Reducer>,
+        mut logs: Option<&mut Logs>,
+        report: &mut dyn Report,
+    ) -> Result<(), TrainerError> {
         let classes = self.network.config().classes;
         let epoch = self.progress.epoch;
         let options = LoaderOptions {
@@ -211,24 +143,53 @@ impl Training {
             epoch: epoch as u64,
             first_batch: self.progress.batches,
             threads: self.records.threads,
+            shard: self.team.shard(),
         };
-        let mut loader = Loader::new(&self.records.dataset, &self.records.split.train, options)?;
+        let mut loader = Loader::new(Arc::clone(&self.records.source), &self.records.split.train, options)?;
         report.epoch(epoch, self.options.epochs, loader.batches(), self.progress.batches);
-        let weights = Tensor::f_from_slice(TrainOptions::class_weights(classes))?;
+        let weights = Tensor::f_from_slice(self.options.class_weights(classes))?.f_to_device(self.device)?;
         while let Some(batch) = loader.next() {
             let batch = batch?;
-            let loss = self.step(&batch, &weights, learning_rate)?;
+            let stepper = Stepper {
+                network: &self.network,
+                options: &self.options,
+                parameters: &self.parameters,
+                team: &self.team,
+                reducer,
+                weights: &weights,
+            };
+            let part = stepper.gradients(&batch, epoch, self.progress.batches)?;
+            // What one process wants must be known to all: they stop after the same step.
+            let mut sums = [part, f64::from(u8::from(interrupt::requested()))];
+            self.team.sum(&mut sums)?;
+            let [loss, stop] = sums;
+            if !loss.is_finite() {
+                return Err(TrainerError::Diverged {
+                    epoch,
+                    step: self.progress.batches + 1,
+                    loss,
+                });
+            }
+            self.optimizer.step(&self.parameters, learning_rate)?;
+            if let Some(average) = &mut self.average {
+                average.update(&self.parameters, self.optimizer.steps())?;
+            }
+            let records = batch.global_records;
             let progress = &mut self.progress;
             progress.batches += 1;
             progress.steps = self.optimizer.steps();
-            progress.loss_sum += loss * batch.labels.len() as f64;
-            progress.records += batch.labels.len();
-            let mean_loss = progress.loss_sum / progress.records as f64;
-            let every = self.options.checkpoint_steps;
-            if every > 0 && progress.batches.is_multiple_of(every) {
-                self.save_last()?;
+            progress.loss_sum += loss * records as f64;
+            progress.records += records;
+            let (mean_loss, steps) = (progress.loss_sum / progress.records as f64, progress.steps);
+            if let Some(logs) = &mut logs {
+                logs.step(epoch, steps, loss, learning_rate)?;
             }
-            if report.batch(mean_loss).is_break() {
+            let wants_stop = report.batch(mean_loss).is_break();
+            let every = self.options.checkpoint_steps;
+            if wants_stop || stop > 0.0 || (every > 0 && self.progress.batches.is_multiple_of(every)) {
+                self.save_last(self.progress.epoch, None)?;
+            }
+            if wants_stop || stop > 0.0 {
                 return Err(TrainerError::Interrupted { epoch });
             }
             loader.recycle(batch);
@@ -236,52 +197,39 @@ impl Training {
         Ok(())
     }
 
-    /// One optimizer step; the loss before it.
-    fn step(&mut self, batch: &Batch, weights: &Tensor, learning_rate: f64) -> Result<f64, TrainerError> {
-        let config = self.network.config();
-        let (epoch, step) = (self.progress.epoch, self.progress.batches);
-        let seed = Rng::for_step(self.options.seed, epoch as u64, step as u64).next_u64();
-        let (ecg, spectrogram) = input_tensors(&batch.ecg, &batch.spectrogram, batch.labels.len())?;
-        let labels = Tensor::f_from_slice(&batch.labels)?;
-        let dropout = self.options.dropout(config.classes, config.dropout);
-        let mut torch = Torch::new(&self.parameters, Mode::Training { dropout });
-        let logits = {
-            let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
-            tch::manual_seed((seed >> 1) as i64);
-            self.network.forward(&mut torch, &ecg, &spectrogram)?.logits
-        };
-        let loss = weighted_cross_entropy(&logits, &labels, weights)?;
-        let value = loss.f_double_value(&[])?;
-        if !value.is_finite() {
-            return Err(TrainerError::Diverged {
-                epoch,
-                step: step + 1,
-                loss: value,
-            });
-        }
-        loss.f_backward()?;
-        self.optimizer.step(&self.parameters, learning_rate)?;
-        Ok(value)
+    fn validate(&self, report: &mut dyn Report) -> Result<Validation, TrainerError> {
+        // The first process's running statistics are the network's.
+        self.team.share(&self.parameters)?;
+        let trained = self.evaluate(&self.parameters, report)?;
+        Ok(match &self.average {
+            None => Validation {
+                kept: trained,
+                trained: None,
+            },
+            Some(average) => Validation {
+                kept: self.evaluate(average.parameters(), report)?,
+                trained: Some(trained),
+            },
+        })
     }
 
-    fn validate(&self, report: &mut dyn Report) -> Result<Evaluation, TrainerError> {
-        let records = self.records.split.validation.len();
+    fn evaluate(&self, parameters: &Parameters, report: &mut dyn Report) -> Result<Evaluation, TrainerError> {
         let mut predictor = TorchPredictor {
             network: &self.network,
-            parameters: &self.parameters,
+            parameters,
         };
-        let mut progress = |done| report.validating(done, records);
-        let batch_size = self.options.batch_size;
-        let indices = &self.records.split.validation;
-        Ok(evaluate(
+        let indices = self.records.choice();
+        let records = indices.len() * self.records.source.records_per_unit();
+        let measured = evaluate_in(
+            &self.team,
             &mut predictor,
-            &self.records.dataset,
+            &self.records.source,
             indices,
-            batch_size,
+            self.options.batch_size,
             self.records.threads,
-            &mut progress,
-        )?
-        .0)
+            &mut |done| report.validating(done, records),
+        )?;
+        Ok(measured.evaluation)
     }
 
     /// Ends an epoch: keeps the network where it is due, moves on to the next epoch and writes the last checkpoint.
@@ -290,14 +238,12 @@ impl Training {
             let accuracy = evaluation.accuracy;
             if self.progress.best.is_none_or(|(best, _)| accuracy > best) {
                 self.progress.best = Some((accuracy, epoch));
-                self.checkpoint(epoch, Some(evaluation))?
-                    .save(&self.folder.join(BEST))?;
+                self.save(epoch, Some(evaluation), &self.folder.best())?;
             }
         }
         let every = self.options.checkpoint_every;
         if every > 0 && epoch.is_multiple_of(every) {
-            self.checkpoint(epoch, evaluation)?
-                .save(&self.folder.join(format!("epoch-{epoch:03}.safetensors")))?;
+            self.save(epoch, evaluation, &self.folder.epoch(epoch))?;
         }
         let best = self.progress.best;
         self.progress = Progress {
@@ -306,23 +252,59 @@ impl Training {
             best,
             ..Progress::default()
         };
+        self.save_last(epoch, evaluation)
+    }
+
+    fn save(&self, epoch: usize, evaluation: Option<&Evaluation>, path: &std::path::Path) -> Result<(), TrainerError> {
+        match self.team.is_first() {
+            true => self.checkpoint(epoch, evaluation)?.save(path),
+            false => Ok(()),
+        }
+    }
+
+    fn save_last(&self, epoch: usize, evaluation: Option<&Evaluation>) -> Result<(), TrainerError> {
+        if !self.team.is_first() {
+            return Ok(());
+        }
+        let trained = self.average.is_some().then_some(&self.parameters);
         self.checkpoint(epoch, evaluation)?
-            .with_optimizer(&self.optimizer, &self.progress)?
-            .save(&self.folder.join(LAST))
+            .with_optimizer(&self.optimizer, &self.progress, trained)?
+            .save(&self.folder.last())
     }
 
-    fn save_last(&self) -> Result<(), TrainerError> {
-        self.checkpoint(self.progress.epoch, None)?
-            .with_optimizer(&self.optimizer, &self.progress)?
-            .save(&self.folder.join(LAST))
-    }
-
+    /// The network to use after `epoch`: the averaged one where there is an average.
     fn checkpoint(&self, epoch: usize, evaluation: Option<&Evaluation>) -> Result<Checkpoint, TrainerError> {
         let training = card::training(self.network.config(), &self.options, &self.records, epoch);
-        let metrics = match evaluation {
-            Some(evaluation) => json!({ "validation": evaluation }),
-            None => json!({}),
+        let metrics = match (evaluation, &self.records.held_back) {
+            (Some(evaluation), None) => json!({ "validation": evaluation }),
+            (Some(evaluation), Some(_)) => json!({ "held_back": evaluation }),
+            (None, _) => json!({}),
         };
-        Checkpoint::new(&self.network, &self.parameters, &training, &metrics)
+        let kept = self.average.as_ref().map_or(&self.parameters, Average::parameters);
+        Checkpoint::new(&self.network, kept, &training, &metrics)
+    }
+}
+
+/// Every log of a run.
+struct Logs {
+    table: EpochLog,
+    events: RunLogs,
+}
+
+impl Logs {
+    fn open(folder: &RunFolder, done: usize) -> Result<Self, TrainerError> {
+        Ok(Self {
+            table: EpochLog::open(&folder.log(), done)?,
+            events: RunLogs::open(folder.path(), done, LogOptions::default())?,
+        })
+    }
+
+    fn epoch(&mut self, record: &EpochRecord) -> Result<(), TrainerError> {
+        self.table.append(record)?;
+        self.events.epoch(record)
+    }
+
+    fn step(&mut self, epoch: usize, step: u64, loss: f64, learning_rate: f64) -> Result<(), TrainerError> {
+        self.events.step(epoch, step, loss, learning_rate)
     }
 }

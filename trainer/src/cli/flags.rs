@@ -1,0 +1,245 @@
+//! The flags that describe a run, and how they and a configuration file become one.
+
+use crate::data::{Labels, Split};
+use crate::optimizer::Schedule;
+use crate::train::{BatchNorm, DATASETS, Precision, TrainOptions};
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use dualnet_export::network::{Network, NetworkConfig, PRESETS, preset};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::path::{Path, PathBuf};
+
+/// Everything that a resumed run reads from its checkpoint instead.
+#[derive(Debug, Default, Args)]
+pub(super) struct RunFlags {
+    /// Kind of data set; physionet when nothing says otherwise.
+    #[arg(long, value_parser = DATASETS)]
+    dataset: Option<String>,
+    /// TOML file with a [network] and a [train] table; flags win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Published network.
+    #[arg(long, value_name = "NAME", value_parser = PRESETS)]
+    network: Option<String>,
+    /// Number of classes: 4, or 2 (AF against the rest).
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Two classes: AF against the rest.
+    #[arg(long, conflicts_with = "classes")]
+    two_classes: bool,
+    /// Leave the signal encoder out.
+    #[arg(long)]
+    no_signal_encoder: bool,
+    /// Leave the spectrogram encoder out.
+    #[arg(long)]
+    no_spectrogram_encoder: bool,
+    /// Published split: paper (7000/1528), challenge (8028/500), course6000 (5000/1000).
+    #[arg(long, value_parser = Split::NAMES)]
+    split: Option<String>,
+    /// Set of labels of PhysioNet/CinC 2017: as released (REFERENCE.csv) or revised (REFERENCE-v3.csv).
+    #[arg(long)]
+    labels: Option<Labels>,
+    /// Records of one step, over all processes.
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Compute each step in this many parts, where memory is short.
+    #[arg(long, value_name = "N")]
+    accumulate: Option<usize>,
+    /// Learning rate before the schedule.
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
+    /// How the learning rate falls.
+    #[arg(long)]
+    schedule: Option<ScheduleName>,
+    /// Seed of every random draw.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Probability of each augmentation.
+    #[arg(long, value_name = "P")]
+    augmentation: Option<f64>,
+    /// Last epochs without augmentation (dropout stays).
+    #[arg(long, value_name = "EPOCHS")]
+    clean_epochs: Option<usize>,
+    /// No augmentation, and no dropout either unless there are two classes.
+    #[arg(long, conflicts_with = "augmentation")]
+    no_augmentation: bool,
+    /// Dropout, whatever the other flags imply.
+    #[arg(long, value_name = "P")]
+    dropout: Option<f64>,
+    /// The loss's weights of the classes, separated by commas.
+    #[arg(long, value_name = "W,…", value_delimiter = ',')]
+    class_weights: Option<Vec<f32>>,
+    /// Weights to start from (.safetensors, .pt): whatever fits is taken, the last layer is drawn anew.
+    #[arg(long, value_name = "WEIGHTS")]
+    load: Option<PathBuf>,
+    /// Draw the crops of Icentia11k anew in every epoch.
+    #[arg(long)]
+    fresh_crops: bool,
+    /// Share of the training records to choose the best epoch on, instead of the validation records.
+    #[arg(long, value_name = "SHARE")]
+    hold_back: Option<f64>,
+    /// Keep the exponential moving average of the weights, with this decay per step (such as 0.999).
+    #[arg(long, value_name = "DECAY")]
+    average_decay: Option<f64>,
+    /// Share of each label spread over all classes.
+    #[arg(long, value_name = "SHARE")]
+    label_smoothing: Option<f64>,
+    /// Blend records with each other, λ from Beta(α, α).
+    #[arg(long, value_name = "ALPHA")]
+    mixup: Option<f64>,
+    /// Arithmetic of convolutions and linear layers.
+    #[arg(long)]
+    precision: Option<Precision>,
+    /// Statistics of batch normalization when several processes train: each its own, or over the whole batch.
+    #[arg(long)]
+    batch_norm: Option<BatchNorm>,
+    /// Epochs between two validations.
+    #[arg(long, value_name = "EPOCHS")]
+    validate_every: Option<usize>,
+    /// Epochs between two kept checkpoints (0: none).
+    #[arg(long, value_name = "EPOCHS")]
+    checkpoint_every: Option<usize>,
+    /// Steps between two writes of last.safetensors within an epoch (0: at the end of each epoch only).
+    #[arg(long, value_name = "STEPS")]
+    checkpoint_steps: Option<usize>,
+    /// Use only the first N training and validation records, or segments of each Icentia11k file.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScheduleName {
+    /// × 0.1 after each quarter of the epochs.
+    Step,
+    /// Half a cosine.
+    Cosine,
+}
+
+/// A configuration file, of which [`NetworkConfig::from_toml`] reads the other table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigurationFile {
+    #[serde(rename = "network")]
+    _network: Option<IgnoredAny>,
+    #[serde(default)]
+    train: TrainOptions,
+}
+
+impl RunFlags {
+    /// The network and the options that flags and file describe.
+    pub(super) fn resolve(&self, epochs: Option<usize>, devices: &[String]) -> anyhow::Result<(Network, TrainOptions)> {
+        let text = match &self.config {
+            Some(path) => Some(std::fs::read_to_string(path).with_context(|| path.display().to_string())?),
+            None => None,
+        };
+        let file = self.config.as_deref().zip(text.as_deref());
+        let network = self.network(file)?;
+        let mut options = match file {
+            Some((path, text)) => match toml::from_str::<ConfigurationFile>(text) {
+                Ok(file) => file.train,
+                Err(error) => bail!("{}: {}", path.display(), with_line(&error, text)),
+            },
+            None => TrainOptions::default(),
+        };
+        self.override_data(&mut options);
+        self.override_recipe(&mut options, epochs);
+        if let Some(device) = devices.first() {
+            options.device = if devices.len() > 1 { kind(device) } else { device.clone() };
+        }
+        if let Some(fault) = options.fault(network.config().classes) {
+            bail!(fault);
+        }
+        Ok((network, options))
+    }
+
+    fn network(&self, file: Option<(&Path, &str)>) -> anyhow::Result<Network> {
+        let mut config = match (file, &self.network) {
+            (_, Some(name)) => preset(name)?,
+            (Some((path, text)), None) => NetworkConfig::from_toml(text).with_context(|| path.display().to_string())?,
+            (None, None) => bail!("say --network NAME ({}) or --config FILE", PRESETS.join(", ")),
+        };
+        if let Some(classes) = self.classes {
+            config.classes = classes;
+        }
+        if self.two_classes {
+            config.classes = 2;
+        }
+        if self.no_signal_encoder {
+            config.ablate_signal_encoder();
+        }
+        if self.no_spectrogram_encoder {
+            config.ablate_spectrogram_encoder();
+        }
+        Ok(Network::new(config)?)
+    }
+
+    fn override_data(&self, options: &mut TrainOptions) {
+        if let Some(dataset) = &self.dataset {
+            options.dataset.clone_from(dataset);
+            // The data sets' own recipes; flags below still win.
+            if dataset == crate::train::ICENTIA11K {
+                options.augmentation = 0.0;
+            }
+            if dataset == crate::train::COURSE_6000 {
+                dataset.clone_into(&mut options.split);
+            }
+        }
+        if let Some(split) = &self.split {
+            options.split.clone_from(split);
+        }
+        replace(&mut options.labels, self.labels);
+        replace(&mut options.hold_back, self.hold_back);
+        options.fresh_crops |= self.fresh_crops;
+        options.limit = self.limit.or(options.limit);
+    }
+
+    fn override_recipe(&self, options: &mut TrainOptions, epochs: Option<usize>) {
+        replace(&mut options.epochs, epochs);
+        replace(&mut options.batch_size, self.batch_size);
+        replace(&mut options.accumulate, self.accumulate);
+        replace(&mut options.clean_epochs, self.clean_epochs);
+        replace(&mut options.validate_every, self.validate_every);
+        replace(&mut options.checkpoint_every, self.checkpoint_every);
+        replace(&mut options.checkpoint_steps, self.checkpoint_steps);
+        replace(&mut options.learning_rate, self.learning_rate);
+        replace(&mut options.seed, self.seed);
+        replace(&mut options.augmentation, self.augmentation);
+        replace(&mut options.average_decay, self.average_decay);
+        replace(&mut options.label_smoothing, self.label_smoothing);
+        replace(&mut options.mixup, self.mixup);
+        replace(&mut options.precision, self.precision);
+        replace(&mut options.batch_norm, self.batch_norm);
+        let schedule = self.schedule.map(|name| match name {
+            ScheduleName::Step => Schedule::Step,
+            ScheduleName::Cosine => Schedule::Cosine,
+        });
+        replace(&mut options.schedule, schedule);
+        if self.no_augmentation {
+            options.augmentation = 0.0;
+        }
+        options.dropout = self.dropout.or(options.dropout);
+        options.load = self.load.clone().or(options.load.take());
+        options.class_weights = self.class_weights.clone().or(options.class_weights.take());
+    }
+}
+
+fn replace<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+/// `cuda` of `cuda:1`: each process of several takes its own.
+fn kind(device: &str) -> String {
+    device.split(':').next().unwrap_or(device).to_owned()
+}
+
+/// What is wrong with a TOML file, and in which line.
+fn with_line(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before {
+        Some(before) => format!("line {}: {}", before.matches('\n').count() + 1, error.message()),
+        None => error.message().to_owned(),
+    }
+}

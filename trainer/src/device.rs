@@ -1,0 +1,87 @@
+//! Where tensors live.
+
+use crate::error::TrainerError;
+use tch::Device;
+
+/// The device called `name`: `cpu`, `cuda` (in a group, the process's own; otherwise the first), `cuda:1`, or `auto` (CUDA where there is one).
+///
+/// # Errors
+/// A name that means nothing, and CUDA where it cannot be used; the message says why and what to do.
+pub fn device(name: &str, local_rank: usize) -> Result<Device, TrainerError> {
+    let index = match name {
+        "cpu" => return Ok(Device::Cpu),
+        "auto" => match usable() {
+            Ok(_) => local_rank,
+            Err(_) => return Ok(Device::Cpu),
+        },
+        "cuda" => local_rank,
+        _ => match name.strip_prefix("cuda:").and_then(|index| index.parse().ok()) {
+            Some(index) => index,
+            None => return Err(TrainerError::Device(format!("no device is called {name:?}; there are {NAMES}"))),
+        },
+    };
+    let count = usable()?;
+    if index >= count {
+        return Err(TrainerError::Device(format!(
+            "there is no CUDA device {index}; this machine has {count}, counted from 0"
+        )));
+    }
+    Ok(Device::Cuda(index))
+}
+
+const NAMES: &str = "cpu, cuda, cuda:N and auto";
+
+/// How many CUDA devices can be used, at least one.
+fn usable() -> Result<usize, TrainerError> {
+    let refused = |reason: &str| Err(TrainerError::Device(format!("CUDA cannot be used: {reason}; --device cpu works everywhere")));
+    if !cuda_library_is_loaded() {
+        return refused(
+            "libtorch_cuda.so was not found; put the lib folder of PyTorch 2.11 for CUDA on LD_LIBRARY_PATH",
+        );
+    }
+    match usize::try_from(tch::Cuda::device_count()) {
+        Ok(count) if count > 0 && tch::Cuda::is_available() => Ok(count),
+        _ => refused("libtorch finds no GPU, or its driver is too old"),
+    }
+}
+
+/// Loads libtorch's CUDA half, which registers itself, if it is to be found.
+#[cfg(unix)]
+fn cuda_library_is_loaded() -> bool {
+    use std::sync::OnceLock;
+    static LOADED: OnceLock<bool> = OnceLock::new();
+    *LOADED.get_or_init(|| {
+        use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+        // SAFETY: the library is libtorch's own second half, whose initializers only register its operators; it is never unloaded.
+        let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
+        library.map(std::mem::forget).is_ok()
+    })
+}
+
+#[cfg(not(unix))]
+fn cuda_library_is_loaded() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_means_nothing_is_refused_with_those_that_do() {
+        assert_eq!(device("cpu", 3).expect("the CPU"), Device::Cpu);
+        for name in ["gpu", "cuda:", "cuda:x", "CPU", ""] {
+            let error = device(name, 0).expect_err("refused").to_string();
+            assert!(error.contains(NAMES), "{error}");
+        }
+    }
+
+    #[test]
+    fn cuda_is_there_or_says_what_is_missing() {
+        match device("cuda:0", 0) {
+            Ok(device) => assert_eq!(device, Device::Cuda(0)),
+            Err(error) => assert!(error.to_string().contains("--device cpu"), "{error}"),
+        }
+        device("auto", 0).expect("always something");
+    }
+}

@@ -1,0 +1,88 @@
+//! The folder of a run and what its files are called.
+
+use super::TrainOptions;
+use crate::error::TrainerError;
+use dualnet_export::network::NetworkConfig;
+use dualnet_export::weights::write_beside;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// A run's folder.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder at `path`, which need not exist yet.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The last checkpoint, with everything a resume needs.
+    pub fn last(&self) -> PathBuf {
+        self.path.join("last.safetensors")
+    }
+
+    /// The network of the best epoch.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("best.safetensors")
+    }
+
+    /// The network after `epoch`.
+    pub fn epoch(&self, epoch: usize) -> PathBuf {
+        self.path.join(format!("epoch-{epoch:03}.safetensors"))
+    }
+
+    /// One line of CSV per epoch.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log.csv")
+    }
+
+    /// What the finished run reached.
+    pub fn result(&self) -> PathBuf {
+        self.path.join("result.json")
+    }
+
+    /// The resolved configuration.
+    pub fn configuration(&self) -> PathBuf {
+        self.path.join("run.toml")
+    }
+
+    /// Removes what an earlier end of the run measured.
+    pub(super) fn forget_result(&self) -> Result<(), TrainerError> {
+        let path = self.result();
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(TrainerError::Io { path, source }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the folder and writes the resolved configuration.
+    pub(super) fn create(&self, network: &NetworkConfig, options: &TrainOptions) -> Result<(), TrainerError> {
+        let path = self.configuration();
+        let text = toml::to_string(&json!({ "train": options })).map_err(|error| TrainerError::File {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        let text = format!("# trainer {}\n{text}\n{}", super::card::REVISION, network.to_toml());
+        std::fs::create_dir_all(&self.path).map_err(|source| TrainerError::Io {
+            path: self.path.clone(),
+            source,
+        })?;
+        write_text(&path, &text)
+    }
+}
+
+/// Writes beside `path`, then renames.
+pub(super) fn write_text(path: &Path, text: &str) -> Result<(), TrainerError> {
+    write_beside(path, |file| file.write_all(text.as_bytes())).map_err(|source| TrainerError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}

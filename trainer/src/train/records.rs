@@ -1,0 +1,138 @@
+//! What a run trains, chooses and validates on.
+
+use super::options::{COURSE_6000, ICENTIA11K, TrainOptions};
+use crate::data::{Dataset, Source, Split, icentia, physionet};
+use crate::error::TrainerError;
+use crate::folds::hold_back;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A data set and which of its units (records, or files of segments) are for what.
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// Where batches come from.
+    pub source: Arc<dyn Source>,
+    /// The labelled leads in memory, where the data set is small enough to be read at once.
+    pub dataset: Option<Arc<Dataset>>,
+    /// Which units train and which validate.
+    pub split: Split,
+    /// Training units held back for choosing the best epoch, no longer in `split.train`; `None` chooses on the validation units.
+    pub held_back: Option<Vec<u32>>,
+    /// Threads that prepare batches ahead of the training.
+    pub threads: usize,
+    /// The data set and its licence, for the model card.
+    pub data: String,
+    /// Its labels, for the model card.
+    pub labels: String,
+}
+
+const PHYSIONET_DATA: &str = "PhysioNet/CinC 2017 training set (Clifford et al. 2017, ODC-BY 1.0)";
+const COURSE_DATA: &str = "6000-record course set drawn from PhysioNet/CinC 2017";
+const ICENTIA_DATA: &str = "Icentia11k (Tan et al. 2019, CC BY-NC-SA 4.0)";
+
+/// Records of each label (N, O, A, ~) in the released archive.
+const RELEASED: [usize; 4] = [5050, 2456, 738, 284];
+/// The same in the later set of labels, which the competition's ranking uses.
+const REVISED: [usize; 4] = [5076, 2415, 758, 279];
+
+impl Records {
+    /// The records of a data set in memory.
+    pub fn new(dataset: Arc<Dataset>, split: Split, threads: usize) -> Self {
+        Self {
+            source: Arc::<Dataset>::clone(&dataset),
+            labels: labels(&dataset),
+            dataset: Some(dataset),
+            split,
+            held_back: None,
+            threads,
+            data: PHYSIONET_DATA.to_owned(),
+        }
+    }
+
+    /// Reads the data set in `folder` that the options name.
+    ///
+    /// # Errors
+    /// Whatever is missing or damaged, by name.
+    pub fn open(options: &TrainOptions, folder: &Path, threads: usize) -> Result<Self, TrainerError> {
+        if options.dataset == ICENTIA11K {
+            let source = icentia::open(folder, icentia::Options {
+                segments: options.limit,
+                fresh_crops: options.fresh_crops,
+            })?;
+            let split = source.split();
+            return Ok(Self {
+                source: Arc::new(source),
+                dataset: None,
+                split,
+                held_back: None,
+                threads,
+                data: ICENTIA_DATA.to_owned(),
+                labels: "beats and rhythms as annotated".to_owned(),
+            });
+        }
+        let dataset = Arc::new(physionet::read(folder, options.labels)?);
+        let split = Split::named(&options.split)?;
+        split.check(&dataset)?;
+        let mut records = Self::new(dataset, split, threads);
+        if options.dataset == COURSE_6000 {
+            records.data = COURSE_DATA.to_owned();
+        }
+        Ok(records)
+    }
+
+    /// Applies the limit and holds records back, as the options say.
+    pub(super) fn restrict(mut self, options: &TrainOptions) -> Self {
+        let Some(dataset) = &self.dataset else { return self };
+        if let Some(limit) = options.limit {
+            self.split.train.truncate(limit);
+            self.split.validation.truncate(limit);
+        }
+        if options.hold_back > 0.0 && self.held_back.is_none() {
+            let (train, held) = hold_back(dataset, &self.split.train, options.hold_back, options.seed);
+            self.split.train = train;
+            self.held_back = Some(held);
+        }
+        self
+    }
+
+    /// What the best epoch is chosen on.
+    pub fn choice(&self) -> &[u32] {
+        self.held_back.as_deref().unwrap_or(&self.split.validation)
+    }
+}
+
+/// Which of the published sets of labels the data set has, told by their counts.
+fn labels(dataset: &Dataset) -> String {
+    match dataset.label_counts() {
+        RELEASED => "as released (REFERENCE.csv)".to_owned(),
+        REVISED => "revised (REFERENCE-v3.csv)".to_owned(),
+        [n, o, a, noise] => format!("REFERENCE.csv with N {n}, O {o}, A {a}, ~ {noise}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Label, Recording};
+
+    #[test]
+    fn labels_are_called_by_what_they_are() {
+        let dataset = |counts: [usize; 4]| Dataset {
+            recordings: Label::ALL
+                .into_iter()
+                .zip(counts)
+                .flat_map(|(label, count)| {
+                    let recording = Recording {
+                        name: String::new(),
+                        label,
+                        samples: Vec::new(),
+                    };
+                    std::iter::repeat_n(recording, count)
+                })
+                .collect(),
+        };
+        assert_eq!(labels(&dataset(RELEASED)), "as released (REFERENCE.csv)");
+        assert_eq!(labels(&dataset(REVISED)), "revised (REFERENCE-v3.csv)");
+        assert_eq!(labels(&dataset([3, 2, 1, 0])), "REFERENCE.csv with N 3, O 2, A 1, ~ 0");
+    }
+}

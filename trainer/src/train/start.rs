@@ -1,0 +1,199 @@
+//! How a run begins, and how it goes on.
+
+use super::average::Average;
+use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
+use super::folder::RunFolder;
+use super::options::{EarlierPlan, TrainOptions};
+use super::transfer::transfer;
+use super::{Records, Team, Training};
+use crate::device::device;
+use crate::error::TrainerError;
+use crate::optimizer::RAdam;
+use crate::torch::Parameters;
+use dualnet_export::network::Network;
+use dualnet_export::weights::StateDict;
+use std::path::Path;
+
+/// What is under way in a run.
+struct State {
+    parameters: Parameters,
+    average: Option<Average>,
+    optimizer: RAdam,
+    progress: Progress,
+}
+
+impl Training {
+    /// A new run in an empty or new folder; `run.toml` records its configuration.
+    pub fn start(
+        network: Network,
+        options: TrainOptions,
+        folder: &Path,
+        records: Records,
+    ) -> Result<Self, TrainerError> {
+        Self::start_in(Team::default(), network, options, folder, records)
+    }
+
+    /// As [`start`](Self::start), together with other processes.
+    pub fn start_in(
+        team: Team,
+        network: Network,
+        options: TrainOptions,
+        folder: &Path,
+        records: Records,
+    ) -> Result<Self, TrainerError> {
+        let folder = RunFolder::new(folder);
+        if team.is_first() && folder.last().exists() {
+            return Err(TrainerError::File {
+                path: folder.last(),
+                reason: "a run is here already; go on with --resume, or choose another --run".to_owned(),
+            });
+        }
+        check(&options, &network)?;
+        let mut notes = Vec::new();
+        let parameters = match &options.load {
+            None => Parameters::initial(&network, options.seed)?,
+            Some(path) => {
+                let (parameters, report) = transfer(&network, options.seed, path)?;
+                notes.push(format!(
+                    "{}: {} tensors taken; the last layer is drawn anew{}",
+                    path.display(),
+                    report.taken,
+                    match report.left.as_slice() {
+                        [] => String::new(),
+                        left => format!("; without a match: {}", left.join(", ")),
+                    }
+                ));
+                parameters
+            }
+        };
+        let average = match options.average_decay {
+            0.0 => None,
+            decay => Some(Average::new(&network, &parameters, decay)?),
+        };
+        let state = State {
+            parameters,
+            average,
+            optimizer: RAdam::new(),
+            progress: Progress {
+                epoch: 1,
+                ..Progress::default()
+            },
+        };
+        let run = Self::new(team, network, options, state, folder, records, notes)?;
+        if run.team.is_first() {
+            run.folder.create(run.network.config(), &run.options)?;
+        }
+        Ok(run)
+    }
+
+    /// Goes on where the last checkpoint in `folder` stands.
+    ///
+    /// `records` makes the records from the options the run was started with. `epochs` replaces the planned number of epochs,
+    /// and with it the schedule from here on.
+    pub fn resume(
+        folder: &Path,
+        epochs: Option<usize>,
+        records: impl FnOnce(&TrainOptions) -> Result<Records, TrainerError>,
+    ) -> Result<Self, TrainerError> {
+        Self::resume_in(Team::default(), folder, epochs, records)
+    }
+
+    /// As [`resume`](Self::resume), together with other processes: the first one's checkpoint counts.
+    pub fn resume_in(
+        team: Team,
+        folder: &Path,
+        epochs: Option<usize>,
+        records: impl FnOnce(&TrainOptions) -> Result<Records, TrainerError>,
+    ) -> Result<Self, TrainerError> {
+        let folder = RunFolder::new(folder);
+        let path = folder.last();
+        let fault = |reason: &str| TrainerError::File {
+            path: path.clone(),
+            reason: reason.to_owned(),
+        };
+        let bytes = team.share_bytes(|| {
+            if !path.exists() {
+                return Err(fault("there is no checkpoint to go on from; start without --resume"));
+            }
+            std::fs::read(&path).map_err(|source| TrainerError::Io {
+                path: path.clone(),
+                source,
+            })
+        })?;
+        let checkpoint = Checkpoint::from_state(StateDict::from_safetensors(&bytes, &path)?);
+        drop(bytes);
+        let network = network_of(checkpoint.state())?.ok_or_else(|| fault("does not say which network it is"))?;
+        let mut options = checkpoint
+            .options(&path)?
+            .ok_or_else(|| fault("does not say how it was trained"))?;
+        check(&options, &network)?;
+        let named = parameters_of(&network, checkpoint.state(), &path)?;
+        let trained = checkpoint.trained(&network, &path)?;
+        let (parameters, average) = match (trained, options.average_decay) {
+            (None, 0.0) => (named, None),
+            (Some(trained), decay) if decay > 0.0 => (trained, Some(Average::new(&network, &named, decay)?)),
+            _ => return Err(fault("does not have the averaged weights that its options speak of")),
+        };
+        let (optimizer, progress) = checkpoint.resume(&path, &parameters)?;
+        if let Some(epochs) = epochs.filter(|&epochs| epochs != options.epochs) {
+            let until_epoch = if progress.batches > 0 {
+                progress.epoch
+            } else {
+                progress.epoch - 1
+            };
+            options.earlier_plans.push(EarlierPlan {
+                epochs: options.epochs,
+                until_epoch,
+            });
+            options.epochs = epochs;
+        }
+        let records = records(&options)?;
+        let state = State {
+            parameters,
+            average,
+            optimizer,
+            progress,
+        };
+        Self::new(team, network, options, state, folder, records, Vec::new())
+    }
+
+    fn new(
+        team: Team,
+        network: Network,
+        options: TrainOptions,
+        state: State,
+        folder: RunFolder,
+        records: Records,
+        notes: Vec<String>,
+    ) -> Result<Self, TrainerError> {
+        let device = device(&options.device, team.local_rank())?;
+        let State {
+            parameters,
+            average,
+            optimizer,
+            progress,
+        } = state;
+        let parameters = parameters.on(device)?;
+        team.share(&parameters)?;
+        Ok(Self {
+            records: records.restrict(&options),
+            average: average.map(|average| average.on(device)).transpose()?,
+            optimizer: optimizer.on(device)?,
+            parameters,
+            team,
+            network,
+            options,
+            progress,
+            folder,
+            device,
+            notes,
+        })
+    }
+}
+
+fn check(options: &TrainOptions, network: &Network) -> Result<(), TrainerError> {
+    match options.fault(network.config().classes) {
+        Some(fault) => Err(TrainerError::Network(fault)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,121 @@
+//! A run that is killed, interrupted or has no room left to save: nothing is lost, and what is resumed ends with the very same bits.
+
+mod common;
+
+use common::{Program, SMALL_RUN, state};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// Waits until the run's log has so many steps.
+fn wait_for_steps(run: &Path, steps: usize, child: &mut Child) {
+    let log = run.join("log.jsonl");
+    let deadline = Instant::now() + Duration::from_secs(300);
+    loop {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        if text.lines().filter(|line| line.contains("\"step\"")).count() >= steps {
+            return;
+        }
+        if let Some(status) = child.try_wait().expect("a status") {
+            panic!("ended with {status} before step {steps}");
+        }
+        assert!(Instant::now() < deadline, "step {steps} was not reached");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn spawn(program: &Program, arguments: &[&str]) -> Child {
+    program
+        .command(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts")
+}
+
+#[test]
+fn a_run_killed_at_three_steps_ends_with_the_same_bits() {
+    let program = Program::new();
+    let whole = program.run("whole");
+    program.succeeds(&[&SMALL_RUN[..], &["--run", &whole, "--checkpoint-steps", "1"]].concat());
+
+    let pieces = program.run("pieces");
+    let mut start = [&SMALL_RUN[..], &["--run", &pieces, "--checkpoint-steps", "1"]].concat();
+    // Drawn once: in the first epoch, at its end, and in the middle of the second. Each is reached in the log, not in time.
+    for steps in [2, 4, 6] {
+        let mut child = spawn(&program, &start);
+        wait_for_steps(Path::new(&pieces), steps, &mut child);
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        if Path::new(&pieces).join("last.safetensors").exists() {
+            start = vec!["train", "--resume", "--run", &pieces];
+        }
+    }
+    program.succeeds(&start);
+    for file in ["last.safetensors", "best.safetensors"] {
+        let read = |run: &str| state(&Path::new(run).join(file)).tensors;
+        assert_eq!(read(&pieces), read(&whole), "{file}");
+    }
+    let losses = |run: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(Path::new(run).join("log.csv")).expect("a log");
+        text.lines()
+            .map(|line| line.split(',').take(3).collect::<Vec<_>>().join(","))
+            .collect()
+    };
+    assert_eq!(losses(&pieces), losses(&whole));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_says_so_and_goes_on() {
+    let program = Program::new();
+    let run = program.run("interrupted");
+    let mut child = spawn(&program, &[&SMALL_RUN[..], &["--run", &run]].concat());
+    wait_for_steps(Path::new(&run), 1, &mut child);
+    let killed = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .expect("kill");
+    assert!(killed.success());
+    let status = child.wait().expect("ended");
+    let mut message = String::new();
+    child
+        .stderr
+        .take()
+        .expect("stderr")
+        .read_to_string(&mut message)
+        .expect("text");
+    assert_eq!(status.code(), Some(2), "{message}");
+    assert!(message.contains("--resume"), "{message}");
+    program.succeeds(&["train", "--resume", "--run", &run]);
+    assert!(Path::new(&run).join("result.json").exists());
+}
+
+/// A limit on the size of files stands for a full disk: the write fails in the same place, with another reason.
+#[cfg(unix)]
+#[test]
+fn without_room_the_last_good_checkpoint_stays() {
+    let program = Program::new();
+    let run = program.run("full");
+    program.succeeds(&[&SMALL_RUN[..], &["--run", &run]].concat());
+    let last = Path::new(&run).join("last.safetensors");
+    let before = std::fs::read(&last).expect("a checkpoint");
+    let arguments = ["train", "--resume", "--epochs", "3", "--run", &run];
+    // 512-byte blocks: 5 MB hold the logs but no checkpoint.
+    let output = program
+        .shell("trap '' XFSZ; ulimit -f 10000; exec \"$@\"", &arguments)
+        .output()
+        .expect("the shell starts");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("safetensors"), "{message}");
+    assert_eq!(std::fs::read(&last).expect("a checkpoint"), before);
+    let left: Vec<_> = std::fs::read_dir(&run)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .filter(|name| name.to_string_lossy().contains("tmp"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    program.succeeds(&arguments);
+}

@@ -1,0 +1,124 @@
+//! The options beyond the published recipe, through the program.
+
+mod common;
+
+use common::{Program, SMALL_RUN, state};
+use std::path::Path;
+
+fn column(run: &str, name: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(run).join("log.csv")).expect("a log");
+    let mut lines = text.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let head = lines.next().expect("a head");
+    let index = head.iter().position(|column| column == name).expect("the column");
+    lines.map(|line| line[index].clone()).collect()
+}
+
+#[test]
+fn every_option_trains_and_is_stored_with_the_run() {
+    let program = Program::new();
+    let run = program.run("options");
+    let flags = [
+        "--average-decay",
+        "0.9",
+        "--label-smoothing",
+        "0.1",
+        "--mixup",
+        "0.2",
+        "--hold-back",
+        "0.25",
+        "--schedule",
+        "cosine",
+        "--precision",
+        "bf16",
+        "--accumulate",
+        "2",
+        "--clean-epochs",
+        "1",
+    ];
+    program.succeeds(&[&SMALL_RUN[..], &flags, &["--run", &run]].concat());
+    let configuration = std::fs::read_to_string(Path::new(&run).join("run.toml")).expect("a configuration");
+    for line in ["average_decay = 0.9", "label_smoothing = 0.1", "precision = \"bf16\"", "hold_back = 0.25"] {
+        assert!(configuration.contains(line), "{line}: {configuration}");
+    }
+    let best = state(&Path::new(&run).join("best.safetensors"));
+    assert!(best.metadata["dualnet.training"].contains("held-back training records"));
+    assert!(best.metadata["dualnet.metrics"].contains("held_back"));
+    assert!(column(&run, "trained_accuracy").iter().all(|value| !value.is_empty()));
+    let result = std::fs::read_to_string(Path::new(&run).join("result.json")).expect("a result");
+    let result: serde_json::Value = serde_json::from_str(&result).expect("JSON");
+    assert_eq!(result["last"]["evaluation"]["records"], 6);
+    assert!(result["best"]["intervals"]["accuracy"][1].is_number());
+}
+
+#[test]
+fn the_average_is_resumed_to_the_bit() {
+    let program = Program::new();
+    let (whole, pieces) = (program.run("whole"), program.run("pieces"));
+    let run = |folder: &str, epochs: &str| {
+        let mut arguments = SMALL_RUN;
+        arguments[4] = epochs;
+        program.succeeds(&[&arguments[..], &["--average-decay", "0.9", "--schedule", "step", "--run", folder]].concat());
+    };
+    run(&whole, "3");
+    // A run of three epochs whose first two are done: the step schedule of 2 and 3 epochs differs, so the cut is a stop.
+    let mut arguments = SMALL_RUN;
+    arguments[4] = "3";
+    let full = [&arguments[..], &["--average-decay", "0.9", "--run", &pieces, "--checkpoint-steps", "1"]].concat();
+    let mut child = program.command(&full).spawn().expect("started");
+    let last = Path::new(&pieces).join("last.safetensors");
+    while !last.exists() && child.try_wait().expect("a status").is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    program.succeeds(&["train", "--resume", "--run", &pieces]);
+    let read = |run: &str| state(&Path::new(run).join("last.safetensors")).tensors;
+    assert_eq!(read(&pieces), read(&whole));
+    assert!(read(&whole).keys().any(|name| name.starts_with("optimizer.trained.")));
+}
+
+#[test]
+fn a_transfer_takes_what_fits_and_draws_the_last_layer_anew() {
+    let program = Program::new();
+    let first = program.run("first");
+    let mut one_epoch = SMALL_RUN;
+    one_epoch[4] = "1";
+    program.succeeds(&[&one_epoch[..], &["--run", &first]].concat());
+    let weights = Path::new(&first).join("best.safetensors");
+    let second = program.run("second");
+    let weights = weights.to_str().expect("a plain name");
+    let printed = program.succeeds(&[&one_epoch[..], &["--two-classes", "--load", weights, "--run", &second]].concat());
+    assert!(printed.contains("tensors taken") && printed.contains("linear_layer_2.weight"), "{printed}");
+
+    let message = program.refuses(&[&one_epoch[..], &["--load", "nowhere.pt", "--run", &second]].concat());
+    assert!(message.contains("nowhere.pt") || message.contains("a run is here already"), "{message}");
+}
+
+#[test]
+fn weights_of_another_network_are_refused_by_name() {
+    use dualnet_export::weights::{StateDict, Tensor};
+    let program = Program::new();
+    let path = program.path("other.safetensors");
+    let mut other = StateDict::default();
+    other.tensors.insert("encoder.weight".to_owned(), Tensor::f32(&[2], vec![1.0, 2.0]).expect("a tensor"));
+    other.save(&path).expect("written");
+    let run = program.run("run");
+    let path = path.to_str().expect("a plain name");
+    let message = program.refuses(&[&SMALL_RUN[..], &["--load", path, "--run", &run]].concat());
+    assert!(message.contains("belongs to another network"), "{message}");
+}
+
+#[test]
+fn devices_that_are_not_there_are_refused() {
+    let program = Program::new();
+    let run = program.run("run");
+    for (flags, named) in [
+        (&["--device", "gpu"][..], "cpu, cuda, cuda:N and auto"),
+        (&["--devices", "cpu,cpu"], "--data-parallel"),
+        (&["--data-parallel"], "--devices"),
+    ] {
+        let message = program.refuses(&[&SMALL_RUN[..], flags, &["--run", &run]].concat());
+        assert!(message.contains(named), "{message}");
+    }
+    assert!(!Path::new(&run).exists());
+}
