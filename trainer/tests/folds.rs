@@ -169,7 +169,7 @@ fn the_fixture_records_are_all_different() {
 
 #[test]
 #[ignore = "data: the whole PhysioNet/CinC 2017 training set"]
-fn the_two_duplicate_pairs_of_the_released_set_stay_together() {
+fn the_two_duplicate_pairs_of_the_whole_data_set_stay_together() {
     let dataset = physionet::read(&data_dir()).expect("the training set");
     assert_eq!(dataset.recordings.len(), 8528);
     let mut sizes = group_sizes(&dataset);
