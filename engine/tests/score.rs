@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use dualnet_engine::score::{
-    Evaluation, Label, ScoreError, competition, expected_calibration_error, loss, read_reference, score_files,
+    Bootstrap, ConfusionMatrix, Evaluation, Intervals, Label, ScoreError, competition, expected_calibration_error,
+    loss, read_reference, score_files,
 };
 use dualnet_fixtures::{golden_dir, stream};
 
@@ -235,4 +236,160 @@ fn faulty_files_name_file_and_line() {
             .to_string()
             .starts_with(&absent.display().to_string())
     );
+}
+
+#[test]
+fn af_against_everything_else() {
+    // Reference down, prediction across, in the order N, O, A, ~: of 10 A records 7 are found, of 90 others 5 are called A.
+    let mut four = ConfusionMatrix::new(4);
+    four.counts = vec![vec![50, 5, 2, 0], vec![4, 20, 3, 0], vec![1, 2, 7, 0], vec![1, 0, 0, 5]];
+    assert_eq!(four.af_sensitivity(), Some(0.7));
+    assert_eq!(four.af_specificity(), Some(85.0 / 90.0));
+    let mut two = ConfusionMatrix::new(2);
+    two.counts = vec![vec![85, 5], vec![3, 7]];
+    assert_eq!(
+        (two.af_sensitivity(), two.af_specificity()),
+        (Some(0.7), Some(85.0 / 90.0))
+    );
+
+    assert_eq!(ConfusionMatrix::new(3).af_sensitivity(), None);
+    let only_af = Evaluation::new(&[0.2, 0.8], 2, &[1]).unwrap();
+    assert_eq!((only_af.af_sensitivity, only_af.af_specificity), (Some(1.0), None));
+    let no_af = Evaluation::new(&[0.2, 0.8], 2, &[0]).unwrap();
+    assert_eq!((no_af.af_sensitivity, no_af.af_specificity), (None, Some(0.0)));
+}
+
+#[test]
+fn an_evaluation_is_read_back_from_json_and_without_the_af_figures_too() {
+    let (probabilities, labels) = golden_predictions();
+    let evaluation = Evaluation::new(&probabilities, 4, &labels).unwrap();
+    let mut json = serde_json::to_value(&evaluation).unwrap();
+    assert_eq!(serde_json::from_value::<Evaluation>(json.clone()).unwrap(), evaluation);
+    json.as_object_mut().unwrap().remove("af_sensitivity");
+    let older: Evaluation = serde_json::from_value(json).unwrap();
+    assert_eq!((older.af_sensitivity, older.records), (None, 400));
+
+    let intervals = Intervals::new(&probabilities, 4, &labels, Bootstrap::default()).unwrap();
+    let json = serde_json::to_value(&intervals).unwrap();
+    assert_eq!(serde_json::from_value::<Intervals>(json).unwrap(), intervals);
+}
+
+/// Whether `interval` has a width and contains `figure`.
+fn surrounds(interval: [f64; 2], figure: f64) -> bool {
+    interval[0] < figure && figure < interval[1]
+}
+
+#[test]
+fn intervals_contain_their_figures_and_repeat() {
+    let (probabilities, labels) = golden_predictions();
+    let evaluation = Evaluation::new(&probabilities, 4, &labels).unwrap();
+    let of_seed = |seed| {
+        let bootstrap = Bootstrap {
+            seed,
+            ..Bootstrap::default()
+        };
+        Intervals::new(&probabilities, 4, &labels, bootstrap).unwrap()
+    };
+    let intervals = of_seed(1);
+    assert!(surrounds(intervals.accuracy, evaluation.accuracy));
+    assert!(surrounds(intervals.f1_macro, evaluation.f1_macro));
+    assert!(surrounds(
+        intervals.f1_challenge.unwrap(),
+        evaluation.f1_challenge.unwrap()
+    ));
+    assert!(surrounds(
+        intervals.af_sensitivity.unwrap(),
+        evaluation.af_sensitivity.unwrap()
+    ));
+    assert!(surrounds(
+        intervals.af_specificity.unwrap(),
+        evaluation.af_specificity.unwrap()
+    ));
+    // Random probabilities are so badly calibrated that the noise of resampling is small beside the error.
+    assert!(surrounds(intervals.calibration_error, evaluation.calibration_error));
+    for (interval, f1) in intervals.f1_per_class.iter().zip(&evaluation.f1_per_class) {
+        assert!(surrounds(*interval, *f1), "{interval:?} {f1}");
+    }
+    assert_eq!(of_seed(1), intervals);
+    assert_ne!(of_seed(2).accuracy, intervals.accuracy);
+}
+
+/// 200 records of which 150 are right: the bootstrap's distribution of the accuracy is binomial, its 2.5 % and 97.5 %
+/// quantiles 0.69 and 0.81 (normal approximation: 0.75 ± 1.96 · 0.0306). 0.0075 is 1.5 records: the quantiles move by
+/// about one with the draws.
+#[test]
+fn the_interval_of_an_accuracy_is_the_binomial_one() {
+    let probabilities = [0.75, 0.25].repeat(200);
+    let labels: Vec<i64> = (0..200).map(|record| i64::from(record >= 150)).collect();
+    let intervals = Intervals::new(&probabilities, 2, &labels, Bootstrap::default()).unwrap();
+    let [low, high] = intervals.accuracy;
+    assert!(
+        (low - 0.69).abs() < 0.0075 && (high - 0.81).abs() < 0.0075,
+        "{low} {high}"
+    );
+    assert_eq!(intervals.f1_challenge, None);
+    // Everything is called 0, so no draw finds AF, and none raises a false alarm.
+    assert_eq!(intervals.af_sensitivity, Some([0.0, 0.0]));
+    assert_eq!(intervals.af_specificity, Some([1.0, 1.0]));
+    assert_eq!(intervals.f1_per_class[1], [0.0, 0.0]);
+    // The gap of the only bin is |0.75 − accuracy|: at most the half width of the accuracy's interval, and 0 at best.
+    let [low, high] = intervals.calibration_error;
+    assert!(low < 0.005 && (0.05..0.08).contains(&high), "{low} {high}");
+}
+
+/// Of 300 sets of 100 records that are right with probability 0.8, the nominal share of 95 % of the intervals contains
+/// 0.8. The percentile interval of so few records covers about 93 %; five standard deviations of the share are 7 %.
+#[test]
+fn most_intervals_cover_the_truth() {
+    let bootstrap = Bootstrap {
+        resamples: 400,
+        seed: 5,
+    };
+    let covered = (0..300)
+        .filter(|set| {
+            let labels: Vec<i64> = stream(&format!("bootstrap/{set}"), 100)
+                .iter()
+                .map(|v| i64::from(0.5 * (v + 1.0) > 0.8))
+                .collect();
+            let intervals = Intervals::new(&[0.9, 0.1].repeat(100), 2, &labels, bootstrap).unwrap();
+            let [low, high] = intervals.accuracy;
+            low <= 0.8 && 0.8 <= high
+        })
+        .count();
+    assert!((258..=300).contains(&covered), "{covered} of 300");
+}
+
+#[test]
+fn intervals_of_degenerate_sets() {
+    let one = Intervals::new(&[0.1, 0.2, 0.7, 0.0], 4, &[2], Bootstrap::default()).unwrap();
+    assert_eq!(one.accuracy, [1.0, 1.0]);
+    assert_eq!(one.f1_per_class[0], [0.0, 0.0]);
+    assert_eq!((one.af_sensitivity, one.af_specificity), (Some([1.0, 1.0]), None));
+    // 1e-7: one minus a probability in float32.
+    assert!((one.calibration_error[0] - 0.3).abs() < 1e-7);
+
+    // One of three records is AF: the draws without it have no sensitivity, the others have the only one there is.
+    let probabilities = [0.9, 0.1, 0.8, 0.2, 0.3, 0.7];
+    let three = Intervals::new(&probabilities, 2, &[0, 0, 1], Bootstrap::default()).unwrap();
+    assert_eq!(three.af_sensitivity, Some([1.0, 1.0]));
+
+    // A tie counts for both classes, as in the evaluation: class 1 is predicted for both records.
+    let tie = Intervals::new(&[0.5; 4], 2, &[1, 1], Bootstrap::default()).unwrap();
+    let evaluation = Evaluation::new(&[0.5; 4], 2, &[1, 1]).unwrap();
+    assert_eq!(tie.f1_per_class[1], [evaluation.f1_per_class[1]; 2]);
+    assert!((evaluation.f1_per_class[1] - 1.0).abs() < 1e-7);
+
+    let none = Intervals::new(&[], 4, &[], Bootstrap::default()).unwrap();
+    assert_eq!((none.accuracy, none.af_sensitivity), ([0.0, 0.0], None));
+}
+
+#[test]
+fn what_cannot_be_resampled_is_an_error() {
+    for resamples in [0, Bootstrap::MAX_RESAMPLES + 1, usize::MAX] {
+        let bootstrap = Bootstrap { resamples, seed: 0 };
+        let error = Intervals::new(&[0.5; 2], 2, &[0], bootstrap).unwrap_err();
+        assert!(matches!(error, ScoreError::Resamples { .. }));
+        assert!(error.to_string().contains("1 to 1000000"), "{error}");
+    }
+    assert!(Intervals::new(&[0.5; 2], 2, &[0, 0], Bootstrap::default()).is_err());
 }

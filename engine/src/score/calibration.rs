@@ -6,10 +6,14 @@
 pub fn expected_calibration_error(predictions: &[(f64, bool)], bins: usize) -> f64 {
     let mut gaps = vec![0.0; bins];
     for &(probability, right) in predictions {
-        let bin = ((probability * bins as f64) as usize).min(bins.saturating_sub(1));
-        if let Some(gap) = gaps.get_mut(bin) {
+        if let Some(gap) = gaps.get_mut(bin_of(probability, bins)) {
             *gap += probability - f64::from(u8::from(right));
         }
     }
     gaps.iter().map(|gap| gap.abs()).sum::<f64>() / predictions.len().max(1) as f64
+}
+
+/// Which of `bins` equal parts of [0, 1] a probability falls into; what lies outside falls into the nearest.
+pub(super) fn bin_of(probability: f64, bins: usize) -> usize {
+    ((probability * bins as f64) as usize).min(bins.saturating_sub(1))
 }

@@ -1,9 +1,11 @@
 //! The confusion matrix and the scores that need nothing else.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use super::Label;
 
 /// How often each reference class was given each predicted class.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfusionMatrix {
     /// `counts[reference][predicted]`, `classes × classes`.
     pub counts: Vec<Vec<u64>>,
@@ -66,6 +68,34 @@ impl ConfusionMatrix {
             })
             .collect()
     }
+
+    /// The share of atrial fibrillation that is found, everything else being one class; `None` when the reference has
+    /// none, or unless there are two or four classes.
+    pub fn af_sensitivity(&self) -> Option<f64> {
+        let af = self.af()?;
+        share(self.counts[af][af], self.references(af))
+    }
+
+    /// The share of everything else that is not called atrial fibrillation; `None` when the reference has nothing else,
+    /// or unless there are two or four classes.
+    pub fn af_specificity(&self) -> Option<f64> {
+        let af = self.af()?;
+        let others = self.total() - self.references(af);
+        share(others + self.counts[af][af] - self.predictions(af), others)
+    }
+
+    /// The class of atrial fibrillation in a network of this many classes.
+    fn af(&self) -> Option<usize> {
+        match self.classes() {
+            2 => Some(Label::AtrialFibrillation.binary_index()),
+            4 => Some(Label::AtrialFibrillation.index()),
+            _ => None,
+        }
+    }
+}
+
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 /// F1 from the counts of one class, with 1e-8 in the denominators of precision, recall and F1 as in the published

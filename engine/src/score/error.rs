@@ -58,4 +58,12 @@ pub enum ScoreError {
         /// The class.
         class: usize,
     },
+    /// A number of resamples that is not possible.
+    #[error("{resamples} resamples are not possible; 1 to {most} are")]
+    Resamples {
+        /// The number asked for.
+        resamples: usize,
+        /// The largest possible number.
+        most: usize,
+    },
 }

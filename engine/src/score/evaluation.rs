@@ -1,12 +1,13 @@
 //! The metrics of a network's probabilities over a whole set of records.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::confusion::{f1, mean};
-use super::{ConfusionMatrix, Label, ScoreError, expected_calibration_error};
+use super::confusion::mean;
+use super::outcome::{Tally, outcomes};
+use super::{ConfusionMatrix, Label, ScoreError};
 
 /// The published metrics (Rohr et al. 2022, section 4) of a set of records, plus calibration.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// How many records were evaluated.
     pub records: usize,
@@ -21,6 +22,13 @@ pub struct Evaluation {
     pub f1_per_class: Vec<f64>,
     /// Expected calibration error in 15 bins.
     pub calibration_error: f64,
+    /// Share of the AF records whose first largest probability is that of AF; `None` without such records, or unless
+    /// there are two or four classes.
+    #[serde(default)]
+    pub af_sensitivity: Option<f64>,
+    /// Share of all other records whose first largest probability is not that of AF; `None` likewise.
+    #[serde(default)]
+    pub af_specificity: Option<f64>,
     /// Reference against first largest probability.
     pub confusion: ConfusionMatrix,
 }
@@ -32,44 +40,21 @@ impl Evaluation {
     /// # Errors
     /// Sizes that do not fit together, a label outside the classes, a probability that is not finite.
     pub fn new(probabilities: &[f32], classes: usize, labels: &[i64]) -> Result<Self, ScoreError> {
-        if classes == 0 || !probabilities.len().is_multiple_of(classes) || probabilities.len() / classes != labels.len()
-        {
-            return Err(ScoreError::Shape {
-                probabilities: probabilities.len(),
-                classes,
-                labels: labels.len(),
-            });
-        }
-        let (mut hits, mut predictions, mut references) = (vec![0; classes], vec![0; classes], vec![0; classes]);
-        let mut confusion = ConfusionMatrix::new(classes);
-        let mut confidences = Vec::with_capacity(labels.len());
-        for (record, (row, &label)) in probabilities.chunks_exact(classes).zip(labels).enumerate() {
-            let reference = usize::try_from(label).ok().filter(|&reference| reference < classes);
-            let reference = reference.ok_or(ScoreError::Label { record, label, classes })?;
-            if let Some(class) = row.iter().position(|p| !p.is_finite()) {
-                return Err(ScoreError::NotFinite { record, class });
-            }
-            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let first = row.iter().position(|&p| p == largest).unwrap_or(0);
-            references[reference] += 1;
-            for class in (0..classes).filter(|&class| row[class] == largest) {
-                predictions[class] += 1;
-                hits[class] += u64::from(class == reference);
-            }
-            confusion.counts[reference][first] += 1;
-            confidences.push((f64::from(largest), first == reference));
-        }
-        let f1_per_class: Vec<f64> = (0..classes)
-            .map(|class| f1(hits[class], predictions[class], references[class]))
-            .collect();
+        let mut tally = Tally::new(classes);
+        outcomes(probabilities, classes, labels)?
+            .iter()
+            .for_each(|outcome| tally.add(outcome));
+        let figures = tally.figures();
         Ok(Self {
             records: labels.len(),
-            accuracy: confusion.accuracy(),
-            f1_macro: mean(&f1_per_class),
-            f1_challenge: challenge_f1(&f1_per_class),
-            calibration_error: expected_calibration_error(&confidences, 15),
-            f1_per_class,
-            confusion,
+            accuracy: figures.accuracy,
+            f1_macro: figures.f1_macro,
+            f1_challenge: figures.f1_challenge,
+            f1_per_class: figures.f1_per_class,
+            calibration_error: figures.calibration_error,
+            af_sensitivity: figures.af_sensitivity,
+            af_specificity: figures.af_specificity,
+            confusion: tally.confusion,
         })
     }
 }

@@ -1,6 +1,7 @@
-//! How well predictions fit the reference: accuracy, F1 scores, confusion, calibration, losses, and the score of the
-//! PhysioNet/CinC 2017 competition. Written once; the trainer's validation and `engine score` both use it.
+//! How well predictions fit the reference: accuracy, F1 scores, confusion, calibration, their intervals, losses, and the
+//! score of the PhysioNet/CinC 2017 competition. Written once; the trainer's validation and `engine score` both use it.
 
+mod bootstrap;
 mod calibration;
 pub mod competition;
 mod confusion;
@@ -8,7 +9,10 @@ mod error;
 mod evaluation;
 mod label;
 pub mod loss;
+mod outcome;
+mod random;
 
+pub use bootstrap::{Bootstrap, Intervals};
 pub use calibration::expected_calibration_error;
 pub use competition::{CompetitionScore, score_files};
 pub use confusion::ConfusionMatrix;
