@@ -6,10 +6,13 @@
 pub mod augment;
 pub mod cli;
 pub mod data;
+pub mod device;
+pub mod distributed;
 pub mod environment;
 pub mod error;
 pub mod evaluate;
 pub mod folds;
+pub mod logs;
 pub mod loss;
 pub mod optimizer;
 pub mod pau;

@@ -1,6 +1,8 @@
 //! The program `trainer`: one file per subcommand.
 
 mod evaluate;
+mod flags;
+mod launch;
 mod progress;
 mod train;
 

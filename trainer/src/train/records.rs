@@ -81,18 +81,18 @@ impl Records {
     }
 
     /// Applies the limit and holds records back, as the options say.
-    pub(super) fn restrict(mut self, options: &TrainOptions) -> Self {
-        let Some(dataset) = &self.dataset else { return self };
+    pub(super) fn restrict(mut self, options: &TrainOptions) -> Result<Self, TrainerError> {
+        let Some(dataset) = &self.dataset else { return Ok(self) };
         if let Some(limit) = options.limit {
             self.split.train.truncate(limit);
             self.split.validation.truncate(limit);
         }
         if options.hold_back > 0.0 && self.held_back.is_none() {
-            let (train, held) = hold_back(dataset, &self.split.train, options.hold_back, options.seed);
+            let (train, held) = hold_back(dataset, &self.split.train, options.hold_back, options.seed)?;
             self.split.train = train;
             self.held_back = Some(held);
         }
-        self
+        Ok(self)
     }
 
     /// What the best epoch is chosen on.

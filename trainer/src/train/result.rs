@@ -5,7 +5,7 @@ use super::folder::{RunFolder, write_text};
 use super::{Checkpoint, Records};
 use crate::error::TrainerError;
 use crate::evaluate::{Measured, TorchPredictor, evaluate};
-use dualnet_engine::score::Intervals;
+use dualnet_engine::score::{Bootstrap, Intervals};
 use dualnet_export::network::Network;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -56,7 +56,7 @@ fn measure(
         progress,
     )?;
     let classes = network.config().classes;
-    let intervals = Intervals::bootstrap(&probabilities, classes, &labels)?;
+    let intervals = Intervals::new(&probabilities, classes, &labels, Bootstrap::default())?;
     let training = checkpoint.training();
     Ok(json!({
         "epoch": training["epoch"],

@@ -72,7 +72,7 @@ impl Training {
             self.folder.forget_result()?;
         }
         let mut logs = match self.team.is_first() {
-            true => Some(Logs::open(&self.folder, done)?),
+            true => Some(Logs::open(&self.folder, done, self.progress.steps)?),
             false => None,
         };
         let reducer = self.team.reducer(&self.parameters)?;
@@ -292,10 +292,14 @@ struct Logs {
 }
 
 impl Logs {
-    fn open(folder: &RunFolder, done: usize) -> Result<Self, TrainerError> {
+    fn open(folder: &RunFolder, done: usize, steps: u64) -> Result<Self, TrainerError> {
+        let options = LogOptions {
+            steps,
+            ..LogOptions::default()
+        };
         Ok(Self {
             table: EpochLog::open(&folder.log(), done)?,
-            events: RunLogs::open(folder.path(), done, LogOptions::default())?,
+            events: RunLogs::open(folder.path(), done, options)?,
         })
     }
 

@@ -176,7 +176,7 @@ impl Training {
         let parameters = parameters.on(device)?;
         team.share(&parameters)?;
         Ok(Self {
-            records: records.restrict(&options),
+            records: records.restrict(&options)?,
             average: average.map(|average| average.on(device)).transpose()?,
             optimizer: optimizer.on(device)?,
             parameters,
