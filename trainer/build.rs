@@ -1,8 +1,8 @@
 //! Compiles the autograd shims against libtorch and lets programs and tests find libtorch's libraries where they lie.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::env;
 
 const SHIMS: [&str; 2] = ["src/pau/autograd.cpp", "src/pau/conditional.cpp"];
 const HEADER: &str = "src/pau/shim.h";

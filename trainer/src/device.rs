@@ -17,7 +17,11 @@ pub fn device(name: &str, local_rank: usize) -> Result<Device, TrainerError> {
         "cuda" => local_rank,
         _ => match name.strip_prefix("cuda:").and_then(|index| index.parse().ok()) {
             Some(index) => index,
-            None => return Err(TrainerError::Device(format!("no device is called {name:?}; there are {NAMES}"))),
+            None => {
+                return Err(TrainerError::Device(format!(
+                    "no device is called {name:?}; there are {NAMES}"
+                )));
+            }
         },
     };
     let count = usable()?;
@@ -33,7 +37,11 @@ const NAMES: &str = "cpu, cuda, cuda:N and auto";
 
 /// How many CUDA devices can be used, at least one.
 fn usable() -> Result<usize, TrainerError> {
-    let refused = |reason: &str| Err(TrainerError::Device(format!("CUDA cannot be used: {reason}; --device cpu works everywhere")));
+    let refused = |reason: &str| {
+        Err(TrainerError::Device(format!(
+            "CUDA cannot be used: {reason}; --device cpu works everywhere"
+        )))
+    };
     if !cuda_library_is_loaded() {
         return refused(
             "libtorch_cuda.so was not found; put the lib folder of PyTorch 2.11 for CUDA on LD_LIBRARY_PATH",

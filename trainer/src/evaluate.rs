@@ -123,7 +123,15 @@ pub fn evaluate(
     threads: usize,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Measured, TrainerError> {
-    evaluate_in(&Team::default(), predictor, source, indices, batch_size, threads, progress)
+    evaluate_in(
+        &Team::default(),
+        predictor,
+        source,
+        indices,
+        batch_size,
+        threads,
+        progress,
+    )
 }
 
 /// As [`evaluate`], each process of the team computing its part; all of them get the whole result.

@@ -8,7 +8,8 @@ use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_fixtures::{data_dir, records_dir, stream};
 use dualnet_trainer::augment::Augmentation;
 use dualnet_trainer::data::{
-    Batch, Classes, DataError, Dataset, Label, Loader, LoaderOptions, Recording, Split, physionet,
+    Batch, Classes, DataError, Dataset, Label, Labels, Loader, LoaderOptions, Pass, Recording, Shard, Source, Split,
+    Workspace, physionet,
 };
 
 /// A folder with the first fixture record under each of `names`, and this `REFERENCE.csv`.
@@ -29,13 +30,15 @@ fn folder(names: &[&str], reference: &str) -> tempfile::TempDir {
 }
 
 fn failure(folder: &Path) -> String {
-    physionet::read(folder).expect_err("the folder is faulty").to_string()
+    physionet::read(folder, Labels::Released)
+        .expect_err("the folder is faulty")
+        .to_string()
 }
 
 #[test]
 fn a_folder_is_read_in_the_order_of_its_reference() {
     let folder = folder(&["A2", "A1"], "A2,A\nA1,~\n");
-    let dataset = physionet::read(folder.path()).unwrap();
+    let dataset = physionet::read(folder.path(), Labels::Released).unwrap();
     let names: Vec<_> = dataset
         .recordings
         .iter()
@@ -51,7 +54,7 @@ fn a_folder_is_read_in_the_order_of_its_reference() {
 #[test]
 #[ignore = "reads all 8528 records; needs ECG_DATA_DIR"]
 fn the_whole_data_set_is_read() {
-    let dataset = physionet::read(&data_dir()).unwrap();
+    let dataset = physionet::read(&data_dir(), Labels::Released).unwrap();
     assert_eq!(dataset.label_counts(), [5050, 2456, 738, 284]);
     Split::named("paper").unwrap().check(&dataset).unwrap();
     for (one, other) in [(227, 1176), (2656, 3123)] {
@@ -167,11 +170,12 @@ fn training(threads: usize) -> LoaderOptions {
         epoch: 3,
         first_batch: 0,
         threads,
+        shard: Shard::default(),
     }
 }
 
 fn batches(dataset: &Arc<Dataset>, indices: &[u32], options: LoaderOptions) -> Vec<Batch> {
-    let mut loader = Loader::new(dataset, indices, options).unwrap();
+    let mut loader = Loader::new(Arc::<Dataset>::clone(dataset), indices, options).unwrap();
     let mut batches = Vec::new();
     while let Some(batch) = loader.next() {
         let batch = batch.unwrap();
@@ -279,7 +283,7 @@ fn a_loader_that_is_dropped_early_ends_its_threads() {
     let dataset = Arc::new(dataset(18));
     let indices: Vec<u32> = (0..18).collect();
     for taken in 0..3 {
-        let mut loader = Loader::new(&dataset, &indices, training(3)).unwrap();
+        let mut loader = Loader::new(Arc::<Dataset>::clone(&dataset), &indices, training(3)).unwrap();
         assert_eq!(loader.by_ref().take(taken).filter(|batch| batch.is_ok()).count(), taken);
         assert_eq!((loader.position(), loader.batches()), (taken, 5));
         drop(loader);
@@ -293,7 +297,7 @@ fn a_record_that_cannot_be_prepared_ends_the_epoch_with_its_name() {
     faulty.recordings[6].samples = vec![f32::NAN; 5000];
     let options = LoaderOptions::validation(2, Classes::Four, 2);
     let indices: Vec<u32> = (0..12).collect();
-    let results: Vec<_> = Loader::new(&Arc::new(faulty), &indices, options).unwrap().collect();
+    let results: Vec<_> = Loader::new(Arc::new(faulty), &indices, options).unwrap().collect();
     assert_eq!(results.len(), 4);
     assert!(results[3].as_ref().unwrap_err().to_string().starts_with("record S6: "));
 }
@@ -302,7 +306,7 @@ fn a_record_that_cannot_be_prepared_ends_the_epoch_with_its_name() {
 fn impossible_loaders_are_refused() {
     let dataset = Arc::new(dataset(2));
     assert!(matches!(
-        Loader::new(&dataset, &[0, 2], training(1)),
+        Loader::new(Arc::<Dataset>::clone(&dataset), &[0, 2], training(1)),
         Err(DataError::Index { index: 2, records: 2 })
     ));
     let options = LoaderOptions {
@@ -310,8 +314,8 @@ fn impossible_loaders_are_refused() {
         ..training(1)
     };
     assert!(matches!(
-        Loader::new(&dataset, &[0], options),
-        Err(DataError::BatchSize)
+        Loader::new(dataset.clone(), &[0], options),
+        Err(DataError::BatchSize { batch_size: 0, step: 1 })
     ));
     assert!(batches(&dataset, &[], training(4)).is_empty());
     let huge = LoaderOptions {
@@ -320,4 +324,70 @@ fn impossible_loaders_are_refused() {
         ..training(1)
     };
     assert!(batches(&dataset, &[0], huge).is_empty());
+}
+
+/// What the processes of a group get is what one process gets, divided; a batch with fewer records than processes is
+/// given to each of them whole.
+#[test]
+fn the_shards_of_a_batch_are_the_batch() {
+    let dataset = Arc::new(dataset(11));
+    let indices: Vec<u32> = (0..11).collect();
+    let whole = batches(&dataset, &indices, training(2));
+    for of in 1..=5 {
+        let shards: Vec<Vec<Batch>> = (0..of)
+            .map(|rank| {
+                let options = LoaderOptions {
+                    shard: Shard { rank, of },
+                    ..training(2)
+                };
+                batches(&dataset, &indices, options)
+            })
+            .collect();
+        for (index, batch) in whole.iter().enumerate() {
+            let records = batch.labels.len();
+            assert!(shards.iter().all(|shard| shard[index].global_records == records));
+            let parts = shards.iter().map(|shard| &shard[index]);
+            if records < of {
+                assert!(parts.clone().all(|part| part.replicated && part.ecg == batch.ecg));
+                continue;
+            }
+            assert!(parts.clone().all(|part| !part.replicated && !part.labels.is_empty()));
+            let joined = |take: fn(&Batch) -> &Vec<f32>| parts.clone().flat_map(take).copied().collect::<Vec<f32>>();
+            assert_eq!(joined(|part| &part.ecg), batch.ecg);
+            assert_eq!(joined(|part| &part.spectrogram), batch.spectrogram);
+            assert_eq!(
+                parts.clone().flat_map(|part| part.labels.clone()).collect::<Vec<_>>(),
+                batch.labels
+            );
+        }
+    }
+}
+
+/// A source whose units are files of 3 records.
+#[derive(Debug)]
+struct Files(Dataset);
+
+impl Source for Files {
+    fn units(&self) -> usize {
+        self.0.recordings.len() / 3
+    }
+
+    fn records_per_unit(&self) -> usize {
+        3
+    }
+
+    fn load(&self, unit: u32, pass: &Pass, workspace: &mut Workspace, batch: &mut Batch) -> Result<(), DataError> {
+        (3 * unit..3 * unit + 3).try_for_each(|record| self.0.load(record, pass, workspace, batch))
+    }
+}
+
+#[test]
+fn batches_of_files_move_in_steps_of_a_file() {
+    let files = || Arc::new(Files(dataset(15)));
+    let options = |batch_size| LoaderOptions::validation(batch_size, Classes::Four, 2);
+    let loader = Loader::new(files(), &[4, 0, 2], options(6)).unwrap();
+    let sizes: Vec<_> = loader.map(|batch| batch.unwrap().records).collect();
+    assert_eq!(sizes, [vec![12, 13, 14, 0, 1, 2], vec![6, 7, 8]]);
+    let refusal = Loader::new(files(), &[0], options(4)).unwrap_err();
+    assert!(refusal.to_string().contains("steps of 3"), "{refusal}");
 }

@@ -6,7 +6,7 @@ use dualnet_engine::record::Record;
 use dualnet_engine::signal::{Preprocessor, resample_to};
 use dualnet_engine::{Classifier, Model, Options};
 use dualnet_fixtures::{data_dir, python, records_dir, report};
-use dualnet_trainer::data::{Dataset, Recording, Split, physionet};
+use dualnet_trainer::data::{Dataset, Labels, Recording, Split, physionet};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -95,14 +95,14 @@ fn compare_runtimes(recordings: &[Recording], least: usize) {
 
 #[test]
 fn unseen_fixture_records_agree_with_onnx_runtime() {
-    let dataset = physionet::read(&records_dir()).expect("the fixture records");
+    let dataset = physionet::read(&records_dir(), Labels::Released).expect("the fixture records");
     compare_runtimes(&validation(&dataset, &validation_names()), 10);
 }
 
 #[test]
 #[ignore = "needs ECG_DATA_DIR; `make test-data` runs it"]
 fn data_unseen_records_agree_with_onnx_runtime() {
-    let dataset = physionet::read(&data_dir()).expect("the data set");
+    let dataset = physionet::read(&data_dir(), Labels::Released).expect("the data set");
     compare_runtimes(&validation(&dataset, &validation_names()[..200]), 200);
 }
 
@@ -110,7 +110,7 @@ fn data_unseen_records_agree_with_onnx_runtime() {
 #[test]
 #[ignore = "needs ECG_DATA_DIR; `make test-data` runs it"]
 fn data_validation_gives_the_accuracy_on_the_card() {
-    let dataset = physionet::read(&data_dir()).expect("the data set");
+    let dataset = physionet::read(&data_dir(), Labels::Released).expect("the data set");
     let recordings = validation(&dataset, &validation_names());
     assert_eq!(recordings.len(), 1528);
     let model = model();
@@ -136,7 +136,7 @@ fn data_validation_gives_the_accuracy_on_the_card() {
 #[test]
 #[ignore = "needs ECG_DATA_DIR; `make test-data` runs it"]
 fn data_resampled_records_keep_their_class() {
-    let dataset = physionet::read(&data_dir()).expect("the data set");
+    let dataset = physionet::read(&data_dir(), Labels::Released).expect("the data set");
     let recordings = validation(&dataset, &validation_names()[..200]);
     let classifier = Classifier::new(model(), Options::default()).expect("a classifier");
     let class = |name: &str, samples: Vec<f32>, rate: f64| {

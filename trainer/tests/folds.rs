@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use dualnet_fixtures::{data_dir, records_dir};
-use dualnet_trainer::data::{DataError, Dataset, Label, Recording, physionet};
+use dualnet_trainer::data::{DataError, Dataset, Label, Labels, Recording, physionet};
 use dualnet_trainer::folds::{folds, hold_back, subset};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -162,7 +162,7 @@ fn what_cannot_be_divided_is_an_error() {
 
 #[test]
 fn the_fixture_records_are_all_different() {
-    let dataset = physionet::read(&records_dir()).expect("the fixture records");
+    let dataset = physionet::read(&records_dir(), Labels::Released).expect("the fixture records");
     let parts = folds(&dataset, dataset.recordings.len(), 3).expect("a fold each");
     assert!(parts.iter().all(|part| part.len() == 1));
 }
@@ -170,7 +170,7 @@ fn the_fixture_records_are_all_different() {
 #[test]
 #[ignore = "data: the whole PhysioNet/CinC 2017 training set"]
 fn the_two_duplicate_pairs_of_the_whole_data_set_stay_together() {
-    let dataset = physionet::read(&data_dir()).expect("the training set");
+    let dataset = physionet::read(&data_dir(), Labels::Released).expect("the training set");
     assert_eq!(dataset.recordings.len(), 8528);
     let mut sizes = group_sizes(&dataset);
     sizes.sort_unstable();

@@ -7,7 +7,9 @@ use std::path::Path;
 
 fn column(run: &str, name: &str) -> Vec<String> {
     let text = std::fs::read_to_string(Path::new(run).join("log.csv")).expect("a log");
-    let mut lines = text.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+    let mut lines = text
+        .lines()
+        .map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
     let head = lines.next().expect("a head");
     let index = head.iter().position(|column| column == name).expect("the column");
     lines.map(|line| line[index].clone()).collect()
@@ -37,7 +39,12 @@ fn every_option_trains_and_is_stored_with_the_run() {
     ];
     program.succeeds(&[&SMALL_RUN[..], &flags, &["--run", &run]].concat());
     let configuration = std::fs::read_to_string(Path::new(&run).join("run.toml")).expect("a configuration");
-    for line in ["average_decay = 0.9", "label_smoothing = 0.1", "precision = \"bf16\"", "hold_back = 0.25"] {
+    for line in [
+        "average_decay = 0.9",
+        "label_smoothing = 0.1",
+        "precision = \"bf16\"",
+        "hold_back = 0.25",
+    ] {
         assert!(configuration.contains(line), "{line}: {configuration}");
     }
     let best = state(&Path::new(&run).join("best.safetensors"));
@@ -57,13 +64,23 @@ fn the_average_is_resumed_to_the_bit() {
     let run = |folder: &str, epochs: &str| {
         let mut arguments = SMALL_RUN;
         arguments[4] = epochs;
-        program.succeeds(&[&arguments[..], &["--average-decay", "0.9", "--schedule", "step", "--run", folder]].concat());
+        program.succeeds(
+            &[
+                &arguments[..],
+                &["--average-decay", "0.9", "--schedule", "step", "--run", folder],
+            ]
+            .concat(),
+        );
     };
     run(&whole, "3");
     // A run of three epochs whose first two are done: the step schedule of 2 and 3 epochs differs, so the cut is a stop.
     let mut arguments = SMALL_RUN;
     arguments[4] = "3";
-    let full = [&arguments[..], &["--average-decay", "0.9", "--run", &pieces, "--checkpoint-steps", "1"]].concat();
+    let full = [
+        &arguments[..],
+        &["--average-decay", "0.9", "--run", &pieces, "--checkpoint-steps", "1"],
+    ]
+    .concat();
     let mut child = program.command(&full).spawn().expect("started");
     let last = Path::new(&pieces).join("last.safetensors");
     while !last.exists() && child.try_wait().expect("a status").is_none() {
@@ -88,10 +105,16 @@ fn a_transfer_takes_what_fits_and_draws_the_last_layer_anew() {
     let second = program.run("second");
     let weights = weights.to_str().expect("a plain name");
     let printed = program.succeeds(&[&one_epoch[..], &["--two-classes", "--load", weights, "--run", &second]].concat());
-    assert!(printed.contains("tensors taken") && printed.contains("linear_layer_2.weight"), "{printed}");
+    assert!(
+        printed.contains("tensors taken") && printed.contains("linear_layer_2.weight"),
+        "{printed}"
+    );
 
     let message = program.refuses(&[&one_epoch[..], &["--load", "nowhere.pt", "--run", &second]].concat());
-    assert!(message.contains("nowhere.pt") || message.contains("a run is here already"), "{message}");
+    assert!(
+        message.contains("nowhere.pt") || message.contains("a run is here already"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -100,7 +123,10 @@ fn weights_of_another_network_are_refused_by_name() {
     let program = Program::new();
     let path = program.path("other.safetensors");
     let mut other = StateDict::default();
-    other.tensors.insert("encoder.weight".to_owned(), Tensor::f32(&[2], vec![1.0, 2.0]).expect("a tensor"));
+    other.tensors.insert(
+        "encoder.weight".to_owned(),
+        Tensor::f32(&[2], vec![1.0, 2.0]).expect("a tensor"),
+    );
     other.save(&path).expect("written");
     let run = program.run("run");
     let path = path.to_str().expect("a plain name");

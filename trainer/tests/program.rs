@@ -40,7 +40,7 @@ fn a_configuration_with_an_unknown_key_table_or_value_is_refused() {
         ("[network]\nchanels = [1]\n", "unknown field `chanels`"),
         ("[network]\n[trian]\nseed = 1\n", "unknown field `trian`"),
         ("[network]\n[train]\nseed = \"one\"\n", "line 3"),
-        ("[network]\n[train]\ndataset = \"other\"\n", "there is physionet"),
+        ("[network]\n[train]\ndataset = \"other\"\n", "there are physionet"),
         (
             "[network]\n[train]\nsplit = \"other\"\n",
             "paper, challenge and course6000",

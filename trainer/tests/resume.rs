@@ -3,7 +3,7 @@
 use dualnet_export::network::Network;
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::records_dir;
-use dualnet_trainer::data::{Split, physionet};
+use dualnet_trainer::data::{Labels, Split, physionet};
 use dualnet_trainer::error::TrainerError;
 use dualnet_trainer::train::{EarlierPlan, EpochRecord, Records, Report, TrainOptions, Training};
 use std::ops::ControlFlow;
@@ -32,18 +32,14 @@ impl Report for StopAfter {
 }
 
 fn records(threads: usize) -> Records {
-    let dataset = Arc::new(physionet::read(&records_dir()).expect("the fixture records"));
+    let dataset = Arc::new(physionet::read(&records_dir(), Labels::Released).expect("the fixture records"));
     let count = dataset.recordings.len() as u32;
     let split = Split {
         name: "fixtures".to_owned(),
         train: (0..count - 6).collect(),
         validation: (count - 6..count).collect(),
     };
-    Records {
-        dataset,
-        split,
-        threads,
-    }
+    Records::new(dataset, split, threads)
 }
 
 fn start(folder: &Path, threads: usize) -> Training {

@@ -1,8 +1,8 @@
 //! `trainer evaluate`
 
 use super::{thread_count, use_threads};
-use crate::data::{Split, physionet};
-use crate::evaluate::{OnnxPredictor, Predictor, TorchPredictor, evaluate};
+use crate::data::{Labels, Source, Split, physionet};
+use crate::evaluate::{Measured, OnnxPredictor, Predictor, TorchPredictor, evaluate};
 use crate::train::{network_of, parameters_of};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -22,8 +22,11 @@ pub(super) struct Arguments {
     /// Folder of the data set (A00001.mat …, REFERENCE.csv).
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Published split.
-    #[arg(long, default_value = "paper", value_parser = Split::NAMES)]
+    /// Set of labels: as released (REFERENCE.csv) or revised (REFERENCE-v3.csv).
+    #[arg(long, default_value = "released")]
+    labels: Labels,
+    /// Published split, or a file of two lines with the indices that train and validate.
+    #[arg(long, value_name = "NAME|FILE", default_value = "paper")]
     split: String,
     /// Which of its records.
     #[arg(long, default_value = "validation")]
@@ -60,17 +63,18 @@ enum Format {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let (mut predictor, classes) = predictor(arguments)?;
-    let dataset = Arc::new(physionet::read(&arguments.data)?);
-    let split = Split::named(&arguments.split)?;
+    let dataset = Arc::new(physionet::read(&arguments.data, arguments.labels)?);
+    let split = Split::find(&arguments.split)?;
     split.check(&dataset)?;
     let indices = match arguments.part {
         Part::Train => &split.train,
         Part::Validation => &split.validation,
     };
     let bar = ProgressBar::new(indices.len() as u64);
-    let (evaluation, _) = evaluate(
+    let source: Arc<dyn Source> = dataset;
+    let Measured { evaluation, .. } = evaluate(
         predictor.as_mut(),
-        &dataset,
+        &source,
         indices,
         arguments.batch_size,
         1,

@@ -1,6 +1,6 @@
 //! The flags that describe a run, and how they and a configuration file become one.
 
-use crate::data::{Labels, Split};
+use crate::data::Labels;
 use crate::optimizer::Schedule;
 use crate::train::{BatchNorm, DATASETS, Precision, TrainOptions};
 use anyhow::{Context, bail};
@@ -34,8 +34,9 @@ pub(super) struct RunFlags {
     /// Leave the spectrogram encoder out.
     #[arg(long)]
     no_spectrogram_encoder: bool,
-    /// Published split: paper (7000/1528), challenge (8028/500), course6000 (5000/1000).
-    #[arg(long, value_parser = Split::NAMES)]
+    /// Published split: paper (7000/1528), challenge (8028/500), course6000 (5000/1000). Or a file of two lines, "train" and
+    /// "validation", each with the indices of its records in REFERENCE.csv, counted from 0.
+    #[arg(long, value_name = "NAME|FILE")]
     split: Option<String>,
     /// Set of labels of PhysioNet/CinC 2017: as released (REFERENCE.csv) or revised (REFERENCE-v3.csv).
     #[arg(long)]
@@ -145,7 +146,11 @@ impl RunFlags {
         self.override_data(&mut options);
         self.override_recipe(&mut options, epochs);
         if let Some(device) = devices.first() {
-            options.device = if devices.len() > 1 { kind(device) } else { device.clone() };
+            options.device = if devices.len() > 1 {
+                kind(device)
+            } else {
+                device.clone()
+            };
         }
         if let Some(fault) = options.fault(network.config().classes) {
             bail!(fault);

@@ -11,7 +11,7 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(_quiet: bool) -> Self {
         let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {per_sec} {msg} {eta}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(4)).with_style(style);

@@ -92,7 +92,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn refuse_decided_flags() -> anyhow::Result<()> {
     let command = super::Cli::command();
     let matches = command.clone().try_get_matches_from(std::env::args_os())?;
-    let Some(("train", given)) = matches.subcommand() else { return Ok(()) };
+    let Some(("train", given)) = matches.subcommand() else {
+        return Ok(());
+    };
     let decided = RunFlags::augment_args(clap::Command::new("flags"));
     for argument in decided.get_arguments() {
         let id = argument.get_id().as_str();

@@ -25,7 +25,7 @@ pub enum DataError {
         first: Vec<String>,
     },
     /// No split has this name.
-    #[error("no split is called {name:?}; there are paper, challenge and course6000")]
+    #[error("no split is called {name:?}, nor is it a file; there are paper, challenge and course6000")]
     UnknownSplit {
         /// The name.
         name: String,
@@ -56,9 +56,14 @@ pub enum DataError {
         /// The records there are.
         records: usize,
     },
-    /// Batches of nothing were asked for.
-    #[error("a batch size of 0 is not possible; it is at least 1")]
-    BatchSize,
+    /// A batch size that the data set cannot make.
+    #[error("a batch size of {batch_size} is not possible; it moves in steps of {step}")]
+    BatchSize {
+        /// What was asked for.
+        batch_size: usize,
+        /// Records that belong together: 1, or those of a file.
+        step: usize,
+    },
     /// A record could not be turned into network inputs.
     #[error("record {record}: {source}")]
     Signal {

@@ -4,9 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
-
-use super::{Classes, DataError, Dataset};
+use super::{Classes, DataError, Pass, Shard, Source, Workspace};
 use crate::augment::Augmentation;
 use crate::random::Rng;
 
@@ -16,7 +14,7 @@ const WAITING_PER_THREAD: usize = 2;
 /// What a loader yields. Everything but `threads` decides the numbers; `threads` decides only when they are there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoaderOptions {
-    /// Records in a batch; the last one may be shorter.
+    /// Records in a batch, over all shards; the last one may be shorter.
     pub batch_size: usize,
     /// What the labels mean.
     pub classes: Classes,
@@ -32,6 +30,8 @@ pub struct LoaderOptions {
     pub first_batch: usize,
     /// Threads that prepare batches, at least one.
     pub threads: usize,
+    /// Which part of every batch to yield.
+    pub shard: Shard,
 }
 
 impl LoaderOptions {
@@ -46,6 +46,7 @@ impl LoaderOptions {
             epoch: 0,
             first_batch: 0,
             threads,
+            shard: Shard::default(),
         }
     }
 }
@@ -59,8 +60,12 @@ pub struct Batch {
     pub spectrogram: Vec<f32>,
     /// The class of each record.
     pub labels: Vec<i64>,
-    /// The index of each record in its data set.
+    /// The unit of each record in its data set.
     pub records: Vec<u32>,
+    /// Records of the whole batch, over all shards.
+    pub global_records: usize,
+    /// Whether every shard has the whole batch, because it has fewer units than there are shards.
+    pub replicated: bool,
 }
 
 /// Yields the batches of one epoch in order, while threads prepare the next ones.
@@ -78,7 +83,8 @@ pub struct Loader {
 
 #[derive(Debug)]
 struct Work {
-    dataset: Arc<Dataset>,
+    source: Arc<dyn Source>,
+    /// Units in the order of the epoch.
     order: Vec<u32>,
     options: LoaderOptions,
     /// Batches to be filled again.
@@ -86,14 +92,18 @@ struct Work {
 }
 
 impl Loader {
-    /// Starts preparing batches of the records of `dataset` that `indices` name.
+    /// Starts preparing batches of the units of `source` that `indices` name.
     ///
     /// # Errors
-    /// A batch size of 0, an index outside the data set, no thread to be had.
-    pub fn new(dataset: &Arc<Dataset>, indices: &[u32], options: LoaderOptions) -> Result<Self, DataError> {
-        let records = dataset.recordings.len();
-        if options.batch_size == 0 {
-            return Err(DataError::BatchSize);
+    /// A batch size that is no multiple of the records of a unit, an index outside the data set, no thread to be had.
+    pub fn new(source: Arc<dyn Source>, indices: &[u32], options: LoaderOptions) -> Result<Self, DataError> {
+        let records = source.units();
+        let per_unit = source.records_per_unit().max(1);
+        if options.batch_size == 0 || !options.batch_size.is_multiple_of(per_unit) {
+            return Err(DataError::BatchSize {
+                batch_size: options.batch_size,
+                step: per_unit,
+            });
         }
         if let Some(&index) = indices.iter().find(|&&index| index as usize >= records) {
             return Err(DataError::Index { index, records });
@@ -104,7 +114,7 @@ impl Loader {
         }
         let next = options.first_batch;
         let work = Arc::new(Work {
-            dataset: Arc::clone(dataset),
+            source,
             order,
             options,
             used: Mutex::default(),
@@ -178,16 +188,19 @@ impl Drop for Loader {
 }
 
 impl Work {
+    fn units_per_batch(&self) -> usize {
+        (self.options.batch_size / self.source.records_per_unit().max(1)).max(1)
+    }
+
     fn batches(&self) -> usize {
-        self.order.len().div_ceil(self.options.batch_size)
+        self.order.len().div_ceil(self.units_per_batch())
     }
 
     /// Prepares `batches` until they are all sent, one fails, or nobody wants them any more.
     fn run(&self, batches: impl Iterator<Item = usize>, sender: &SyncSender<Result<Batch, DataError>>) {
-        let mut preprocessor = Preprocessor::new();
-        let mut samples = Vec::new();
+        let mut workspace = Workspace::default();
         for batch in batches {
-            let result = self.prepare(batch, &mut preprocessor, &mut samples);
+            let result = self.prepare(batch, &mut workspace);
             let failed = result.is_err();
             if sender.send(result).is_err() || failed {
                 return;
@@ -195,47 +208,37 @@ impl Work {
         }
     }
 
-    fn prepare(
-        &self,
-        batch: usize,
-        preprocessor: &mut Preprocessor,
-        samples: &mut Vec<f32>,
-    ) -> Result<Batch, DataError> {
+    fn prepare(&self, batch: usize, workspace: &mut Workspace) -> Result<Batch, DataError> {
         let LoaderOptions {
-            batch_size,
             classes,
             augmentation,
             seed,
             epoch,
+            shard,
             ..
         } = self.options;
-        let from = batch * batch_size;
-        let records = &self.order[from..self.order.len().min(from.saturating_add(batch_size))];
+        let pass = Pass {
+            classes,
+            augmentation,
+            seed,
+            epoch,
+        };
+        let from = batch * self.units_per_batch();
+        let units = &self.order[from..self.order.len().min(from.saturating_add(self.units_per_batch()))];
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut batch = used.unwrap_or_default();
-        batch.ecg.resize(records.len() * ECG_LEN, 0.0);
-        batch.spectrogram.resize(records.len() * SPECTROGRAM_LEN, 0.0);
+        batch.ecg.clear();
+        batch.spectrogram.clear();
         batch.labels.clear();
         batch.records.clear();
-        batch.records.extend_from_slice(records);
-        let inputs = batch
-            .ecg
-            .chunks_exact_mut(ECG_LEN)
-            .zip(batch.spectrogram.chunks_exact_mut(SPECTROGRAM_LEN));
-        for (&record, (ecg, spectrogram)) in records.iter().zip(inputs) {
-            let recording = &self.dataset.recordings[record as usize];
-            samples.clear();
-            samples.extend_from_slice(&recording.samples);
-            if let Some(augmentation) = augmentation {
-                augmentation.apply_in_place(samples, seed, epoch, u64::from(record));
-            }
-            preprocessor
-                .prepare(samples, ecg, spectrogram)
-                .map_err(|source| DataError::Signal {
-                    record: recording.name.clone(),
-                    source,
-                })?;
-            batch.labels.push(classes.index(recording.label) as i64);
+        batch.global_records = units.len() * self.source.records_per_unit();
+        batch.replicated = shard.of > 1 && units.len() < shard.of;
+        let mine = match batch.replicated {
+            true => units,
+            false => &units[shard.range(units.len())],
+        };
+        for &unit in mine {
+            self.source.load(unit, &pass, workspace, &mut batch)?;
         }
         Ok(batch)
     }

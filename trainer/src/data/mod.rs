@@ -3,11 +3,14 @@
 mod error;
 mod loader;
 pub mod physionet;
+mod source;
 mod split;
 
 pub use dualnet_engine::score::Label;
 pub use error::DataError;
 pub use loader::{Batch, Loader, LoaderOptions};
+pub use physionet::Labels;
+pub use source::{Pass, Shard, Source, Workspace};
 pub use split::Split;
 
 /// A labelled lead at 300 Hz.

@@ -2,23 +2,46 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use dualnet_engine::record::Record;
 use dualnet_engine::score::read_reference;
 use dualnet_engine::signal::{MAX_SAMPLES, SAMPLING_RATE_HZ};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::{DataError, Dataset, Label, Recording};
+
+/// Which of the published sets of labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Labels {
+    /// `REFERENCE.csv`, as the archive was released: what the published results use.
+    #[default]
+    Released,
+    /// `REFERENCE-v3.csv`, the later, revised set that the challenge's ranking uses.
+    V3,
+}
+
+impl Labels {
+    /// The file that holds them.
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Released => "REFERENCE.csv",
+            Self::V3 => "REFERENCE-v3.csv",
+        }
+    }
+}
 
 /// Of many records that cannot be read, so many are named.
 const NAMED_FAILURES: usize = 5;
 
-/// Reads every record named in `folder/REFERENCE.csv`, in its order, into memory.
+/// Reads every record named in the folder's file of labels, in its order, into memory.
 ///
 /// # Errors
-/// A missing or faulty `REFERENCE.csv`; records that are missing, damaged, shorter than 2 s or not sampled at 300 Hz:
+/// A missing or faulty file of labels; records that are missing, damaged, shorter than 2 s or not sampled at 300 Hz:
 /// all are tried, the first five are named.
-pub fn read(folder: &Path) -> Result<Dataset, DataError> {
-    let references = read_reference(&folder.join("REFERENCE.csv"))?;
+pub fn read(folder: &Path, labels: Labels) -> Result<Dataset, DataError> {
+    let references = read_reference(&folder.join(labels.file()))?;
     let total = references.len();
     let read: Vec<Result<Recording, String>> = references
         .into_par_iter()

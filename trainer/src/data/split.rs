@@ -35,6 +35,20 @@ impl Split {
         }
     }
 
+    /// The published split of this name, or the one in the file of this name.
+    ///
+    /// # Errors
+    /// [`DataError::UnknownSplit`] when it is neither; [`DataError::Split`] for a faulty file.
+    pub fn find(name: &str) -> Result<Self, DataError> {
+        if Self::NAMES.contains(&name) {
+            return Self::named(name);
+        }
+        match std::fs::read_to_string(name) {
+            Ok(text) => Self::parse(name, &text),
+            Err(_) => Err(DataError::UnknownSplit { name: name.to_owned() }),
+        }
+    }
+
     /// Parses two lines, `train` and `validation`, each with the indices of its records. Together they name every
     /// record from 0 on once.
     ///

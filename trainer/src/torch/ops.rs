@@ -3,8 +3,10 @@
 use super::dropout::dropout;
 use super::layout::channels_last;
 use super::parameters::Parameters;
+use crate::distributed::Group;
 use crate::error::TrainerError;
 use crate::pau::pau;
+use crate::train::Precision;
 use dualnet_export::network::{LstmSite, NORM_EPSILON, NORM_MOMENTUM, Ops, composites};
 use tch::{Kind, TchError, Tensor};
 
@@ -30,6 +32,8 @@ pub struct Torch<'a> {
     pub(super) parameters: &'a Parameters,
     mode: Mode,
     fused: bool,
+    precision: Precision,
+    synchronized: Option<&'a Group>,
     observer: Option<&'a mut Observer<'a>>,
 }
 
@@ -40,6 +44,8 @@ impl<'a> Torch<'a> {
             parameters,
             mode,
             fused: true,
+            precision: Precision::F32,
+            synchronized: None,
             observer: None,
         }
     }
@@ -47,6 +53,18 @@ impl<'a> Torch<'a> {
     /// Computes every composite from its primitives, as the fused ones are tested against.
     pub fn unfused(mut self) -> Self {
         self.fused = false;
+        self
+    }
+
+    /// Computes convolutions and linear layers in this precision.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Takes the statistics of batch normalization over the batches of all processes of a group, if there is one.
+    pub fn synchronized(mut self, group: Option<&'a Group>) -> Self {
+        self.synchronized = group;
         self
     }
 

@@ -75,7 +75,10 @@ mod tests {
             let pairs = values(&first).into_iter().zip(values(&second));
             for ((a, b), found) in pairs.zip(values(average.parameters())) {
                 let expected = f64::from(a) * kept + f64::from(b) * (1.0 - kept);
-                assert!((f64::from(found) - expected).abs() < 1e-6, "{name}: {found}, not {expected}");
+                assert!(
+                    (f64::from(found) - expected).abs() < 1e-6,
+                    "{name}: {found}, not {expected}"
+                );
             }
         }
     }

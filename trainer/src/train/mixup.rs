@@ -27,7 +27,8 @@ impl Mixup {
     pub(super) fn blend(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let partners = Tensor::f_from_slice(&self.partners)?.f_to_device(x.device())?;
         let others = x.f_index_select(0, &partners)?;
-        x.f_mul_scalar(self.share)?.f_add(&others.f_mul_scalar(1.0 - self.share)?)
+        x.f_mul_scalar(self.share)?
+            .f_add(&others.f_mul_scalar(1.0 - self.share)?)
     }
 
     /// The labels of the partners.
@@ -75,7 +76,10 @@ mod tests {
             let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / draws.len() as f64;
             assert!((mean - 0.5).abs() < 0.01, "{alpha}: mean {mean}");
             let expected = 0.25 / (2.0 * alpha + 1.0);
-            assert!((variance - expected).abs() < 0.02 * 0.25, "{alpha}: {variance}, not {expected}");
+            assert!(
+                (variance - expected).abs() < 0.02 * 0.25,
+                "{alpha}: {variance}, not {expected}"
+            );
         }
     }
 

@@ -4,6 +4,7 @@ use crate::augment::Augmentation;
 use crate::data::{Labels, Split};
 use crate::loss::{CLASS_WEIGHTS, CLASS_WEIGHTS_ICENTIA, CLASS_WEIGHTS_TWO};
 use crate::optimizer::Schedule;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 pub struct TrainOptions {
     /// Name of the data set, one of [`DATASETS`].
     pub dataset: String,
-    /// Name of the split; Icentia11k divides its patients by their numbers and has none.
+    /// Name of the split, or a file with one ([`Split::parse`]); Icentia11k divides its patients by their numbers and has none.
     pub split: String,
     /// Which of the published sets of labels of PhysioNet/CinC 2017.
     pub labels: Labels,
@@ -75,7 +76,7 @@ pub struct TrainOptions {
 }
 
 /// Arithmetic of convolutions and linear layers; everything else is float32 in either.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// float32, as published.
@@ -86,7 +87,7 @@ pub enum Precision {
 }
 
 /// Over which records batch normalization takes its statistics when several processes train.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchNorm {
     /// Each process over its own share; the first one's running statistics are kept (PyTorch's `DataParallel`, as published).
@@ -156,7 +157,7 @@ impl TrainOptions {
             return Some(format!("no data set is called {:?}; there are {known}", self.dataset));
         }
         if self.dataset != ICENTIA11K
-            && let Err(error) = Split::named(&self.split)
+            && let Err(error) = Split::find(&self.split)
         {
             return Some(error.to_string());
         }
@@ -189,7 +190,9 @@ impl TrainOptions {
             return Some(format!("{name} is at least 0 and below 1, not {value}"));
         }
         if self.hold_back > 0.0 && self.dataset == ICENTIA11K {
-            return Some("hold_back needs the records' labels before training; icentia11k gives them file by file".to_owned());
+            return Some(
+                "hold_back needs the records' labels before training; icentia11k gives them file by file".to_owned(),
+            );
         }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return Some(format!(
@@ -208,7 +211,10 @@ impl TrainOptions {
         }
         let weights = self.class_weights.as_ref()?;
         if weights.len() != classes {
-            return Some(format!("class_weights has {} weights for {classes} classes", weights.len()));
+            return Some(format!(
+                "class_weights has {} weights for {classes} classes",
+                weights.len()
+            ));
         }
         let unusable = weights.iter().find(|&&weight| !(weight >= 0.0 && weight.is_finite()))?;
         Some(format!("class_weights are not negative, not {unusable}"))

@@ -1,7 +1,7 @@
 //! What a run trains, chooses and validates on.
 
-use super::options::{COURSE_6000, ICENTIA11K, TrainOptions};
-use crate::data::{Dataset, Source, Split, icentia, physionet};
+use super::options::{COURSE_6000, TrainOptions};
+use crate::data::{Dataset, Source, Split, physionet};
 use crate::error::TrainerError;
 use crate::folds::hold_back;
 use std::path::Path;
@@ -28,7 +28,6 @@ pub struct Records {
 
 const PHYSIONET_DATA: &str = "PhysioNet/CinC 2017 training set (Clifford et al. 2017, ODC-BY 1.0)";
 const COURSE_DATA: &str = "6000-record course set drawn from PhysioNet/CinC 2017";
-const ICENTIA_DATA: &str = "Icentia11k (Tan et al. 2019, CC BY-NC-SA 4.0)";
 
 /// Records of each label (N, O, A, ~) in the released archive.
 const RELEASED: [usize; 4] = [5050, 2456, 738, 284];
@@ -54,24 +53,8 @@ impl Records {
     /// # Errors
     /// Whatever is missing or damaged, by name.
     pub fn open(options: &TrainOptions, folder: &Path, threads: usize) -> Result<Self, TrainerError> {
-        if options.dataset == ICENTIA11K {
-            let source = icentia::open(folder, icentia::Options {
-                segments: options.limit,
-                fresh_crops: options.fresh_crops,
-            })?;
-            let split = source.split();
-            return Ok(Self {
-                source: Arc::new(source),
-                dataset: None,
-                split,
-                held_back: None,
-                threads,
-                data: ICENTIA_DATA.to_owned(),
-                labels: "beats and rhythms as annotated".to_owned(),
-            });
-        }
         let dataset = Arc::new(physionet::read(folder, options.labels)?);
-        let split = Split::named(&options.split)?;
+        let split = Split::find(&options.split)?;
         split.check(&dataset)?;
         let mut records = Self::new(dataset, split, threads);
         if options.dataset == COURSE_6000 {

@@ -22,6 +22,11 @@ impl Team {
         })
     }
 
+    /// Whether the environment names a team.
+    pub fn is_in_environment() -> bool {
+        std::env::var_os("WORLD_SIZE").is_some()
+    }
+
     /// Whether this process writes, logs and reports.
     pub fn is_first(&self) -> bool {
         self.group.as_ref().is_none_or(|group| group.rank() == 0)

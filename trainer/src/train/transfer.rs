@@ -36,7 +36,9 @@ pub(super) fn transfer(network: &Network, seed: u64, path: &Path) -> Result<(Par
         left: Vec::new(),
     };
     let parameters = Parameters::from_values(network, |parameter| {
-        let matching = state.get(&parameter.name).filter(|tensor| tensor.shape() == parameter.shape);
+        let matching = state
+            .get(&parameter.name)
+            .filter(|tensor| tensor.shape() == parameter.shape);
         let Some(tensor) = matching else {
             report.left.push(parameter.name.clone());
             return initial.values(&parameter.name);

@@ -1,0 +1,4 @@
+//! stub
+pub(super) fn again(_: usize) -> anyhow::Result<()> {
+    Ok(())
+}
