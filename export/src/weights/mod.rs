@@ -8,6 +8,7 @@ mod check;
 mod error;
 mod pickle;
 mod pt;
+mod pt_writer;
 mod safetensors;
 
 pub use atomic::write_beside;
@@ -166,6 +167,16 @@ impl StateDict {
     /// [`WeightsError::Io`] when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), WeightsError> {
         safetensors::write(self, path.as_ref())
+    }
+
+    /// Writes a `.pt` file, in the same way, that Python's `torch.load(weights_only=True)` opens as a state dict.
+    ///
+    /// The tensors stand there in the order of their names; the metadata is left out, because the format has no place for it.
+    ///
+    /// # Errors
+    /// [`WeightsError::Io`] when the file cannot be written, [`WeightsError::Format`] when a name has 4 GiB.
+    pub fn save_pt(&self, path: impl AsRef<Path>) -> Result<(), WeightsError> {
+        pt_writer::write(self, path.as_ref())
     }
 
     /// The tensor called `name`.

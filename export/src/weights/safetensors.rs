@@ -111,7 +111,7 @@ fn header(state: &StateDict) -> Vec<u8> {
     bytes
 }
 
-fn write_elements(file: &mut dyn Write, data: &Data) -> std::io::Result<()> {
+pub(super) fn write_elements(file: &mut dyn Write, data: &Data) -> std::io::Result<()> {
     match data {
         Data::F32(values) => values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())),
         Data::I64(values) => values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())),

@@ -1,5 +1,6 @@
 //! The program `trainer`: one file per subcommand.
 
+mod convert;
 mod evaluate;
 mod flags;
 mod launch;
@@ -32,6 +33,8 @@ enum Command {
     Train(train::Arguments),
     /// Measure a checkpoint or an ONNX file on the records of a split.
     Evaluate(evaluate::Arguments),
+    /// Write a checkpoint as .pt for Python, or as .safetensors.
+    Convert(convert::Arguments),
 }
 
 /// Runs the program; the exit code is 0, or 2 after an error.
@@ -39,6 +42,7 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

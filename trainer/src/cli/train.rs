@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Training::start_in(team, network, options, &arguments.run, records)?
         }
     };
-    let mut terminal = Terminal::new(arguments.quiet || !is_first);
+    let mut terminal = Terminal::new(arguments.quiet || !is_first).with_records_per_step(training.options().batch_size);
     if is_first && !arguments.quiet {
         for note in training.notes() {
             println!("{note}");

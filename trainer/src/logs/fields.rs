@@ -38,8 +38,9 @@ pub(super) fn fields(record: &impl Serialize) -> Result<Vec<Field>, TrainerError
 }
 
 fn scope(name: &str) -> Scope {
-    const MEASURES: [&str; 7] = [
+    const MEASURES: [&str; 8] = [
         "validation_",
+        "trained_",
         "accuracy",
         "f1_",
         "af_",
@@ -99,7 +100,7 @@ mod tests {
     fn every_number_has_a_tag_whatever_the_fields() {
         let record = json!({
             "epoch": 3, "learning_rate": 0.5, "train_loss": 1.5, "records_per_second": 8, "seconds": 2.5, "accuracy": 0.75,
-            "f1_per_class": [0.25, null], "validation_loss": 4, "accuracy_interval": {"low": 0.5, "high": 1.0}, "f1_macro": null,
+            "f1_per_class": [0.25, null], "validation_loss": 4, "trained_accuracy": 0.125, "accuracy_interval": {"low": 0.5, "high": 1.0}, "f1_macro": null,
             "note": "text",
         });
         let scalars: Vec<_> = fields(&record)
@@ -115,6 +116,7 @@ mod tests {
             ("validation/accuracy", 0.75),
             ("validation/f1_per_class/0", 0.25),
             ("validation/loss", 4.0),
+            ("validation/trained_accuracy", 0.125),
             ("validation/accuracy_interval/low", 0.5),
             ("validation/accuracy_interval/high", 1.0),
         ];

@@ -45,6 +45,9 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// The metadata entry with the [`Progress`] of a checkpoint that a run can go on from.
+    pub const PROGRESS: &str = PROGRESS;
+
     /// The network's tensors, with what they were trained by and what they reached.
     pub fn new(
         network: &Network,

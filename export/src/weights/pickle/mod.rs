@@ -1,14 +1,16 @@
-//! The few pickle instructions that a state dict is made of (pickle protocols 2 to 5).
+//! The few pickle instructions that a state dict is made of (pickle protocols 2 to 5; written is 2, as PyTorch does).
 //!
-//! Nothing is imported and nothing called: the global names that occur in a state dict stand for themselves, every other
+//! When reading, nothing is imported and nothing called: the global names that occur in a state dict stand for themselves, every other
 //! one is an error. Values live in one flat list and refer to each other by index, so neither deep nesting nor a value
 //! that contains itself can exhaust the stack.
 
 mod machine;
 mod stack;
 mod value;
+mod writer;
 
 pub(super) use value::{StorageType, View};
+pub(super) use writer::{Entry, write_state_dict};
 
 use machine::Machine;
 
