@@ -1,5 +1,11 @@
 //! Evaluation of a network on a list of records.
 
+mod measured;
+mod temperature;
+
+pub use measured::Measured;
+pub use temperature::{Temperature, log_probabilities};
+
 use crate::data::{Classes, Dataset, Loader, LoaderOptions};
 use crate::error::TrainerError;
 use crate::torch::{Mode, Parameters, Torch};

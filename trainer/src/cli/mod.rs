@@ -1,8 +1,12 @@
 //! The program `trainer`: one file per subcommand.
 
+mod answers;
 mod evaluate;
+mod figures;
+mod predict;
 mod progress;
 mod train;
+mod weights;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
@@ -16,8 +20,9 @@ use std::process::ExitCode;
     after_help = "Examples:\n  \
         trainer train --data training2017 --network dualnet-s --run runs/s    the published recipe\n  \
         trainer train --data training2017 --resume --run runs/s               go on after a stop\n  \
-        trainer evaluate runs/s/best.safetensors --data training2017          accuracy and F1\n\n\
-        Exit status: 0 done; 2 wrong usage, or an error."
+        trainer evaluate runs/s/best.safetensors --data training2017          accuracy and F1\n  \
+        trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n\n\
+        Exit status: 0 done; 1 some records failed; 2 wrong usage, or an error."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -30,19 +35,22 @@ enum Command {
     Train(train::Arguments),
     /// Measure a checkpoint or an ONNX file on the records of a split.
     Evaluate(evaluate::Arguments),
+    /// Name the rhythm of records.
+    Predict(predict::Arguments),
 }
 
-/// Runs the program; the exit code is 0, or 2 after an error.
+/// Runs the program; the exit code is 0, 1 when some records failed, or 2 after an error.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("trainer: {}", one_line(&error));
-            ExitCode::from(2)
+            ExitCode::from(if error.is::<predict::SomeFailed>() { 1 } else { 2 })
         }
     }
 }
