@@ -1,6 +1,7 @@
 //! The program `trainer`: one file per subcommand.
 
 mod answers;
+mod crossval;
 mod evaluate;
 mod figures;
 mod predict;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
         trainer train --data training2017 --network dualnet-s --run runs/s    the published recipe\n  \
         trainer train --data training2017 --resume --run runs/s               go on after a stop\n  \
         trainer evaluate runs/s/best.safetensors --data training2017          accuracy and F1\n  \
+        trainer crossval --data training2017 --network dualnet-s --runs runs/cv  5 folds, labels v3\n  \
         trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n\n\
         Exit status: 0 done; 1 some records failed; 2 wrong usage, or an error."
 )]
@@ -35,6 +37,8 @@ enum Command {
     Train(train::Arguments),
     /// Measure a checkpoint or an ONNX file on the records of a split.
     Evaluate(evaluate::Arguments),
+    /// Cross-validate a network.
+    Crossval(crossval::Arguments),
     /// Name the rhythm of records.
     Predict(predict::Arguments),
 }
@@ -44,6 +48,7 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Crossval(arguments) => crossval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
     };
     match result {
