@@ -1,12 +1,18 @@
 //! Evaluation of a network on a list of records.
 
+mod measured;
+mod temperature;
+
+pub use measured::Measured;
+pub use temperature::{Temperature, log_probabilities};
+
 use crate::data::{Classes, Loader, LoaderOptions, Source};
 use crate::error::TrainerError;
 use crate::torch::{Mode, Parameters, Torch};
 use crate::train::Team;
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
-use dualnet_engine::score::Evaluation;
+use dualnet_engine::score::{Evaluation, ScoreError};
 use dualnet_engine::signal::{BINS, FRAMES, WINDOW, WINDOWS};
 use dualnet_export::network::Network;
 use std::borrow::Borrow;
@@ -103,18 +109,36 @@ pub(crate) fn input_tensors(
     Ok((ecg.f_to_device(device)?, spectrogram.f_to_device(device)?))
 }
 
-/// What an evaluation found.
+/// What a network says of some records, and what they are.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
-    /// The metrics.
-    pub evaluation: Evaluation,
+pub struct Predictions {
+    /// Number of classes.
+    pub classes: usize,
     /// `[records, classes]`, row-major, in the order of the evaluated records.
     pub probabilities: Vec<f32>,
     /// The class of each record.
     pub labels: Vec<i64>,
 }
 
-/// Evaluates the units of `source` that `indices` name, in that order; `progress` hears how many records are done.
+impl Predictions {
+    /// The figures.
+    ///
+    /// # Errors
+    /// As [`Evaluation::new`].
+    pub fn evaluation(&self) -> Result<Evaluation, ScoreError> {
+        Evaluation::new(&self.probabilities, self.classes, &self.labels)
+    }
+
+    /// The figures and their intervals.
+    ///
+    /// # Errors
+    /// As [`Evaluation::new`].
+    pub fn measured(&self) -> Result<Measured, ScoreError> {
+        Measured::new(&self.probabilities, self.classes, &self.labels)
+    }
+}
+
+/// Predicts the units of `source` that `indices` name, in that order; `progress` hears how many records are done.
 pub fn evaluate(
     predictor: &mut dyn Predictor,
     source: &Arc<dyn Source>,
@@ -122,7 +146,7 @@ pub fn evaluate(
     batch_size: usize,
     threads: usize,
     progress: &mut dyn FnMut(usize),
-) -> Result<Measured, TrainerError> {
+) -> Result<Predictions, TrainerError> {
     evaluate_in(
         &Team::default(),
         predictor,
@@ -143,7 +167,7 @@ pub(crate) fn evaluate_in(
     batch_size: usize,
     threads: usize,
     progress: &mut dyn FnMut(usize),
-) -> Result<Measured, TrainerError> {
+) -> Result<Predictions, TrainerError> {
     let count = predictor.classes();
     let Some(classes) = Classes::from_count(count) else {
         return Err(TrainerError::Network(format!(
@@ -188,8 +212,8 @@ pub(crate) fn evaluate_in(
         .chunks_exact(count + 1)
         .flat_map(|row| row[..count].iter().map(|&probability| probability as f32))
         .collect();
-    Ok(Measured {
-        evaluation: Evaluation::new(&probabilities, count, &labels)?,
+    Ok(Predictions {
+        classes: count,
         probabilities,
         labels,
     })

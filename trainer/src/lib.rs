@@ -5,6 +5,7 @@
 
 pub mod augment;
 pub mod cli;
+pub mod crossval;
 pub mod data;
 pub mod device;
 pub mod distributed;

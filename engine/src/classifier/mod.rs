@@ -219,7 +219,12 @@ fn milliseconds_since(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 
-fn prepare_record(
+/// Writes the network's inputs of `record` to `ecg` (`[80, 256]`) and `spectrogram` (`[563, 33]`), brought to 300 Hz where
+/// its rate is another.
+///
+/// # Errors
+/// Samples that cannot be prepared, a buffer of another length.
+pub fn prepare_record(
     preprocessor: &mut Preprocessor,
     record: &Record,
     ecg: &mut [f32],

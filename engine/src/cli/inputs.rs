@@ -1,12 +1,9 @@
 //! What the command line names: files, folders of records, standard input.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use dualnet_engine::record::records_in;
 
 /// Something to classify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,31 +56,10 @@ fn folder(path: &Path) -> Vec<Input> {
     }
 }
 
-/// One file for every record directly in `folder`: its `.mat`, or its `.hea` when there is no `.mat` of that name.
-fn records_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut records: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-        let is_mat = match extension.as_deref().and_then(|extension| extension.to_str()) {
-            Some("mat") => true,
-            Some("hea") => false,
-            _ => continue,
-        };
-        if path.is_dir() {
-            continue;
-        }
-        let stem = path.file_stem().unwrap_or_default().to_owned();
-        if is_mat || !records.contains_key(&stem) {
-            records.insert(stem, path);
-        }
-    }
-    Ok(records.into_values().collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_folder_gives_each_record_once_and_sorted() {

@@ -19,6 +19,7 @@
 //! ```
 
 mod error;
+mod folder;
 mod lead;
 mod matlab;
 mod open;
@@ -33,6 +34,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 pub use error::RecordError;
+pub use folder::records_in;
 use lead::Lead;
 pub use options::OpenOptions;
 pub use warning::Warning;

@@ -1,24 +1,21 @@
 //! `trainer evaluate`
 
-use super::{thread_count, use_threads};
+use super::weights::Weights;
+use super::{figures, thread_count, use_threads};
 use crate::data::{Labels, Source, Split, physionet};
-use crate::evaluate::{Measured, OnnxPredictor, Predictor, TorchPredictor, evaluate};
-use crate::train::{network_of, parameters_of};
-use anyhow::{Context, bail};
+use crate::evaluate::{Measured, evaluate};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
-use dualnet_engine::score::Evaluation;
-use dualnet_export::network::{Network, PRESETS, preset};
-use dualnet_export::weights::StateDict;
 use indicatif::ProgressBar;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Prints accuracy, macro F1, challenge F1 and the confusion matrix.
+/// Prints accuracy, F1, AF sensitivity and specificity and calibration error with bootstrap 95 % intervals, and the
+/// confusion matrix.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Checkpoint (.safetensors, .pt) or exported network (.onnx).
-    #[arg(value_name = "WEIGHTS")]
-    weights: PathBuf,
+    #[command(flatten)]
+    weights: Weights,
     /// Folder of the data set (A00001.mat …, REFERENCE.csv).
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -31,12 +28,6 @@ pub(super) struct Arguments {
     /// Which of its records.
     #[arg(long, default_value = "validation")]
     part: Part,
-    /// Published network, for weights that do not say which they belong to.
-    #[arg(long, value_name = "NAME", value_parser = PRESETS)]
-    network: Option<String>,
-    /// Number of classes of such weights.
-    #[arg(long)]
-    classes: Option<usize>,
     /// Records computed at a time.
     #[arg(long, default_value_t = 24)]
     batch_size: usize,
@@ -62,7 +53,7 @@ enum Format {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
-    let (mut predictor, classes) = predictor(arguments)?;
+    let (mut predictor, classes) = arguments.weights.open()?;
     let dataset = Arc::new(physionet::read(&arguments.data, arguments.labels)?);
     let split = Split::find(&arguments.split)?;
     split.check(&dataset)?;
@@ -72,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let bar = ProgressBar::new(indices.len() as u64);
     let source: Arc<dyn Source> = dataset;
-    let Measured { evaluation, .. } = evaluate(
+    let predictions = evaluate(
         predictor.as_mut(),
         &source,
         indices,
@@ -81,82 +72,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         &mut |done| bar.set_position(done as u64),
     )?;
     bar.finish_and_clear();
+    let measured = predictions.measured()?;
     match arguments.format {
-        Format::Json => println!(
-            "{}",
-            serde_json::to_string_pretty(&evaluation).context("the evaluation")?
-        ),
-        Format::Text => print(&evaluation, &classes),
+        Format::Json => println!("{}", json(&measured).context("the evaluation")?),
+        Format::Text => print!("{}", figures::text(&measured, &classes)),
     }
     Ok(())
 }
 
-/// What `WEIGHTS` names, ready to predict, and the names of its classes.
-fn predictor(arguments: &Arguments) -> anyhow::Result<(Box<dyn Predictor>, Vec<String>)> {
-    let path = &arguments.weights;
-    if path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
-    {
-        let predictor = OnnxPredictor::open(path)?;
-        let classes = predictor.class_names();
-        return Ok((Box::new(predictor), classes));
-    }
-    let state = StateDict::open(path)?;
-    let network = match (network_of(&state)?, &arguments.network) {
-        (Some(network), name) => {
-            let stated = network.config();
-            let is_other = name.as_ref().is_some_and(|name| *name != stated.name)
-                || arguments.classes.is_some_and(|classes| classes != stated.classes);
-            if is_other {
-                bail!(
-                    "{} says it is {} with {} classes; --network and --classes say otherwise",
-                    path.display(),
-                    stated.name,
-                    stated.classes
-                )
-            }
-            network
-        }
-        (None, Some(name)) => {
-            let mut config = preset(name)?;
-            config.classes = arguments.classes.unwrap_or(config.classes);
-            Network::new(config)?
-        }
-        (None, None) => {
-            bail!(
-                "{} does not say which network it is; add --network ({})",
-                path.display(),
-                PRESETS.join(", ")
-            )
-        }
-    };
-    let parameters = parameters_of(&network, &state, path)?;
-    let classes = network
-        .config()
-        .class_names()
-        .iter()
-        .map(|&class| class.to_owned())
-        .collect();
-    Ok((Box::new(TorchPredictor { network, parameters }), classes))
-}
-
-fn print(evaluation: &Evaluation, classes: &[String]) {
-    println!("records       {}", evaluation.records);
-    println!("accuracy      {:.4}", evaluation.accuracy);
-    println!("macro F1      {:.4}", evaluation.f1_macro);
-    if let Some(f1) = evaluation.f1_challenge {
-        println!("challenge F1  {f1:.4}  (mean of N, A, O)");
-    }
-    println!("\nconfusion (row: reference, column: predicted)");
-    println!(
-        "      {}",
-        classes.iter().map(|class| format!("{class:>6}")).collect::<String>()
-    );
-    for (class, row) in classes.iter().zip(&evaluation.confusion.counts) {
-        println!(
-            "{class:>6}{}",
-            row.iter().map(|count| format!("{count:>6}")).collect::<String>()
-        );
-    }
+/// The figures, and their intervals as one more entry.
+fn json(measured: &Measured) -> serde_json::Result<String> {
+    let mut object = serde_json::to_value(&measured.evaluation)?;
+    object["intervals"] = serde_json::to_value(&measured.intervals)?;
+    serde_json::to_string_pretty(&object)
 }

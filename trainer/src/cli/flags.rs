@@ -130,6 +130,16 @@ struct ConfigurationFile {
 impl RunFlags {
     /// The network and the options that flags and file describe.
     pub(super) fn resolve(&self, epochs: Option<usize>, devices: &[String]) -> anyhow::Result<(Network, TrainOptions)> {
+        self.resolve_over(TrainOptions::default(), epochs, devices)
+    }
+
+    /// As [`resolve`](Self::resolve), with other defaults where there is no configuration file.
+    pub(super) fn resolve_over(
+        &self,
+        defaults: TrainOptions,
+        epochs: Option<usize>,
+        devices: &[String],
+    ) -> anyhow::Result<(Network, TrainOptions)> {
         let text = match &self.config {
             Some(path) => Some(std::fs::read_to_string(path).with_context(|| path.display().to_string())?),
             None => None,
@@ -141,7 +151,7 @@ impl RunFlags {
                 Ok(file) => file.train,
                 Err(error) => bail!("{}: {}", path.display(), with_line(&error, text)),
             },
-            None => TrainOptions::default(),
+            None => defaults,
         };
         self.override_data(&mut options);
         self.override_recipe(&mut options, epochs);

@@ -1,11 +1,16 @@
 //! The program `trainer`: one file per subcommand.
 
+mod answers;
 mod convert;
+mod crossval;
 mod evaluate;
+mod figures;
 mod flags;
 mod launch;
+mod predict;
 mod progress;
 mod train;
+mod weights;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
@@ -19,8 +24,10 @@ use std::process::ExitCode;
     after_help = "Examples:\n  \
         trainer train --data training2017 --network dualnet-s --run runs/s    the published recipe\n  \
         trainer train --data training2017 --resume --run runs/s               go on after a stop\n  \
-        trainer evaluate runs/s/best.safetensors --data training2017          accuracy and F1\n\n\
-        Exit status: 0 done; 2 wrong usage, or an error."
+        trainer evaluate runs/s/best.safetensors --data training2017          accuracy and F1\n  \
+        trainer crossval --data training2017 --network dualnet-s --runs runs/cv  5 folds, labels v3\n  \
+        trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n\n\
+        Exit status: 0 done; 1 some records failed; 2 wrong usage, or an error."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -35,20 +42,26 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Write a checkpoint as .pt for Python, or as .safetensors.
     Convert(convert::Arguments),
+    /// Cross-validate a network.
+    Crossval(crossval::Arguments),
+    /// Name the rhythm of records.
+    Predict(predict::Arguments),
 }
 
-/// Runs the program; the exit code is 0, or 2 after an error.
+/// Runs the program; the exit code is 0, 1 when some records failed, or 2 after an error.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
+        Command::Crossval(arguments) => crossval::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("trainer: {}", one_line(&error));
-            ExitCode::from(2)
+            ExitCode::from(if error.is::<predict::SomeFailed>() { 1 } else { 2 })
         }
     }
 }

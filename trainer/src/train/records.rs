@@ -53,8 +53,8 @@ impl Records {
     /// # Errors
     /// Whatever is missing or damaged, by name.
     pub fn open(options: &TrainOptions, folder: &Path, threads: usize) -> Result<Self, TrainerError> {
-        let dataset = Arc::new(physionet::read(folder, options.labels)?);
         let split = Split::find(&options.split)?;
+        let dataset = Arc::new(physionet::read(folder, options.labels)?);
         split.check(&dataset)?;
         let mut records = Self::new(dataset, split, threads);
         if options.dataset == COURSE_6000 {

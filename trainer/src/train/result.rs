@@ -5,7 +5,6 @@ use super::folder::{RunFolder, write_text};
 use super::{Checkpoint, Records};
 use crate::error::TrainerError;
 use crate::evaluate::{Measured, TorchPredictor, evaluate};
-use dualnet_engine::score::{Bootstrap, Intervals};
 use dualnet_export::network::Network;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -43,20 +42,15 @@ fn measure(
         network,
         parameters: parameters_of(network, checkpoint.state(), path)?.on(device)?,
     };
-    let Measured {
-        evaluation,
-        probabilities,
-        labels,
-    } = evaluate(
+    let Measured { evaluation, intervals } = evaluate(
         &mut predictor,
         &records.source,
         &records.split.validation,
         batch_size,
         records.threads,
         progress,
-    )?;
-    let classes = network.config().classes;
-    let intervals = Intervals::new(&probabilities, classes, &labels, Bootstrap::default())?;
+    )?
+    .measured()?;
     let training = checkpoint.training();
     Ok(json!({
         "epoch": training["epoch"],

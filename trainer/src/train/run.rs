@@ -220,7 +220,7 @@ impl Training {
         };
         let indices = self.records.choice();
         let records = indices.len() * self.records.source.records_per_unit();
-        let measured = evaluate_in(
+        let predictions = evaluate_in(
             &self.team,
             &mut predictor,
             &self.records.source,
@@ -229,7 +229,7 @@ impl Training {
             self.records.threads,
             &mut |done| report.validating(done, records),
         )?;
-        Ok(measured.evaluation)
+        Ok(predictions.evaluation()?)
     }
 
     /// Ends an epoch: keeps the network where it is due, moves on to the next epoch and writes the last checkpoint.

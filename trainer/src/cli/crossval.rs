@@ -1,0 +1,181 @@
+//! `trainer crossval`
+
+use super::answers::Answers;
+use super::flags::RunFlags;
+use super::progress::Terminal;
+use super::{figures, thread_count, use_threads};
+use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, Summary};
+use crate::data::{Labels, physionet};
+use crate::train::{PHYSIONET, TrainOptions, interrupt};
+use anyhow::{Context, bail};
+use clap::Args;
+use dualnet_export::weights::write_beside;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Cross-validates a network: trains one per fold without the fold's records, and measures it on these.
+///
+/// DIR gets crossval.toml (the plan), a run's folder per fold, crossval.json (all figures) and crossval.csv (each record's class and
+/// probabilities by the network that was trained without it, after the last epoch). The same command goes on after a stop;
+/// folds that are done are not done again.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Folder of the data set (A00001.mat …, REFERENCE.csv).
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Folder of the runs.
+    #[arg(long, value_name = "DIR", default_value = "crossval")]
+    runs: PathBuf,
+    /// Number of folds.
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    folds: usize,
+    /// Passes over the training records.
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Where to compute: cpu, cuda, cuda:1, auto.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Threads that compute; one more prepares the batches. The default is the number of cores.
+    #[arg(long, value_name = "N", value_parser = thread_count())]
+    threads: Option<usize>,
+    /// Print nothing but errors and the figures.
+    #[arg(long)]
+    quiet: bool,
+    #[command(flatten, next_help_heading = "The runs")]
+    flags: RunFlags,
+}
+
+/// Share of a fold's training records that chooses its best epoch and its temperature when nothing says otherwise.
+const HOLD_BACK: f64 = 0.1;
+
+const LOADER_THREADS: usize = 1;
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    use_threads(arguments.threads)?;
+    let defaults = TrainOptions {
+        labels: Labels::V3,
+        hold_back: HOLD_BACK,
+        checkpoint_every: 0,
+        ..TrainOptions::default()
+    };
+    let devices: Vec<String> = arguments.device.iter().cloned().collect();
+    let (network, mut train) = arguments.flags.resolve_over(defaults, arguments.epochs, &devices)?;
+    if train.dataset != PHYSIONET {
+        bail!("cross-validation divides the records of {PHYSIONET}, not of {}", train.dataset);
+    }
+    let classes: Vec<String> = network.config().class_names().iter().map(|&class| class.to_owned()).collect();
+    let mut dataset = physionet::read(&arguments.data, train.labels)?;
+    dataset.recordings.truncate(train.limit.take().unwrap_or(usize::MAX));
+    let plan = Plan {
+        crossval: Settings {
+            folds: arguments.folds,
+            hold_back: std::mem::take(&mut train.hold_back),
+            labels: train.labels.file().to_owned(),
+            records: dataset.recordings.len(),
+        },
+        train,
+        network: network.config().clone(),
+    };
+    interrupt::listen();
+    let validation = CrossValidation::open(plan, Arc::new(dataset), &arguments.runs, LOADER_THREADS)?;
+    let mut folds = Vec::with_capacity(validation.folds());
+    for fold in 0..validation.folds() {
+        let folder = validation.folder(fold);
+        let which = format!("fold {} of {}: {}", fold + 1, validation.folds(), folder.display());
+        match validation.done(fold)? {
+            Some(done) => {
+                println!("{which}: done already");
+                folds.push(done);
+            }
+            None => {
+                println!("{which}");
+                let mut terminal = Terminal::new(arguments.quiet).with_records_per_step(validation.plan().train.batch_size);
+                folds.push(validation.fold(fold, &mut terminal)?);
+            }
+        }
+    }
+    let summary = validation.summary(&folds)?;
+    let mut answers = Answers::new(&classes, true)?;
+    for fold in &folds {
+        for (record, row) in fold
+            .records
+            .iter()
+            .zip(fold.last.probabilities.chunks_exact(classes.len()))
+        {
+            answers.add(record, row)?;
+        }
+    }
+    write(&arguments.runs.join("crossval.csv"), &answers.finish()?)?;
+    let json = serde_json::to_vec_pretty(&summary).context("the figures")?;
+    write(&arguments.runs.join("crossval.json"), &json)?;
+    print!("{}", text(&summary, &classes));
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_beside(path, |file| file.write_all(bytes)).with_context(|| path.display().to_string())
+}
+
+fn text(summary: &Summary, classes: &[String]) -> String {
+    let mut text = String::new();
+    for (title, figures) in [
+        ("last epoch", Some(&summary.last)),
+        ("best epoch on the held-back records", summary.best.as_ref()),
+    ] {
+        let Some(figures) = figures else { continue };
+        writeln!(text, "\n{title}\n{}", table(figures)).ok();
+        writeln!(text, "all folds together\n{}", figures::text(&figures.pooled, classes)).ok();
+        if let Some(tempered) = figures.pooled_with_temperature {
+            let [low, high] = tempered.interval;
+            writeln!(
+                text,
+                "calibration error with the held-back records' temperature  {:.4}   {low:.4} to {high:.4}",
+                tempered.calibration_error
+            )
+            .ok();
+        }
+    }
+    text
+}
+
+/// A line per fold, and mean ± standard deviation.
+fn table(figures: &Figures) -> String {
+    let cell = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.4}"));
+    let names = ["accuracy", "macro F1", "N, A, O F1", "AF sens.", "AF spec.", "calib."];
+    let mut text = format!("{:<6}{:>7}{:>6}", "fold", "records", "epoch");
+    names.iter().for_each(|name| text += &format!("{name:>12}"));
+    for fold in &figures.folds {
+        let evaluation = &fold.evaluation;
+        write!(text, "\n{:<6}{:>7}{:>6}", fold.fold, evaluation.records, fold.epoch).ok();
+        for figure in [
+            Some(evaluation.accuracy),
+            Some(evaluation.f1_macro),
+            evaluation.f1_challenge,
+            evaluation.af_sensitivity,
+            evaluation.af_specificity,
+            Some(evaluation.calibration_error),
+        ] {
+            write!(text, "{:>12}", cell(figure)).ok();
+        }
+    }
+    let spreads = [
+        Some(figures.accuracy),
+        Some(figures.f1_macro),
+        figures.f1_challenge,
+        figures.af_sensitivity,
+        figures.af_specificity,
+        Some(figures.calibration_error),
+    ];
+    for (name, part) in [
+        ("mean", (|spread| spread.mean) as fn(Spread) -> f64),
+        ("± sd", |spread| spread.sd),
+    ] {
+        write!(text, "\n{name:<19}").ok();
+        for spread in spreads {
+            write!(text, "{:>12}", cell(spread.map(part))).ok();
+        }
+    }
+    text.push('\n');
+    text
+}

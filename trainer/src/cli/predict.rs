@@ -1,0 +1,155 @@
+//! `trainer predict`
+
+use super::answers::Answers;
+use super::weights::Weights;
+use super::{thread_count, use_threads};
+use crate::evaluate::Predictor;
+use anyhow::bail;
+use clap::Args;
+use dualnet_engine::classifier::prepare_record;
+use dualnet_engine::record::{Record, records_in};
+use dualnet_engine::signal::{ECG_LEN, Inputs, Preprocessor, SPECTROGRAM_LEN};
+use dualnet_export::weights::write_beside;
+use indicatif::ProgressBar;
+use rayon::prelude::*;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Names the rhythm of records: a line `record,class` for each, as the 2017 competition asked for.
+///
+/// A record that cannot be read is named on standard error and has no class; the others go on. Exit status 1 then.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    weights: Weights,
+    /// Recordings (.mat, .hea, or a WFDB record's name) and folders of recordings, at any sampling rate.
+    #[arg(value_name = "RECORD|FOLDER", required = true)]
+    records: Vec<PathBuf>,
+    /// Write to this file, which appears when it is complete, instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Add the probability of AF and of every other class.
+    #[arg(long)]
+    probabilities: bool,
+    /// Records computed at a time.
+    #[arg(long, default_value_t = 24, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_536))]
+    batch_size: usize,
+    /// Threads; the default is the number of cores.
+    #[arg(long, value_name = "N", value_parser = thread_count())]
+    threads: Option<usize>,
+}
+
+/// Some of the records have no answer: exit status 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{failed} of {records} records have no answer")]
+pub(super) struct SomeFailed {
+    failed: usize,
+    records: usize,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    use_threads(arguments.threads)?;
+    let paths = expand(&arguments.records)?;
+    if let Some(folder) = arguments.output.as_deref().and_then(Path::parent)
+        && !folder.as_os_str().is_empty()
+        && !folder.is_dir()
+    {
+        bail!("{}: there is no such folder to write to", folder.display());
+    }
+    let (mut predictor, classes) = arguments.weights.open()?;
+    let mut answers = Answers::new(&classes, arguments.probabilities)?;
+    let bar = ProgressBar::new(paths.len() as u64);
+    let mut failed = 0;
+    for paths in paths.chunks(arguments.batch_size) {
+        for (path, answer) in paths.iter().zip(predict(predictor.as_mut(), paths)?) {
+            match answer {
+                Ok((record, probabilities)) => answers.add(&record, &probabilities)?,
+                Err(reason) => {
+                    failed += 1;
+                    bar.suspend(|| eprintln!("trainer: {reason}"));
+                    let stem = path.file_stem().unwrap_or(path.as_os_str());
+                    answers.add_failed(&stem.to_string_lossy())?;
+                }
+            }
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    let text = answers.finish()?;
+    match &arguments.output {
+        Some(path) => {
+            if let Err(error) = write_beside(path, |file| file.write_all(&text)) {
+                bail!("{}: {error}", path.display());
+            }
+        }
+        None => std::io::stdout().write_all(&text)?,
+    }
+    if failed > 0 {
+        return Err(SomeFailed {
+            failed,
+            records: paths.len(),
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// The records that the command line names; a folder stands for its records, sorted by name.
+fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for argument in arguments {
+        if !argument.is_dir() {
+            paths.push(argument.clone());
+            continue;
+        }
+        match records_in(argument) {
+            Ok(records) if records.is_empty() => {
+                bail!("{}: this folder holds no recording (.mat or .hea)", argument.display())
+            }
+            Ok(records) => paths.extend(records),
+            Err(error) => bail!("{}: this folder cannot be read: {error}", argument.display()),
+        }
+    }
+    Ok(paths)
+}
+
+/// For each record its name and probabilities, or what is wrong with it.
+type Answer = Result<(String, Vec<f32>), String>;
+
+/// The answers for records that fit into one batch.
+fn predict(predictor: &mut dyn Predictor, paths: &[PathBuf]) -> anyhow::Result<Vec<Answer>> {
+    let prepared: Vec<Result<(String, Inputs), String>> = paths
+        .par_iter()
+        .map_init(Preprocessor::new, |preprocessor, path| prepare(preprocessor, path))
+        .collect();
+    let (mut ecg, mut spectrogram, mut batch) = (Vec::new(), Vec::new(), 0);
+    ecg.reserve_exact(paths.len() * ECG_LEN);
+    spectrogram.reserve_exact(paths.len() * SPECTROGRAM_LEN);
+    for (_, inputs) in prepared.iter().flatten() {
+        ecg.extend_from_slice(&inputs.ecg);
+        spectrogram.extend_from_slice(&inputs.spectrogram);
+        batch += 1;
+    }
+    let probabilities = match batch {
+        0 => Vec::new(),
+        _ => predictor.probabilities(&ecg, &spectrogram, batch)?,
+    };
+    let mut rows = probabilities.chunks_exact(predictor.classes());
+    let mut answer = |name: String, path: &Path| match rows.next() {
+        Some(row) if row.iter().all(|p| p.is_finite()) => Ok((name, row.to_vec())),
+        _ => Err(format!("{}: the network's answer is not a number", path.display())),
+    };
+    Ok(prepared
+        .into_iter()
+        .zip(paths)
+        .map(|(prepared, path)| answer(prepared?.0, path))
+        .collect())
+}
+
+fn prepare(preprocessor: &mut Preprocessor, path: &Path) -> Result<(String, Inputs), String> {
+    let record = Record::open(path).map_err(|error| error.to_string())?;
+    let mut inputs = Inputs::zeros();
+    prepare_record(preprocessor, &record, &mut inputs.ecg, &mut inputs.spectrogram)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok((record.name().to_owned(), inputs))
+}

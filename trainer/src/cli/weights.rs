@@ -1,0 +1,82 @@
+//! What `WEIGHTS` names: a checkpoint, an exported network or a run, ready to predict.
+
+use crate::evaluate::{OnnxPredictor, Predictor, TorchPredictor};
+use crate::train::{network_of, parameters_of};
+use anyhow::bail;
+use clap::Args;
+use dualnet_export::network::{Network, PRESETS, preset};
+use dualnet_export::weights::StateDict;
+use std::path::PathBuf;
+
+/// What a run's folder stands for.
+const BEST: &str = "best.safetensors";
+
+/// A network with its weights, on the command line.
+#[derive(Debug, Args)]
+pub(super) struct Weights {
+    /// Checkpoint (.safetensors, .pt), exported network (.onnx), or folder of a run (its best.safetensors).
+    #[arg(value_name = "WEIGHTS")]
+    weights: PathBuf,
+    /// Published network, for weights that do not say which they belong to.
+    #[arg(long, value_name = "NAME", value_parser = PRESETS)]
+    network: Option<String>,
+    /// Number of classes of such weights.
+    #[arg(long)]
+    classes: Option<usize>,
+}
+
+impl Weights {
+    /// The network, ready to predict, and the names of its classes.
+    pub(super) fn open(&self) -> anyhow::Result<(Box<dyn Predictor>, Vec<String>)> {
+        let path = if self.weights.is_dir() {
+            self.weights.join(BEST)
+        } else {
+            self.weights.clone()
+        };
+        if path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+        {
+            let predictor = OnnxPredictor::open(&path)?;
+            let classes = predictor.class_names();
+            return Ok((Box::new(predictor), classes));
+        }
+        let state = StateDict::open(&path)?;
+        let network = match (network_of(&state)?, &self.network) {
+            (Some(network), name) => {
+                let stated = network.config();
+                let is_other = name.as_ref().is_some_and(|name| *name != stated.name)
+                    || self.classes.is_some_and(|classes| classes != stated.classes);
+                if is_other {
+                    bail!(
+                        "{} says it is {} with {} classes; --network and --classes say otherwise",
+                        path.display(),
+                        stated.name,
+                        stated.classes
+                    )
+                }
+                network
+            }
+            (None, Some(name)) => {
+                let mut config = preset(name)?;
+                config.classes = self.classes.unwrap_or(config.classes);
+                Network::new(config)?
+            }
+            (None, None) => {
+                bail!(
+                    "{} does not say which network it is; add --network ({})",
+                    path.display(),
+                    PRESETS.join(", ")
+                )
+            }
+        };
+        let parameters = parameters_of(&network, &state, &path)?;
+        let classes = network
+            .config()
+            .class_names()
+            .iter()
+            .map(|&class| class.to_owned())
+            .collect();
+        Ok((Box::new(TorchPredictor { network, parameters }), classes))
+    }
+}

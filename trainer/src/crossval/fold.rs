@@ -1,0 +1,199 @@
+//! One fold: its training, and what its network says of the records it has not seen.
+
+use super::CrossValidation;
+use crate::data::{Classes, Dataset, Source, Split};
+use crate::error::TrainerError;
+use crate::evaluate::{Temperature, TorchPredictor, evaluate, log_probabilities};
+use crate::folds::{hold_back, subset};
+use crate::train::{Checkpoint, Records, Report, Training, network_of, parameters_of};
+use dualnet_export::weights::{StateDict, write_beside};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::Arc;
+
+const LAST: &str = "last.safetensors";
+const BEST: &str = "best.safetensors";
+const PREDICTIONS: &str = "predictions.json";
+
+/// What a fold's networks say of its records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FoldPredictions {
+    /// The names of the records.
+    pub records: Vec<String>,
+    /// The class of each.
+    pub labels: Vec<i64>,
+    /// Of the network after the last epoch.
+    pub last: CheckpointPredictions,
+    /// Of the epoch that is best on the held-back records; `None` without such records.
+    pub best: Option<CheckpointPredictions>,
+}
+
+/// What one checkpoint says of a fold's records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointPredictions {
+    /// The epoch, counted from 1.
+    pub epoch: usize,
+    /// The temperature of the held-back records; `None` without such records.
+    pub temperature: Option<f64>,
+    /// `[records, classes]`, row-major, as the network gives them.
+    pub probabilities: Vec<f32>,
+}
+
+impl CrossValidation {
+    /// Trains the network of a fold, counted from 0, or goes on where its training stands, and predicts the fold's
+    /// records. `predictions.json` in the fold's folder keeps them: a fold that has it is done.
+    ///
+    /// # Errors
+    /// As [`Training::run`]; [`TrainerError::Interrupted`] when `report` ends it, and the next call goes on.
+    pub fn fold(&self, fold: usize, report: &mut dyn Report) -> Result<FoldPredictions, TrainerError> {
+        let folder = self.folder(fold);
+        let kept = folder.join(PREDICTIONS);
+        let (names, labels) = self.named(fold);
+        if let Some(done) = self.done(fold)? {
+            return Ok(done);
+        }
+        let mut is_tested = vec![false; self.dataset.recordings.len()];
+        self.records(fold)
+            .iter()
+            .for_each(|&record| is_tested[record as usize] = true);
+        let mut train: Vec<u32> = (0..is_tested.len() as u32)
+            .filter(|&record| !is_tested[record as usize])
+            .collect();
+        let mut held = Vec::new();
+        let crossval = &self.plan().crossval;
+        if crossval.hold_back > 0.0 {
+            (train, held) = hold_back(&self.dataset, &train, crossval.hold_back, self.plan().train.seed)?;
+        }
+        self.train(fold, &folder, &train, &held, report)?;
+        let predict = |file: &str| self.predict(&folder.join(file), self.records(fold), &held);
+        let predictions = FoldPredictions {
+            records: names,
+            labels,
+            last: predict(LAST)?,
+            best: (!held.is_empty()).then(|| predict(BEST)).transpose()?,
+        };
+        let text = serde_json::to_vec(&predictions).map_err(|error| TrainerError::File {
+            path: kept.clone(),
+            reason: error.to_string(),
+        })?;
+        write_beside(&kept, |file| file.write_all(&text)).map_err(|source| TrainerError::Io { path: kept, source })?;
+        Ok(predictions)
+    }
+
+    /// The predictions of a fold that is done; `None` of one that is not.
+    ///
+    /// # Errors
+    /// Predictions that cannot be read, or are of other records or labels than the fold's.
+    pub fn done(&self, fold: usize) -> Result<Option<FoldPredictions>, TrainerError> {
+        let path = self.folder(fold).join(PREDICTIONS);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = std::fs::read(&path).map_err(|source| TrainerError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        let fault = |reason: String| TrainerError::File {
+            path: path.clone(),
+            reason,
+        };
+        let predictions: FoldPredictions = serde_json::from_slice(&text).map_err(|error| fault(error.to_string()))?;
+        let (names, labels) = self.named(fold);
+        if predictions.records != names || predictions.labels != labels {
+            return Err(fault("is of other records or labels; choose another --runs".to_owned()));
+        }
+        Ok(Some(predictions))
+    }
+
+    /// The names and classes of a fold's records.
+    fn named(&self, fold: usize) -> (Vec<String>, Vec<i64>) {
+        let recordings = self
+            .records(fold)
+            .iter()
+            .map(|&record| &self.dataset.recordings[record as usize]);
+        recordings
+            .map(|recording| (recording.name.clone(), self.classes.index(recording.label) as i64))
+            .unzip()
+    }
+
+    fn train(
+        &self,
+        fold: usize,
+        folder: &Path,
+        train: &[u32],
+        held: &[u32],
+        report: &mut dyn Report,
+    ) -> Result<(), TrainerError> {
+        let name = format!("fold-{}-of-{}", fold + 1, self.folds());
+        let all: Vec<u32> = train.iter().chain(held).copied().collect();
+        let last = (train.len() as u32, all.len() as u32);
+        let split = Split {
+            name: name.clone(),
+            train: (0..last.0).collect(),
+            validation: (last.0..last.1).collect(),
+        };
+        // Without the fold's records: nothing in the training can look at them.
+        let mut records = Records::new(Arc::new(subset(&self.dataset, &all)?), split, self.threads);
+        records.labels.clone_from(&self.plan().crossval.labels);
+        let mut training = if folder.join(LAST).exists() {
+            Training::resume(folder, None, |_| Ok(records))?
+        } else {
+            let mut options = self.plan().train.clone();
+            options.split = name;
+            Training::start(self.network.clone(), options, folder, records)?
+        };
+        training.run(report)
+    }
+
+    /// What the checkpoint at `path` says of `tested`, and the temperature of `held`.
+    fn predict(&self, path: &Path, tested: &[u32], held: &[u32]) -> Result<CheckpointPredictions, TrainerError> {
+        let fault = |reason: &str| TrainerError::File {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let checkpoint = Checkpoint::open(path)?;
+        let state = checkpoint.state();
+        let network = network_of(state)?.ok_or_else(|| fault("does not say which network it is"))?;
+        let parameters = parameters_of(&network, state, path)?;
+        let epoch = epoch(state).ok_or_else(|| fault("does not say of which epoch it is"))?;
+        let mut predictor = TorchPredictor { network, parameters };
+        let source: Arc<dyn Source> = Arc::<Dataset>::clone(&self.dataset);
+        let batch_size = self.plan().train.batch_size;
+        let mut predict = |indices: &[u32]| {
+            let predicted = evaluate(
+                &mut predictor,
+                &source,
+                indices,
+                batch_size,
+                self.threads,
+                &mut |_| {},
+            );
+            predicted.map(|predictions| predictions.probabilities)
+        };
+        let temperature = match held {
+            [] => None,
+            _ => {
+                let logits = log_probabilities(&predict(held)?);
+                let labels = classes_of(&self.dataset, held, self.classes);
+                Some(Temperature::fit(&logits, self.classes.count(), &labels)?.value())
+            }
+        };
+        Ok(CheckpointPredictions {
+            epoch,
+            temperature,
+            probabilities: predict(tested)?,
+        })
+    }
+}
+
+/// The epoch that a checkpoint says it is of.
+fn epoch(state: &StateDict) -> Option<usize> {
+    let training: serde_json::Value = serde_json::from_str(state.metadata.get("dualnet.training")?).ok()?;
+    usize::try_from(training["epoch"].as_u64()?).ok()
+}
+
+/// The class of each record that `indices` name.
+fn classes_of(dataset: &Dataset, indices: &[u32], classes: Classes) -> Vec<i64> {
+    let class = |&index: &u32| classes.index(dataset.recordings[index as usize].label) as i64;
+    indices.iter().map(class).collect()
+}

@@ -1,0 +1,97 @@
+//! Cross-validation: every record is predicted by a network that was trained without it.
+//!
+//! Each fold's network is trained in a folder of its own, `fold-1`, `fold-2`, …. A part of the fold's training records
+//! is held back: it chooses the best epoch and the temperature. The fold's records are not among those given to the
+//! training; they are only predicted, once it is over.
+
+mod fold;
+mod plan;
+mod summary;
+
+pub use fold::{CheckpointPredictions, FoldPredictions};
+pub use plan::{Plan, Settings};
+pub use summary::{Figures, FoldFigures, Spread, Summary, Tempered};
+
+use crate::data::{Classes, DataError, Dataset};
+use crate::error::TrainerError;
+use crate::folds::folds;
+use dualnet_export::network::Network;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A cross-validation in a folder.
+#[derive(Debug)]
+pub struct CrossValidation {
+    plan: Plan,
+    network: Network,
+    classes: Classes,
+    dataset: Arc<Dataset>,
+    folds: Vec<Vec<u32>>,
+    folder: PathBuf,
+    threads: usize,
+}
+
+impl CrossValidation {
+    /// Divides `dataset` and records the plan in `folder/crossval.toml`, or makes sure that the cross-validation begun
+    /// there has this plan. `threads` prepare batches ahead of the training.
+    ///
+    /// # Errors
+    /// A plan that is not possible, or another than the one in the folder; a folder that cannot be written.
+    pub fn open(plan: Plan, dataset: Arc<Dataset>, folder: &Path, threads: usize) -> Result<Self, TrainerError> {
+        if let Some(fault) = plan.fault() {
+            return Err(TrainerError::Network(fault));
+        }
+        let network = Network::new(plan.network.clone())?;
+        let count = plan.network.classes;
+        let classes = Classes::from_count(count)
+            .ok_or_else(|| TrainerError::Network(format!("{count} classes cannot be evaluated; 2 and 4 can")))?;
+        let records = dataset.recordings.len();
+        if records != plan.crossval.records {
+            return Err(DataError::SplitSize {
+                name: "cross-validation".to_owned(),
+                expected: plan.crossval.records,
+                found: records,
+            }
+            .into());
+        }
+        let folds = folds(&dataset, plan.crossval.folds, plan.train.seed)?;
+        plan.keep(folder)?;
+        Ok(Self {
+            plan,
+            network,
+            classes,
+            dataset,
+            folds,
+            folder: folder.to_owned(),
+            threads,
+        })
+    }
+
+    /// How many folds there are.
+    pub fn folds(&self) -> usize {
+        self.folds.len()
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The records of a fold, counted from 0, as indices into the data set; empty outside the folds.
+    pub fn records(&self, fold: usize) -> &[u32] {
+        self.folds.get(fold).map_or(&[], Vec::as_slice)
+    }
+
+    /// The folder of a fold's training, the fold counted from 0: `fold-1` is the first.
+    pub fn folder(&self, fold: usize) -> PathBuf {
+        self.folder.join(format!("fold-{}", fold + 1))
+    }
+
+    /// The figures of all folds.
+    ///
+    /// # Errors
+    /// Predictions that do not fit together.
+    pub fn summary(&self, folds: &[FoldPredictions]) -> Result<Summary, TrainerError> {
+        Ok(Summary::new(&self.plan, self.classes.count(), folds)?)
+    }
+}

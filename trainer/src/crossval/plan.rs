@@ -1,0 +1,111 @@
+//! What decides a cross-validation, as its folder keeps it.
+
+use crate::error::TrainerError;
+use crate::train::TrainOptions;
+use dualnet_export::network::NetworkConfig;
+use dualnet_export::weights::write_beside;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
+use std::path::Path;
+
+const FILE: &str = "crossval.toml";
+
+/// How the records are divided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Number of folds.
+    pub folds: usize,
+    /// Share of a fold's training records that chooses the epoch and the temperature; 0 for none, and no choice.
+    pub hold_back: f64,
+    /// The file of their labels.
+    pub labels: String,
+    /// How many records are divided.
+    pub records: usize,
+}
+
+/// A cross-validation's whole configuration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// How the records are divided.
+    pub crossval: Settings,
+    /// How each fold's network is trained. The seed also divides the records.
+    pub train: TrainOptions,
+    /// The network.
+    #[serde(serialize_with = "serialize_network")]
+    pub network: NetworkConfig,
+}
+
+/// The file, of which [`NetworkConfig::from_toml`] reads the other table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanFile {
+    crossval: Settings,
+    train: TrainOptions,
+    #[serde(rename = "network")]
+    _network: serde::de::IgnoredAny,
+}
+
+impl Plan {
+    /// Why this plan is not possible, if it is not.
+    pub(super) fn fault(&self) -> Option<String> {
+        let hold_back = self.crossval.hold_back;
+        if !(0.0..1.0).contains(&hold_back) {
+            return Some(format!(
+                "a held-back share of {hold_back} is not possible; it is at least 0 and below 1"
+            ));
+        }
+        self.train.fault(self.network.classes)
+    }
+
+    /// Writes the plan to `folder`, or compares it with the one there.
+    pub(super) fn keep(&self, folder: &Path) -> Result<(), TrainerError> {
+        let path = folder.join(FILE);
+        let io = |source| TrainerError::Io {
+            path: path.clone(),
+            source,
+        };
+        let fault = |reason: String| TrainerError::File {
+            path: path.clone(),
+            reason,
+        };
+        if path.exists() {
+            let text = std::fs::read_to_string(&path).map_err(io)?;
+            let file: PlanFile = toml::from_str(&text).map_err(|error| fault(error.message().to_owned()))?;
+            let begun = Self {
+                crossval: file.crossval,
+                train: file.train,
+                network: NetworkConfig::from_toml(&text)?,
+            };
+            return match difference(&json!(begun), &json!(self)) {
+                None => Ok(()),
+                Some(difference) => Err(fault(format!(
+                    "the cross-validation here was begun with another plan ({difference}); choose another --runs"
+                ))),
+            };
+        }
+        std::fs::create_dir_all(folder).map_err(io)?;
+        let tables = json!({ "crossval": self.crossval, "train": self.train });
+        let tables = toml::to_string(&tables).map_err(|error| fault(error.to_string()))?;
+        let text = format!("{tables}\n{}", self.network.to_toml());
+        write_beside(&path, |file| file.write_all(text.as_bytes())).map_err(io)
+    }
+}
+
+/// The first entry in which two plans differ.
+fn difference(begun: &Value, asked: &Value) -> Option<String> {
+    ["crossval", "train", "network"].into_iter().find_map(|table| {
+        let (begun, asked) = (begun[table].as_object()?, asked[table].as_object()?);
+        let text = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+        begun.keys().chain(asked.keys()).find_map(|key| {
+            let (begun, asked) = (begun.get(key), asked.get(key));
+            (begun != asked).then(|| format!("{key} {}, now {}", text(begun), text(asked)))
+        })
+    })
+}
+
+/// The network's table, as its TOML has it.
+fn serialize_network<S: Serializer>(network: &NetworkConfig, serializer: S) -> Result<S::Ok, S::Error> {
+    let tables: Value = toml::from_str(&network.to_toml()).map_err(serde::ser::Error::custom)?;
+    tables["network"].serialize(serializer)
+}

@@ -1,0 +1,183 @@
+//! `trainer predict`: answers for files and folders, from checkpoints, runs and exported networks; `trainer evaluate`'s
+//! figures on the same records.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use dualnet_engine::score::score_files;
+use dualnet_engine::{Classifier, Model, Options, Record};
+use dualnet_export::network::{Network, preset};
+use dualnet_fixtures::records_dir;
+use dualnet_trainer::torch::Parameters;
+use dualnet_trainer::train::Checkpoint;
+use serde_json::json;
+
+fn trainer(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    arguments.iter().for_each(|argument| {
+        command.arg(argument);
+    });
+    command.output().expect("the program runs")
+}
+
+fn embedded() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/models/dualnet-s.onnx")
+}
+
+/// A checkpoint of an untrained network of `classes` in a run's folder.
+fn untrained(folder: &Path, classes: usize) -> PathBuf {
+    let mut config = preset("dualnet-s").expect("a preset");
+    config.classes = classes;
+    let network = Network::new(config).expect("a network");
+    let parameters = Parameters::initial(&network, 7).expect("parameters");
+    let path = folder.join("best.safetensors");
+    Checkpoint::new(&network, &parameters, &json!({}), &json!({}))
+        .and_then(|checkpoint| checkpoint.save(&path))
+        .expect("a checkpoint");
+    path
+}
+
+fn lines(text: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(text).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn an_exported_network_answers_for_a_folder_as_the_engine_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let answers = folder.path().join("answers.csv");
+    let output = trainer(&[
+        &"predict",
+        &embedded(),
+        &records_dir(),
+        &"-o",
+        &answers,
+        &"--probabilities",
+    ]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.stdout.is_empty());
+    let score = score_files(&records_dir().join("REFERENCE.csv"), &answers).expect("a score");
+    assert_eq!((score.predicted, score.reference, score.unknown), (22, 22, 0));
+
+    let classifier =
+        Classifier::new(Model::open(embedded()).expect("the model"), Options::default()).expect("a classifier");
+    let text = std::fs::read(&answers).expect("the answers");
+    let rows = lines(&text);
+    assert_eq!(
+        rows[0],
+        "record,class,probability_af,probability_N,probability_O,probability_~"
+    );
+    assert_eq!(rows.len(), 23);
+    for row in &rows[1..] {
+        let fields: Vec<&str> = row.split(',').collect();
+        let record = Record::open(records_dir().join(format!("{}.mat", fields[0]))).expect("a record");
+        let prediction = classifier.classify(&record).expect("a prediction");
+        assert_eq!(fields[1], prediction.class, "{row}");
+        for (field, class) in fields[2..].iter().zip(["A", "N", "O", "~"]) {
+            let (ours, engine): (f32, f32) = (
+                field.parse().expect("a number"),
+                prediction.probabilities.get(class).expect("a class"),
+            );
+            // Batches of 24 and of 1 differ by the rounding of their sums, as `Classifier::classify_batch` says.
+            assert!((ours - engine).abs() < 1e-5, "{row}: {class} {engine}");
+        }
+    }
+}
+
+#[test]
+fn a_run_answers_for_files_without_probabilities_whatever_the_batch() {
+    let run = tempfile::tempdir().expect("a folder");
+    let checkpoint = untrained(run.path(), 4);
+    let files = ["A00001.mat", "A00004.hea", "A00005"].map(|name| records_dir().join(name));
+    let by_folder = trainer(&[&"predict", &run.path(), &files[0], &files[1], &files[2]]);
+    assert_eq!(
+        by_folder.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&by_folder.stderr)
+    );
+    let rows = lines(&by_folder.stdout);
+    assert_eq!(rows[0], "record,class");
+    let names: Vec<&str> = rows[1..].iter().map(|row| &row[..7]).collect();
+    assert_eq!(names, ["A00001,", "A00004,", "A00005,"]);
+    let one_by_one = trainer(&[
+        &"predict",
+        &checkpoint,
+        &files[0],
+        &files[1],
+        &files[2],
+        &"--batch-size",
+        &"1",
+    ]);
+    assert_eq!(one_by_one.stdout, by_folder.stdout);
+}
+
+#[test]
+fn two_classes_are_n_and_a() {
+    let run = tempfile::tempdir().expect("a folder");
+    untrained(run.path(), 2);
+    let output = trainer(&[
+        &"predict",
+        &run.path(),
+        &records_dir().join("A00001.mat"),
+        &"--probabilities",
+    ]);
+    let rows = lines(&output.stdout);
+    assert_eq!(rows[0], "record,class,probability_af,probability_N");
+    let fields: Vec<&str> = rows[1].split(',').collect();
+    let sum: f32 = fields[2..]
+        .iter()
+        .map(|field| field.parse::<f32>().expect("a number"))
+        .sum();
+    // Two float32 roundings.
+    assert!((sum - 1.0).abs() < 1e-6 && ["N", "A"].contains(&fields[1]), "{rows:?}");
+}
+
+#[test]
+fn a_bad_record_is_named_and_the_others_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("broken.mat"), b"not a recording").expect("a file");
+    std::fs::copy(records_dir().join("A00001.mat"), folder.path().join("fine.mat")).expect("a copy");
+    let absent = folder.path().join("absent.mat");
+    let output = trainer(&[&"predict", &embedded(), &folder.path(), &absent, &"--probabilities"]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = lines(&output.stderr);
+    assert!(
+        errors[0].contains("broken.mat") && errors[1].contains("absent.mat"),
+        "{errors:?}"
+    );
+    assert_eq!(errors[2], "trainer: 2 of 3 records have no answer");
+    let rows = lines(&output.stdout);
+    assert_eq!(rows[1], "broken,,,,,");
+    assert!(
+        rows[2].starts_with("fine,") && rows[2].split(',').all(|field| !field.is_empty()),
+        "{rows:?}"
+    );
+    assert_eq!(rows[3], "absent,,,,,");
+}
+
+#[test]
+fn what_names_no_records_or_no_network_is_an_error_and_writes_nothing() {
+    let empty = tempfile::tempdir().expect("a folder");
+    let answers = empty.path().join("answers.csv");
+    let record = records_dir().join("A00001.mat");
+    for (weights, records, named) in [
+        (embedded(), empty.path().to_owned(), "holds no recording"),
+        (empty.path().to_owned(), record.clone(), "best.safetensors"),
+        (empty.path().join("absent.onnx"), record, "absent.onnx"),
+    ] {
+        let output = trainer(&[&"predict", &weights, &records, &"-o", &answers]);
+        assert_eq!(output.status.code(), Some(2));
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(message.contains(named) && message.lines().count() == 1, "{message}");
+        assert!(!answers.exists());
+    }
+    let nowhere = empty.path().join("absent/answers.csv");
+    let output = trainer(&[&"predict", &embedded(), &records_dir(), &"-o", &nowhere]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no such folder"));
+}
