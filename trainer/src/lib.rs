@@ -9,6 +9,7 @@ pub mod data;
 pub mod environment;
 pub mod error;
 pub mod evaluate;
+pub mod experiments;
 pub mod loss;
 pub mod optimizer;
 pub mod pau;
