@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod progress;
+mod reproduce;
 mod train;
 
 use clap::builder::RangedU64ValueParser;
@@ -28,6 +29,10 @@ struct Cli {
 enum Command {
     /// Train a network, or go on with a run that was stopped.
     Train(train::Arguments),
+    /// Run the experiments of the paper.
+    Reproduce(reproduce::Arguments),
+    /// Run the ablations of the paper.
+    Ablations(reproduce::AblationArguments),
     /// Measure a checkpoint or an ONNX file on the records of a split.
     Evaluate(evaluate::Arguments),
 }
@@ -36,6 +41,8 @@ enum Command {
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
+        Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Ablations(arguments) => reproduce::run_ablations(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
     };
     match result {
@@ -45,6 +52,13 @@ pub fn run() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Whether a command line, the program's name first, is one of `trainer`; the error is what the program would print.
+pub fn parses<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    Cli::try_parse_from(arguments)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// An error and the causes that it does not quote itself, on one line.

@@ -19,7 +19,7 @@ pub struct Recipe {
     /// What is left out of the network or of its training.
     pub ablation: Option<Ablation>,
     /// What it is trained and validated on.
-    pub records: Records,
+    pub data: Data,
     /// Number of classes: 4, or 2 (AF against the rest).
     pub classes: usize,
     /// Passes over the training records.
@@ -92,7 +92,7 @@ pub enum Ablation {
 
 /// A data set and its division.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Records {
+pub enum Data {
     /// PhysioNet/CinC 2017, 7000 records to 1528.
     Paper,
     /// PhysioNet/CinC 2017, 8028 records to 500.
@@ -128,10 +128,10 @@ impl Recipe {
     /// How it is trained; `load` is the checkpoint of the row it starts from.
     pub fn options(&self, seed: u64, load: Option<PathBuf>, overrides: &Overrides) -> TrainOptions {
         let epochs = overrides.epochs.unwrap_or(self.epochs);
-        let (dataset, split) = match self.records {
-            Records::Paper => ("physionet", "paper"),
-            Records::Challenge => ("physionet", "challenge"),
-            Records::Icentia11k => ("icentia11k", "paper"),
+        let (dataset, split) = match self.data {
+            Data::Paper => ("physionet", "paper"),
+            Data::Challenge => ("physionet", "challenge"),
+            Data::Icentia11k => ("icentia11k", "paper"),
         };
         // The last epoch of a pre-training is what other rows start from.
         let checkpoint_every = if epochs.is_multiple_of(CHECKPOINT_EVERY) {

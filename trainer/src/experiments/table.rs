@@ -1,6 +1,6 @@
 //! Every experiment of the paper, in the order of its tables.
 
-use super::recipe::{Ablation, Group, Recipe, Records};
+use super::recipe::{Ablation, Data, Group, Recipe};
 
 /// The published recipe on the paper's split, 7000 records to 1528: what every row has unless it says otherwise.
 const PAPER: Recipe = Recipe {
@@ -9,7 +9,7 @@ const PAPER: Recipe = Recipe {
     group: Group::Results,
     network: "",
     ablation: None,
-    records: Records::Paper,
+    data: Data::Paper,
     classes: 4,
     epochs: 100,
     batch_size: 24,
@@ -51,7 +51,7 @@ const fn pre_training(name: &'static str, title: &'static str, network: &'static
         title,
         group: Group::PreTraining,
         network,
-        records: Records::Icentia11k,
+        data: Data::Icentia11k,
         epochs: 20,
         batch_size: 100,
         augmentation: 0.0,
@@ -81,7 +81,7 @@ const fn fine_tuned(name: &'static str, title: &'static str, (network, starts_fr
 const fn on_challenge_split(recipe: Recipe) -> Recipe {
     Recipe {
         group: Group::Challenge,
-        records: Records::Challenge,
+        data: Data::Challenge,
         ..recipe
     }
 }
@@ -91,7 +91,7 @@ const fn on_challenge_split(recipe: Recipe) -> Recipe {
 const fn two_classes(recipe: Recipe, augmentation: f64, dropout: f64) -> Recipe {
     Recipe {
         group: Group::TwoClasses,
-        records: Records::Challenge,
+        data: Data::Challenge,
         classes: 2,
         class_weights: &[1.0, 1.0],
         augmentation,
