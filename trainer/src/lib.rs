@@ -12,6 +12,7 @@ pub mod distributed;
 pub mod environment;
 pub mod error;
 pub mod evaluate;
+pub mod experiments;
 pub mod folds;
 pub mod logs;
 pub mod loss;

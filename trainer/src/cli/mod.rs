@@ -9,6 +9,8 @@ mod flags;
 mod launch;
 mod predict;
 mod progress;
+mod report;
+mod reproduce;
 mod train;
 mod weights;
 
@@ -38,6 +40,12 @@ struct Cli {
 enum Command {
     /// Train a network, or go on with a run that was stopped.
     Train(train::Arguments),
+    /// Run the experiments of the paper.
+    Reproduce(reproduce::Arguments),
+    /// Run the ablations of the paper.
+    Ablations(reproduce::AblationArguments),
+    /// Put what the runs reached beside what was published.
+    Report(report::Arguments),
     /// Measure a checkpoint or an ONNX file on the records of a split.
     Evaluate(evaluate::Arguments),
     /// Write a checkpoint as .pt for Python, or as .safetensors.
@@ -52,6 +60,9 @@ enum Command {
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
+        Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Ablations(arguments) => reproduce::run_ablations(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Crossval(arguments) => crossval::run(&arguments),
@@ -64,6 +75,13 @@ pub fn run() -> ExitCode {
             ExitCode::from(if error.is::<predict::SomeFailed>() { 1 } else { 2 })
         }
     }
+}
+
+/// Whether a command line, the program's name first, is one of `trainer`; the error is what the program would print.
+pub fn parses<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    Cli::try_parse_from(arguments)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// An error and the causes that it does not quote itself, on one line.

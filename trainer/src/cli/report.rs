@@ -1,0 +1,35 @@
+//! `trainer report`
+
+use crate::experiments::report::{Findings, html, markdown};
+use anyhow::Context;
+use clap::Args;
+use dualnet_export::weights::write_beside;
+use std::path::PathBuf;
+
+/// Writes report.md, the table *published | ours*, and report.html, which adds learning curves over the published ones,
+/// confusion matrices and the F1 of each class.
+///
+/// Reads the folders that `trainer reproduce` makes. A row that was not run says so; what is missing or broken is named.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Folder of the runs (<row>/seed-<n>).
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+    /// Folder for report.md and report.html.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let findings = Findings::read(&arguments.runs).with_context(|| arguments.runs.display().to_string())?;
+    std::fs::create_dir_all(&arguments.output).with_context(|| arguments.output.display().to_string())?;
+    for (name, text) in [("report.md", markdown(&findings)), ("report.html", html(&findings))] {
+        let path = arguments.output.join(name);
+        write_beside(&path, |file| file.write_all(text.as_bytes())).with_context(|| path.display().to_string())?;
+        println!("{}", path.display());
+    }
+    for note in findings.notes() {
+        eprintln!("trainer: {note}");
+    }
+    Ok(())
+}

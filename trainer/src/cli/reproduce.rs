@@ -1,0 +1,264 @@
+//! `trainer reproduce` and `trainer ablations`
+
+use super::progress::Terminal;
+use super::{thread_count, use_threads};
+use crate::error::TrainerError;
+use crate::experiments::{
+    Beginning, Group, Listener, Outcome, Overrides, Recipe, Reproduction, Run, Standing, TABLE, published, run_folder,
+    seeds_of, select,
+};
+use crate::train::{EpochRecord, ICENTIA11K, Records, Report, TrainOptions, interrupt};
+use anyhow::bail;
+use clap::Args;
+use dualnet_export::network::PRESETS;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// Runs the experiments of the paper one by one, each in RUNS/<row>/seed-<n>.
+///
+/// A run that was stopped is resumed, one that is done is skipped, one that fails does not keep the next from being made.
+/// Rows that start from a pre-training on Icentia11k run it first, where --icentia says where the data are.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Rows of the table (--list prints it); every row when none is named.
+    #[arg(value_name = "ROW")]
+    rows: Vec<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Runs the three ablations of the paper, each in RUNS/<row>/seed-<n>.
+#[derive(Debug, Args)]
+pub(super) struct AblationArguments {
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Args)]
+struct How {
+    /// Folder of PhysioNet/CinC 2017 (A00001.mat …, REFERENCE.csv).
+    #[arg(long, value_name = "DIR", required_unless_present = "list")]
+    data: Option<PathBuf>,
+    /// Folder of Icentia11k (00000_batched.pkl.gz …), for the pre-training.
+    #[arg(long, value_name = "DIR")]
+    icentia: Option<PathBuf>,
+    /// Folder of the runs.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+    /// Seeds to train, separated by commas, instead of 1, 2, 3 where three runs were published and 1 elsewhere; a
+    /// pre-training takes the first.
+    #[arg(long, value_name = "SEED,…", value_delimiter = ',')]
+    seeds: Option<Vec<u64>>,
+    /// Another published network in every row.
+    #[arg(long, value_name = "NAME", value_parser = PRESETS)]
+    network: Option<String>,
+    /// Use only the first N training and validation records, or segments of each Icentia11k file.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Another number of epochs in every row.
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Another number of records of one step in every row.
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Compute each step in this many parts, where memory is short.
+    #[arg(long, value_name = "N")]
+    accumulate: Option<usize>,
+    /// Where to compute: cpu, cuda, cuda:1, auto.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Threads that compute; one more prepares the batches. The default is the number of cores.
+    #[arg(long, value_name = "N", value_parser = thread_count())]
+    threads: Option<usize>,
+    /// Print the rows with their published figures and what is done of them, and run nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+const LOADER_THREADS: usize = 1;
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    reproduce(select(&arguments.rows).map_err(anyhow::Error::msg)?, &arguments.how)
+}
+
+pub(super) fn run_ablations(arguments: &AblationArguments) -> anyhow::Result<()> {
+    let is_ablation = |recipe: &&Recipe| recipe.group == Group::Ablation;
+    reproduce(TABLE.iter().filter(is_ablation).collect(), &arguments.how)
+}
+
+fn reproduce(rows: Vec<&'static Recipe>, how: &How) -> anyhow::Result<()> {
+    let mut reproduction = Reproduction {
+        rows,
+        seeds: how.seeds.clone(),
+        overrides: Overrides {
+            network: how.network.clone(),
+            epochs: how.epochs,
+            batch_size: how.batch_size,
+            accumulate: how.accumulate,
+            limit: how.limit,
+            device: how.device.clone(),
+        },
+        runs: how.runs.clone(),
+    };
+    if how.list {
+        list(&reproduction);
+        return Ok(());
+    }
+    use_threads(how.threads)?;
+    interrupt::listen();
+    if how.icentia.is_some() {
+        reproduction.add_missing_pre_trainings();
+    }
+    let mut folders = Folders::new(how);
+    let mut listener = Terminals::default();
+    let outcomes = reproduction.run(&mut |options| folders.records(options), &mut listener)?;
+    let failed: Vec<String> = outcomes
+        .iter()
+        .filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
+        .map(|(run, _)| name(run))
+        .collect();
+    if !failed.is_empty() {
+        bail!(
+            "{} of {} runs failed: {}",
+            failed.len(),
+            outcomes.len(),
+            failed.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// Where the data sets are, and the records of the last run, which the next often shares.
+struct Folders<'a> {
+    physionet: Option<&'a Path>,
+    icentia: Option<&'a Path>,
+    last: Option<(TrainOptions, Records)>,
+}
+
+impl<'a> Folders<'a> {
+    fn new(how: &'a How) -> Self {
+        Self {
+            physionet: how.data.as_deref(),
+            icentia: how.icentia.as_deref(),
+            last: None,
+        }
+    }
+
+    fn records(&mut self, options: &TrainOptions) -> Result<Records, TrainerError> {
+        if let Some((last, records)) = &self.last
+            && (&last.dataset, &last.split, last.labels, last.limit)
+                == (&options.dataset, &options.split, options.labels, options.limit)
+        {
+            return Ok(records.clone());
+        }
+        // Two data sets need not be in memory together.
+        self.last = None;
+        let records = self.open(options)?;
+        self.last = Some((options.clone(), records.clone()));
+        Ok(records)
+    }
+
+    fn open(&self, options: &TrainOptions) -> Result<Records, TrainerError> {
+        let (folder, flag) = match options.dataset.as_str() {
+            ICENTIA11K => (self.icentia, "--icentia"),
+            _ => (self.physionet, "--data"),
+        };
+        let folder = folder.ok_or_else(|| TrainerError::Network(format!("{} needs {flag} DIR", options.dataset)))?;
+        Records::open(options, folder, LOADER_THREADS)
+    }
+}
+
+/// A line for every run, and a progress bar while it goes on.
+#[derive(Default)]
+struct Terminals {
+    terminal: Option<Terminal>,
+}
+
+impl Terminals {
+    fn terminal(&mut self) -> &mut Terminal {
+        self.terminal.get_or_insert_with(|| Terminal::new(false))
+    }
+}
+
+impl Report for Terminals {
+    fn epoch(&mut self, epoch: usize, epochs: usize, batches: usize, done: usize) {
+        self.terminal().epoch(epoch, epochs, batches, done);
+    }
+
+    fn batch(&mut self, loss: f64) -> ControlFlow<()> {
+        self.terminal().batch(loss)
+    }
+
+    fn validating(&mut self, record: usize, records: usize) {
+        self.terminal().validating(record, records);
+    }
+
+    fn finished(&mut self, record: &EpochRecord, best: Option<(f64, usize)>) {
+        self.terminal().finished(record, best);
+    }
+}
+
+impl Listener for Terminals {
+    fn begins(&mut self, run: &Run, beginning: Beginning) {
+        let how = match beginning {
+            Beginning::Fresh => "begins".to_owned(),
+            Beginning::Resumed { done, epochs } => format!("goes on after epoch {done} of {epochs}"),
+        };
+        println!("{}: {how}", name(run));
+    }
+
+    fn ends(&mut self, run: &Run, outcome: &Outcome) {
+        self.terminal = None;
+        match outcome {
+            Outcome::WasDone => println!("{}: was done before", name(run)),
+            Outcome::Trained => println!("{}: done", name(run)),
+            Outcome::Failed(reason) => eprintln!("trainer: {}: {reason}", name(run)),
+        }
+    }
+}
+
+fn name(run: &Run) -> String {
+    format!("{}/seed-{}", run.recipe.name, run.seed)
+}
+
+/// The table with the published figures and what is done of it.
+fn list(reproduction: &Reproduction) {
+    let width = TABLE.iter().map(|recipe| recipe.name.len()).max().unwrap_or(0);
+    println!("{:width$}  {:22}{:22}runs", "row", "published ACC", "published F1");
+    for group in Group::ALL {
+        let rows: Vec<_> = reproduction.rows.iter().filter(|row| row.group == group).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        println!("\n{}", group.title());
+        for recipe in rows {
+            let (accuracy, f1) = match published(recipe.name) {
+                Some(row) => (figures(&row.accuracy), figures(&row.f1)),
+                None => ("not published".to_owned(), String::new()),
+            };
+            let runs = standings(&reproduction.runs, recipe);
+            println!("{:width$}  {accuracy:22}{f1:22}{runs}", recipe.name);
+        }
+    }
+}
+
+fn figures(values: &[f64]) -> String {
+    let texts: Vec<String> = values.iter().map(|value| format!("{value:.4}")).collect();
+    texts.join(" ")
+}
+
+fn standings(runs: &Path, recipe: &Recipe) -> String {
+    let texts: Vec<String> = seeds_of(runs, recipe.name)
+        .into_iter()
+        .map(|seed| match Standing::read(&run_folder(runs, recipe.name, seed)) {
+            Ok(None) => format!("seed {seed}: no epoch"),
+            Ok(Some(run)) if run.is_finished() => format!("seed {seed}: done"),
+            Ok(Some(run)) => format!("seed {seed}: epoch {} of {}", run.done(), run.options.epochs),
+            Err(error) => format!("seed {seed}: {error}"),
+        })
+        .collect();
+    match texts.is_empty() {
+        true => "not run".to_owned(),
+        false => texts.join(", "),
+    }
+}

@@ -1,0 +1,60 @@
+//! In what a run differs from its recipe: figures of another recipe are not the row's.
+
+use crate::train::TrainOptions;
+use dualnet_export::network::NetworkConfig;
+use serde_json::{Map, Value};
+
+/// What may differ between two runs of one recipe.
+const FREE: [&str; 6] = [
+    "seed",
+    "device",
+    "load",
+    "earlier_plans",
+    "checkpoint_every",
+    "checkpoint_steps",
+];
+
+/// Every difference of a run from a recipe, each a network and its options, such as `epochs 2, not 100`.
+pub fn deviations(
+    (network, options): (&NetworkConfig, &TrainOptions),
+    (wanted_network, wanted_options): (&NetworkConfig, &TrainOptions),
+) -> Vec<String> {
+    let mut found = Vec::new();
+    if network.name != wanted_network.name {
+        found.push(format!("network {}, not {}", network.name, wanted_network.name));
+    } else if network != wanted_network {
+        found.push(format!("another {} than the published one", network.name));
+    }
+    let (run, recipe) = (fields(options), fields(wanted_options));
+    let mut names: Vec<&String> = run.keys().chain(recipe.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names.into_iter().filter(|name| !FREE.contains(&name.as_str())) {
+        let [run, recipe] = [&run, &recipe].map(|fields| fields.get(name).unwrap_or(&Value::Null));
+        if run != recipe {
+            found.push(format!("{name} {}, not {}", shown(run), shown(recipe)));
+        }
+    }
+    let loads = |fields: &Map<String, Value>| fields.get("load").is_some_and(|load| !load.is_null());
+    match (loads(&run), loads(&recipe)) {
+        (true, false) => found.push("starts from other weights".to_owned()),
+        (false, true) => found.push("does not start from a pre-training".to_owned()),
+        _ => {}
+    }
+    found
+}
+
+fn fields(options: &TrainOptions) -> Map<String, Value> {
+    match serde_json::to_value(options) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
+}

@@ -1,0 +1,121 @@
+//! How far the run in a folder has come, read from the header of its last checkpoint alone.
+
+use crate::error::TrainerError;
+use crate::train::{Progress, TrainOptions};
+use dualnet_export::network::NetworkConfig;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The folder of a row's run with this seed.
+pub fn run_folder(runs: &Path, row: &str, seed: u64) -> PathBuf {
+    runs.join(row).join(format!("seed-{seed}"))
+}
+
+/// The seeds of which `runs` has a folder of this row, smallest first.
+pub fn seeds_of(runs: &Path, row: &str) -> Vec<u64> {
+    let Ok(entries) = std::fs::read_dir(runs.join(row)) else {
+        return Vec::new();
+    };
+    let seed = |entry: std::fs::DirEntry| entry.file_name().to_str()?.strip_prefix("seed-")?.parse().ok();
+    let mut seeds: Vec<u64> = entries.flatten().filter_map(seed).collect();
+    seeds.sort_unstable();
+    seeds
+}
+
+/// What the last checkpoint of a run says.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The network.
+    pub network: NetworkConfig,
+    /// The options it was started with.
+    pub options: TrainOptions,
+    /// Everything that is said about its training, for the model card.
+    pub training: Value,
+    /// Where it is.
+    pub progress: Progress,
+}
+
+/// Longer than the header of any checkpoint, and the limit of the crate safetensors.
+const MAX_HEADER: u64 = 100_000_000;
+
+impl Standing {
+    /// Reads what the run in `folder` says of itself; `None` before its first checkpoint.
+    ///
+    /// # Errors
+    /// A checkpoint that cannot be read, or was not written by a run.
+    pub fn read(folder: &Path) -> Result<Option<Self>, TrainerError> {
+        let path = folder.join("last.safetensors");
+        match header(&path) {
+            Ok(text) => Self::parse(&text)
+                .map(Some)
+                .map_err(|reason| TrainerError::File { path, reason }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(TrainerError::Io { path, source }),
+        }
+    }
+
+    fn parse(header: &[u8]) -> Result<Self, String> {
+        let header: Header =
+            serde_json::from_slice(header).map_err(|error| format!("is no safetensors file: {error}"))?;
+        let entry = |name: &str| {
+            let text = header.entries.get(&format!("dualnet.{name}"));
+            text.ok_or_else(|| format!("has no entry dualnet.{name}: it is no checkpoint of a run"))
+        };
+        let unreadable = |name: &str, error: &dyn std::fmt::Display| format!("its {name} is unreadable: {error}");
+        let network =
+            NetworkConfig::from_toml(entry("configuration")?).map_err(|error| unreadable("configuration", &error))?;
+        let training: Value =
+            serde_json::from_str(entry("training")?).map_err(|error| unreadable("training", &error))?;
+        let options = serde_json::from_value(training["options"].clone());
+        let progress: Progress =
+            serde_json::from_str(entry("progress")?).map_err(|error| unreadable("progress", &error))?;
+        if progress.epoch == 0 {
+            return Err("its progress is in epoch 0; epochs count from 1".to_owned());
+        }
+        Ok(Self {
+            network,
+            options: options.map_err(|error| unreadable("options", &error))?,
+            training,
+            progress,
+        })
+    }
+
+    /// Epochs that are done.
+    pub fn done(&self) -> usize {
+        (self.progress.epoch - 1).min(self.options.epochs)
+    }
+
+    /// Whether every epoch is done.
+    pub fn is_finished(&self) -> bool {
+        self.progress.epoch > self.options.epochs
+    }
+}
+
+/// What a safetensors file says besides its tensors.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(rename = "__metadata__", default)]
+    entries: BTreeMap<String, String>,
+}
+
+/// The header of a safetensors file, without its length and its tensors.
+fn header(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut bytes = vec![0; 8];
+    file.read_exact(&mut bytes)?;
+    let length = bytes
+        .iter()
+        .rev()
+        .fold(0u64, |length, &byte| length << 8 | u64::from(byte));
+    if length > MAX_HEADER {
+        let reason = format!("a header of {length} bytes; at most {MAX_HEADER} are read");
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
+    }
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

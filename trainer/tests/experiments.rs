@@ -1,0 +1,387 @@
+//! The experiments of the paper: what the recipes say, and short versions of each kind.
+
+use dualnet_export::network::Network;
+use dualnet_fixtures::records_dir;
+use dualnet_trainer::data::{Split, physionet};
+use dualnet_trainer::error::TrainerError;
+use dualnet_trainer::experiments::{
+    Ablation, Beginning, Data, Group, Listener, Outcome, Overrides, Reproduction, Run, Standing, TABLE, find,
+    published, run_folder, select,
+};
+use dualnet_trainer::train::{EpochRecord, Records, Report, TrainOptions, Training};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+#[test]
+fn the_table_has_every_row_once_and_what_it_starts_from_comes_first() {
+    for (place, recipe) in TABLE.iter().enumerate() {
+        assert_eq!(TABLE.iter().filter(|other| other.name == recipe.name).count(), 1);
+        if let Some(source) = recipe.starts_from {
+            let source = TABLE.iter().position(|other| other.name == source).expect("a row");
+            assert!(source < place, "{} comes before {}", recipe.name, TABLE[source].name);
+            assert_eq!(TABLE[source].network, recipe.network);
+            assert_eq!(TABLE[source].data, Data::Icentia11k);
+        }
+    }
+    let runs: usize = TABLE.iter().map(|recipe| recipe.runs).sum();
+    assert_eq!(runs, 9 * 3 + 3 + 2 + 2 * 3 + 2 * 3 + 4);
+}
+
+// Section 4 of MODEL.md and the table of section 3.
+#[test]
+fn recipes_are_the_published_ones() {
+    let none = Overrides::default();
+    for recipe in &TABLE {
+        let network = recipe.network(&none).expect("a network");
+        let options = recipe.options(1, None, &none);
+        assert_eq!(network.classes, recipe.class_weights.len(), "{}", recipe.name);
+        // Icentia11k cannot be read yet.
+        assert!(
+            recipe.data == Data::Icentia11k || options.fault().is_none(),
+            "{}",
+            recipe.name
+        );
+        assert_eq!((options.learning_rate, options.validate_every), (1e-3, 2));
+        let expected = match recipe.group {
+            Group::Results | Group::FineTuned => ("paper", 100, 24, 0.2, 0.05),
+            Group::Ablation if recipe.ablation == Some(Ablation::Augmentation) => ("paper", 100, 24, 0.0, 0.0),
+            Group::Ablation => ("paper", 100, 24, 0.2, 0.05),
+            Group::PreTraining => ("paper", 20, 100, 0.0, 0.05),
+            Group::Challenge => ("challenge", 100, 24, 0.2, 0.05),
+            Group::TwoClasses if recipe.name.contains("-0.4-") => ("challenge", 100, 24, 0.4, 0.05),
+            Group::TwoClasses => ("challenge", 100, 24, 0.2, 0.3),
+        };
+        let found = (
+            options.split.as_str(),
+            options.epochs,
+            options.batch_size,
+            options.augmentation,
+            recipe.dropout,
+        );
+        assert_eq!(found, expected, "{}", recipe.name);
+    }
+    let weights = |name: &str| find(name).expect("a row").class_weights;
+    assert_eq!(weights("dualnet-s"), [0.4, 0.7, 0.9, 0.9]);
+    assert_eq!(weights("pretrain-dualnet-xl"), [0.1, 0.1, 1.0, 4.0]);
+    assert_eq!(weights("two-classes-dualnet-xl"), [1.0, 1.0]);
+    let ablated = |name: &str| find(name).expect("a row").network(&none).expect("a network");
+    assert_eq!(ablated("no-signal-encoder").name, "dualnet-m-no-signal-encoder");
+    assert!(!ablated("no-spectrogram-encoder").spectrogram_encoder);
+}
+
+#[test]
+fn overrides_replace_what_they_name_and_keep_the_rest() {
+    let overrides = Overrides {
+        network: Some("dualnet-l".to_owned()),
+        epochs: Some(4),
+        batch_size: Some(6),
+        limit: Some(12),
+        ..Overrides::default()
+    };
+    let recipe = find("no-signal-encoder").expect("a row");
+    assert_eq!(
+        recipe.network(&overrides).expect("a network").name,
+        "dualnet-l-no-signal-encoder"
+    );
+    let options = recipe.options(7, None, &overrides);
+    assert_eq!(
+        (options.epochs, options.batch_size, options.limit, options.seed),
+        (4, 6, Some(12), 7)
+    );
+    assert_eq!(options.checkpoint_every, 4, "the last epoch is kept");
+    let unknown = Overrides {
+        network: Some("dualnet-xxs".to_owned()),
+        ..Overrides::default()
+    };
+    assert!(
+        recipe
+            .network(&unknown)
+            .expect_err("no such network")
+            .to_string()
+            .contains("dualnet-s")
+    );
+}
+
+#[test]
+fn rows_are_chosen_by_name_in_the_tables_order() {
+    let names = ["two-classes-dualnet-xl", "dualnet-m", "dualnet-m"].map(str::to_owned);
+    let rows: Vec<&str> = select(&names).expect("rows").iter().map(|row| row.name).collect();
+    assert_eq!(rows, ["dualnet-m", "two-classes-dualnet-xl"]);
+    assert_eq!(select(&[]).expect("rows").len(), TABLE.len());
+    let error = select(&["dualnet-xs".to_owned()]).expect_err("no such row");
+    assert!(
+        error.contains("dualnet-xs") && error.contains("pretrain-dualnet-pp-xl"),
+        "{error}"
+    );
+}
+
+#[test]
+fn published_figures_have_one_value_per_run_and_belong_to_their_curve() {
+    for recipe in &TABLE {
+        let Some(row) = published(recipe.name) else {
+            assert!(recipe.name.starts_with("two-classes-0.4-"), "{}", recipe.name);
+            continue;
+        };
+        assert_eq!(
+            (row.accuracy.len(), row.f1.len()),
+            (recipe.runs, recipe.runs),
+            "{}",
+            recipe.name
+        );
+        let Some(curve) = &row.curve else {
+            assert_eq!(recipe.group, Group::Ablation, "{}", recipe.name);
+            continue;
+        };
+        assert_eq!(curve.loss.len(), recipe.epochs, "{}", recipe.name);
+        assert_eq!(
+            (curve.accuracy.len(), curve.f1.len()),
+            (recipe.epochs / 2, recipe.epochs / 2)
+        );
+        // The paper cuts the fourth digit off where the log rounds it.
+        let best = curve.accuracy.iter().copied().fold(0.0, f64::max);
+        let is_published = |accuracy: &f64| (accuracy - best).abs() < 1.5e-4;
+        assert!(row.accuracy.iter().any(is_published), "{}: {best}", recipe.name);
+    }
+}
+
+/// Trains and validates on the fixture records; counts what begins, and stops the run after so many batches.
+struct Silent {
+    begun: Vec<(String, Beginning)>,
+    batches_left: usize,
+}
+
+impl Silent {
+    fn new() -> Self {
+        Self {
+            begun: Vec::new(),
+            batches_left: usize::MAX,
+        }
+    }
+}
+
+impl Report for Silent {
+    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
+
+    fn batch(&mut self, loss: f64) -> ControlFlow<()> {
+        assert!(loss.is_finite());
+        self.batches_left -= 1;
+        match self.batches_left {
+            0 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn validating(&mut self, _: usize, _: usize) {}
+
+    fn finished(&mut self, _: &EpochRecord, _: Option<(f64, usize)>) {}
+}
+
+impl Listener for Silent {
+    fn begins(&mut self, run: &Run, beginning: Beginning) {
+        self.begun
+            .push((format!("{}/{}", run.recipe.name, run.seed), beginning));
+    }
+
+    fn ends(&mut self, _: &Run, _: &Outcome) {}
+}
+
+/// The fixtures are fewer than the published splits divide.
+fn fixture_records(_: &TrainOptions) -> Result<Records, TrainerError> {
+    let dataset = Arc::new(physionet::read(&records_dir())?);
+    let count = dataset.recordings.len() as u32;
+    let split = Split {
+        name: "fixtures".to_owned(),
+        train: (0..count).step_by(2).collect(),
+        validation: (1..count).step_by(2).collect(),
+    };
+    Ok(Records {
+        dataset,
+        split,
+        threads: 1,
+    })
+}
+
+/// Two epochs of ECG-DualNet S (or ++ S) with a few records.
+fn short(rows: &[&str], runs: &Path, network: &str) -> Reproduction {
+    let names: Vec<String> = rows.iter().map(|&row| row.to_owned()).collect();
+    Reproduction {
+        rows: select(&names).expect("rows"),
+        seeds: Some(vec![1]),
+        overrides: Overrides {
+            network: Some(network.to_owned()),
+            epochs: Some(2),
+            batch_size: Some(6),
+            limit: Some(6),
+            ..Overrides::default()
+        },
+        runs: runs.to_owned(),
+    }
+}
+
+fn outcomes(reproduction: &Reproduction, listener: &mut Silent) -> Vec<Outcome> {
+    let made = reproduction
+        .run(&mut fixture_records, listener)
+        .expect("not interrupted");
+    made.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// A pre-training's folder as a run on Icentia11k leaves it, made with the fixture records.
+fn pre_training(runs: &Path, row: &str) {
+    let recipe = find(row).expect("a row");
+    let overrides = short(&[], runs, "dualnet-s").overrides;
+    let network = Network::new(recipe.network(&overrides).expect("a network")).expect("a network");
+    let options = TrainOptions {
+        dataset: "physionet".to_owned(),
+        ..recipe.options(1, None, &overrides)
+    };
+    let records = fixture_records(&options).expect("the fixtures");
+    let mut training = Training::start(network, options, &run_folder(runs, row, 1), records).expect("a run");
+    training.run(&mut Silent::new()).expect("two epochs");
+}
+
+#[test]
+fn two_epochs_of_every_kind_on_the_fixtures_then_nothing_is_left_to_do() {
+    let runs = tempfile::tempdir().expect("a folder");
+    pre_training(runs.path(), "pretrain-dualnet-xl");
+    let rows = [
+        "dualnet-s",
+        "no-augmentation",
+        "no-signal-encoder",
+        "no-spectrogram-encoder",
+        "fine-tuned-dualnet-xl",
+        "challenge-dualnet-xl",
+        "two-classes-dualnet-xl",
+        "two-classes-0.4-dualnet-xl",
+    ];
+    let reproduction = short(&rows, runs.path(), "dualnet-s");
+    let mut listener = Silent::new();
+    assert_eq!(
+        outcomes(&reproduction, &mut listener),
+        vec![Outcome::Trained; rows.len()]
+    );
+    assert!(
+        listener
+            .begun
+            .iter()
+            .all(|(_, beginning)| *beginning == Beginning::Fresh)
+    );
+    for row in rows {
+        let folder = run_folder(runs.path(), row, 1);
+        for file in [
+            "run.toml",
+            "log.csv",
+            "best.safetensors",
+            "last.safetensors",
+            "epoch-002.safetensors",
+        ] {
+            assert!(folder.join(file).is_file(), "{row}: {file}");
+        }
+        let standing = Standing::read(&folder).expect("a checkpoint").expect("a run");
+        assert!(standing.is_finished());
+        assert_eq!(standing.done(), 2);
+    }
+    let mut listener = Silent::new();
+    assert_eq!(
+        outcomes(&reproduction, &mut listener),
+        vec![Outcome::WasDone; rows.len()]
+    );
+    assert_eq!(listener.begun, []);
+}
+
+#[test]
+fn an_interrupt_ends_all_and_the_next_call_goes_on_with_the_same_run() {
+    let runs = tempfile::tempdir().expect("a folder");
+    let reproduction = short(&["dualnet-s", "no-augmentation"], runs.path(), "dualnet-s");
+    let mut listener = Silent::new();
+    listener.batches_left = 2;
+    let error = reproduction
+        .run(&mut fixture_records, &mut listener)
+        .expect_err("interrupted");
+    assert!(matches!(error, TrainerError::Interrupted { epoch: 2 }), "{error}");
+    assert_eq!(listener.begun.len(), 1, "the second row does not begin");
+    let mut listener = Silent::new();
+    assert_eq!(outcomes(&reproduction, &mut listener), vec![Outcome::Trained; 2]);
+    let resumed = Beginning::Resumed { done: 1, epochs: 2 };
+    assert_eq!(
+        listener.begun,
+        [
+            ("dualnet-s/1".to_owned(), resumed),
+            ("no-augmentation/1".to_owned(), Beginning::Fresh)
+        ]
+    );
+}
+
+// What a kill leaves before the first checkpoint, and what damage leaves.
+#[test]
+fn a_run_without_a_checkpoint_begins_again_and_a_damaged_one_does_not_stop_the_next() {
+    let runs = tempfile::tempdir().expect("a folder");
+    let started = run_folder(runs.path(), "dualnet-s", 1);
+    std::fs::create_dir_all(&started).expect("a folder");
+    std::fs::write(started.join("run.toml"), "[train]\n").expect("a file");
+    std::fs::write(started.join("log.csv"), "").expect("a file");
+    let damaged = run_folder(runs.path(), "dualnet-m", 1);
+    std::fs::create_dir_all(&damaged).expect("a folder");
+    std::fs::write(damaged.join("last.safetensors"), [0xff; 64]).expect("a file");
+    let reproduction = short(&["dualnet-s", "dualnet-m", "no-augmentation"], runs.path(), "dualnet-s");
+    let made = outcomes(&reproduction, &mut Silent::new());
+    assert_eq!((&made[0], &made[2]), (&Outcome::Trained, &Outcome::Trained));
+    let Outcome::Failed(reason) = &made[1] else {
+        panic!("{made:?}")
+    };
+    assert!(
+        reason.contains("dualnet-m") && reason.contains("last.safetensors"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_missing_or_unfinished_pre_training_is_named_with_the_row_that_makes_it() {
+    let runs = tempfile::tempdir().expect("a folder");
+    let mut reproduction = short(&["fine-tuned-dualnet-xl"], runs.path(), "dualnet-s");
+    let made = outcomes(&reproduction, &mut Silent::new());
+    let [Outcome::Failed(reason)] = made.as_slice() else {
+        panic!("{made:?}")
+    };
+    assert!(reason.contains("reproduce pretrain-dualnet-xl --icentia"), "{reason}");
+    reproduction.add_missing_pre_trainings();
+    let plan: Vec<&str> = reproduction.plan().iter().map(|run| run.recipe.name).collect();
+    assert_eq!(plan, ["pretrain-dualnet-xl", "fine-tuned-dualnet-xl"]);
+    pre_training(runs.path(), "pretrain-dualnet-xl");
+    let mut reproduction = short(&["fine-tuned-dualnet-xl"], runs.path(), "dualnet-s");
+    reproduction.add_missing_pre_trainings();
+    assert_eq!(reproduction.plan().len(), 1, "the pre-training is done");
+    let mut reproduction = short(&["fine-tuned-dualnet-xl"], runs.path(), "dualnet-m");
+    let made = outcomes(&reproduction, &mut Silent::new());
+    let [Outcome::Failed(reason)] = made.as_slice() else {
+        panic!("{made:?}")
+    };
+    assert!(reason.contains("is of dualnet-s, not dualnet-m"), "{reason}");
+    reproduction.add_missing_pre_trainings();
+    assert_eq!(reproduction.plan().len(), 2);
+}
+
+#[test]
+fn a_run_of_another_recipe_is_neither_resumed_nor_counted() {
+    let runs = tempfile::tempdir().expect("a folder");
+    let mut reproduction = short(&["no-augmentation"], runs.path(), "dualnet-s");
+    assert_eq!(outcomes(&reproduction, &mut Silent::new()), [Outcome::Trained]);
+    reproduction.overrides.limit = None;
+    reproduction.overrides.network = None;
+    let made = outcomes(&reproduction, &mut Silent::new());
+    let [Outcome::Failed(reason)] = made.as_slice() else {
+        panic!("{made:?}")
+    };
+    assert!(reason.contains("limit 6, not none"), "{reason}");
+    assert!(reason.contains("network dualnet-s, not dualnet-m"), "{reason}");
+}
+
+#[test]
+fn seeds_that_are_asked_for_replace_the_recipes_but_a_pre_training_is_one_run() {
+    let mut reproduction = short(&["dualnet-s", "pretrain-dualnet-xl"], Path::new("nowhere"), "dualnet-s");
+    reproduction.seeds = None;
+    let seeds = |reproduction: &Reproduction| reproduction.plan().iter().map(|run| run.seed).collect::<Vec<_>>();
+    assert_eq!(seeds(&reproduction), [1, 2, 3, 1]);
+    reproduction.seeds = Some(vec![7, 8]);
+    assert_eq!(seeds(&reproduction), [7, 8, 7]);
+}
