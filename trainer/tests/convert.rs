@@ -8,7 +8,11 @@ use std::process::{Command, Output};
 
 fn convert(arguments: &[&dyn AsRef<OsStr>]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
-    command.arg("convert").args(arguments).output().expect("the program runs")
+    command
+        .arg("convert")
+        .args(arguments)
+        .output()
+        .expect("the program runs")
 }
 
 fn done(arguments: &[&dyn AsRef<OsStr>]) -> String {

@@ -2,7 +2,7 @@
 
 use dualnet_export::network::Network;
 use dualnet_fixtures::records_dir;
-use dualnet_trainer::data::{Split, physionet};
+use dualnet_trainer::data::{Labels, Split, physionet};
 use dualnet_trainer::error::TrainerError;
 use dualnet_trainer::experiments::{
     Ablation, Beginning, Data, Group, Listener, Outcome, Overrides, Reproduction, Run, Standing, TABLE, find,
@@ -38,7 +38,7 @@ fn recipes_are_the_published_ones() {
         assert_eq!(network.classes, recipe.class_weights.len(), "{}", recipe.name);
         // Icentia11k cannot be read yet.
         assert!(
-            recipe.data == Data::Icentia11k || options.fault().is_none(),
+            recipe.data == Data::Icentia11k || options.fault(recipe.classes).is_none(),
             "{}",
             recipe.name
         );
@@ -188,18 +188,14 @@ impl Listener for Silent {
 
 /// The fixtures are fewer than the published splits divide.
 fn fixture_records(_: &TrainOptions) -> Result<Records, TrainerError> {
-    let dataset = Arc::new(physionet::read(&records_dir())?);
+    let dataset = Arc::new(physionet::read(&records_dir(), Labels::Released)?);
     let count = dataset.recordings.len() as u32;
     let split = Split {
         name: "fixtures".to_owned(),
         train: (0..count).step_by(2).collect(),
         validation: (1..count).step_by(2).collect(),
     };
-    Ok(Records {
-        dataset,
-        split,
-        threads: 1,
-    })
+    Ok(Records::new(dataset, split, 1))
 }
 
 /// Two epochs of ECG-DualNet S (or ++ S) with a few records.

@@ -62,9 +62,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let devices: Vec<String> = arguments.device.iter().cloned().collect();
     let (network, mut train) = arguments.flags.resolve_over(defaults, arguments.epochs, &devices)?;
     if train.dataset != PHYSIONET {
-        bail!("cross-validation divides the records of {PHYSIONET}, not of {}", train.dataset);
+        bail!(
+            "cross-validation divides the records of {PHYSIONET}, not of {}",
+            train.dataset
+        );
     }
-    let classes: Vec<String> = network.config().class_names().iter().map(|&class| class.to_owned()).collect();
+    let classes: Vec<String> = network
+        .config()
+        .class_names()
+        .iter()
+        .map(|&class| class.to_owned())
+        .collect();
     let mut dataset = physionet::read(&arguments.data, train.labels)?;
     dataset.recordings.truncate(train.limit.take().unwrap_or(usize::MAX));
     let plan = Plan {
@@ -90,7 +98,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             }
             None => {
                 println!("{which}");
-                let mut terminal = Terminal::new(arguments.quiet).with_records_per_step(validation.plan().train.batch_size);
+                let mut terminal =
+                    Terminal::new(arguments.quiet).with_records_per_step(validation.plan().train.batch_size);
                 folds.push(validation.fold(fold, &mut terminal)?);
             }
         }

@@ -160,14 +160,7 @@ impl CrossValidation {
         let source: Arc<dyn Source> = Arc::<Dataset>::clone(&self.dataset);
         let batch_size = self.plan().train.batch_size;
         let mut predict = |indices: &[u32]| {
-            let predicted = evaluate(
-                &mut predictor,
-                &source,
-                indices,
-                batch_size,
-                self.threads,
-                &mut |_| {},
-            );
+            let predicted = evaluate(&mut predictor, &source, indices, batch_size, self.threads, &mut |_| {});
             predicted.map(|predictions| predictions.probabilities)
         };
         let temperature = match held {
