@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 
 /// The version and, in a clone with git, the commit, marked when files differ from it.
 fn revision() -> String {
-    for changed in ["../.git/HEAD", "../.git/index"] {
+    for changed in ["../.git/HEAD", "../.git/logs/HEAD"] {
         if Path::new(changed).exists() {
             println!("cargo::rerun-if-changed={changed}");
         }
