@@ -80,7 +80,7 @@ impl Team {
             for (_, tensor) in parameters.iter() {
                 let dense = tensor.f_contiguous()?;
                 group.broadcast(&dense, 0)?;
-                let _ = tensor.shallow_clone().f_copy_(&dense)?;
+                tensor.shallow_clone().f_copy_(&dense)?;
             }
             Ok(())
         })

@@ -125,8 +125,10 @@ fn section(row: &Row) -> String {
 /// The three learning curves, ours over the published one.
 fn curves(row: &Row) -> String {
     type Value = fn(&EpochLine) -> Option<f64>;
+    // The values of validated epochs, and how many epochs lie between two.
+    type Published<'a> = Option<(&'a Vec<f64>, usize)>;
     let curve = published(row.recipe.name).and_then(|published| published.curve.as_ref());
-    let charts: [(&str, Option<(&Vec<f64>, usize)>, Value); 3] = [
+    let charts: [(&str, Published<'_>, Value); 3] = [
         ("Validation accuracy", curve.map(|curve| (&curve.accuracy, 2)), |line| {
             line.accuracy
         }),
