@@ -110,6 +110,44 @@ fn a_transfer_takes_what_fits_and_draws_the_last_layer_anew() {
         "{printed}"
     );
 
+    let third = program.run("third");
+    let printed = program.succeeds(
+        &[
+            &one_epoch[..],
+            &[
+                "--load",
+                weights,
+                "--keep-last-layer",
+                "--learning-rate",
+                "1e-30",
+                "--run",
+                &third,
+            ],
+        ]
+        .concat(),
+    );
+    assert!(printed.contains("the last layer is kept"), "{printed}");
+    let read = |run: &str| state(&Path::new(run).join("best.safetensors")).tensors;
+    assert_eq!(
+        read(&third)["linear_layer_2.weight"],
+        read(&first)["linear_layer_2.weight"]
+    );
+    let message = program.refuses(
+        &[
+            &one_epoch[..],
+            &[
+                "--two-classes",
+                "--load",
+                weights,
+                "--keep-last-layer",
+                "--run",
+                &program.run("fourth"),
+            ],
+        ]
+        .concat(),
+    );
+    assert!(message.contains("2 classes"), "{message}");
+
     let message = program.refuses(&[&one_epoch[..], &["--load", "nowhere.pt", "--run", &second]].concat());
     assert!(
         message.contains("nowhere.pt") || message.contains("a run is here already"),

@@ -48,7 +48,7 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "N")]
     accumulate: Option<usize>,
     /// Learning rate before the schedule.
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, visible_alias = "lr", value_name = "RATE")]
     learning_rate: Option<f64>,
     /// How the learning rate falls.
     #[arg(long)]
@@ -74,6 +74,9 @@ pub(super) struct RunFlags {
     /// Weights to start from (.safetensors, .pt): whatever fits is taken, the last layer is drawn anew.
     #[arg(long, value_name = "WEIGHTS")]
     load: Option<PathBuf>,
+    /// Keep the last layer of --load too, to go on with the same classes.
+    #[arg(long, requires = "load")]
+    keep_last_layer: bool,
     /// Draw the crops of Icentia11k anew in every epoch.
     #[arg(long)]
     fresh_crops: bool,
@@ -234,6 +237,7 @@ impl RunFlags {
             options.augmentation = 0.0;
         }
         options.dropout = self.dropout.or(options.dropout);
+        options.keep_last_layer |= self.keep_last_layer;
         options.load = self.load.clone().or(options.load.take());
         options.class_weights = self.class_weights.clone().or(options.class_weights.take());
     }

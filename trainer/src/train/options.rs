@@ -47,6 +47,8 @@ pub struct TrainOptions {
     /// State dict to start from: every tensor whose name and shape match is taken, and the last layer drawn anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<PathBuf>,
+    /// The last layer is taken from `load` too: the network goes on with the classes it knows.
+    pub keep_last_layer: bool,
     /// Share of the training records that is held back from training: the best epoch is chosen on it instead of on the validation records.
     pub hold_back: f64,
     /// Decay per step of the exponential moving average of the weights, which is then what is validated and kept; 0 keeps none.
@@ -133,6 +135,7 @@ impl Default for TrainOptions {
             clean_epochs: 0,
             fresh_crops: false,
             load: None,
+            keep_last_layer: false,
             hold_back: 0.0,
             average_decay: 0.0,
             label_smoothing: 0.0,
@@ -188,6 +191,9 @@ impl TrainOptions {
             return Some(
                 "hold_back needs the records' labels before training; icentia11k gives them file by file".to_owned(),
             );
+        }
+        if self.keep_last_layer && self.load.is_none() {
+            return Some("keep_last_layer needs the weights that load names".to_owned());
         }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return Some(format!(
@@ -279,6 +285,7 @@ mod tests {
         assert!(fault(|options| options.hold_back = 1.0).contains("hold_back"));
         assert!(fault(|options| options.average_decay = f64::NAN).contains("average_decay"));
         assert!(fault(|options| options.mixup = -1.0).contains("mixup"));
+        assert!(fault(|options| options.keep_last_layer = true).contains("load"));
         assert!(fault(|options| options.class_weights = Some(vec![1.0; 2])).contains("4 classes"));
         assert!(fault(|options| options.class_weights = Some(vec![-1.0; 4])).contains("negative"));
         assert!(fault(|options| options.dataset = "icentia11k".to_owned()).contains("augmentation"));

@@ -53,11 +53,12 @@ impl Training {
         let parameters = match &options.load {
             None => Parameters::initial(&network, options.seed)?,
             Some(path) => {
-                let (parameters, report) = transfer(&network, options.seed, path)?;
+                let (parameters, report) = transfer(&network, options.seed, path, options.keep_last_layer)?;
                 notes.push(format!(
-                    "{}: {} tensors taken; the last layer is drawn anew{}",
+                    "{}: {} tensors taken; the last layer is {}{}",
                     path.display(),
                     report.taken,
+                    if options.keep_last_layer { "kept" } else { "drawn anew" },
                     match report.left.as_slice() {
                         [] => String::new(),
                         left => format!("; without a match: {}", left.join(", ")),

@@ -20,11 +20,16 @@ pub(super) struct Transferred {
 }
 
 /// Initial values of `network`, replaced by every tensor of the state dict at `path` whose name and shape match, buffers too;
-/// then the last linear layer anew: bias 0, weight N(0, 2/fan_in).
+/// then, unless `keep_last_layer` is set, the last linear layer anew: bias 0, weight N(0, 2/fan_in).
 ///
 /// # Errors
-/// An unreadable file; one of which no tensor matches; values that are not finite.
-pub(super) fn transfer(network: &Network, seed: u64, path: &Path) -> Result<(Parameters, Transferred), TrainerError> {
+/// An unreadable file; one of which no tensor matches; values that are not finite; a last layer to keep that does not fit.
+pub(super) fn transfer(
+    network: &Network,
+    seed: u64,
+    path: &Path,
+    keep_last_layer: bool,
+) -> Result<(Parameters, Transferred), TrainerError> {
     let state = StateDict::open(path)?;
     let initial = Parameters::initial(network, seed)?;
     let fault = |reason: String| TrainerError::File {
@@ -44,11 +49,10 @@ pub(super) fn transfer(network: &Network, seed: u64, path: &Path) -> Result<(Par
             return initial.values(&parameter.name);
         };
         report.taken += 1;
-        if parameter.name == format!("{LAST_LAYER}.bias") {
-            return Ok(vec![0.0; parameter.elements()]);
-        }
-        if parameter.name == format!("{LAST_LAYER}.weight") {
-            return Ok(last_weight(&parameter.shape, seed));
+        match parameter.name.strip_prefix(LAST_LAYER) {
+            Some(".bias") if !keep_last_layer => return Ok(vec![0.0; parameter.elements()]),
+            Some(".weight") if !keep_last_layer => return Ok(last_weight(&parameter.shape, seed)),
+            _ => {}
         }
         match tensor.data() {
             Data::F32(values) if values.iter().all(|value| value.is_finite()) => Ok(values.clone()),
@@ -60,6 +64,12 @@ pub(super) fn transfer(network: &Network, seed: u64, path: &Path) -> Result<(Par
         return Err(fault(format!(
             "none of its tensors has the name and shape of one of {}; it belongs to another network",
             network.config().name
+        )));
+    }
+    if keep_last_layer && report.left.iter().any(|name| name.starts_with(LAST_LAYER)) {
+        return Err(fault(format!(
+            "its last layer is not one of {} classes and cannot be kept",
+            network.config().classes
         )));
     }
     Ok((parameters, report))
