@@ -14,6 +14,8 @@ const LIMITS: Limits = Limits {
     bytes: 1 << 20,
     instructions: 10_000,
 };
+/// Protocol 2 encodes one character that says how empty an array begins.
+const ENCODED: usize = 64;
 /// Draws below 2²⁸ are what torch makes of 32 bits.
 const MAX_SAMPLES: u64 = 1 << 27;
 
@@ -51,7 +53,7 @@ pub(super) fn samples(path: &Path) -> Result<Option<u32>, DataError> {
         passed_over: false,
         cut: None,
     };
-    let mut machine = Machine::new(open(path)?, Numpy::new(Peek(reading), 0), LIMITS);
+    let mut machine = Machine::new(open(path)?, Numpy::new(Peek(reading), ENCODED), LIMITS);
     loop {
         if machine.step().map_err(|error| at(path, error))?.is_some() {
             return Err(at(path, machine.fault("holds no array of segments".to_owned())));
@@ -90,7 +92,7 @@ pub(super) fn read(
                 crops: Vec::new(),
             }),
         };
-        let mut machine = Machine::new(open(path)?, Numpy::new(reading, 0), LIMITS);
+        let mut machine = Machine::new(open(path)?, Numpy::new(reading, ENCODED), LIMITS);
         let root = loop {
             let done = machine.step().map_err(|error| at(path, error))?;
             let is_enough = segments < SEGMENTS && machine.dialect().sink.samples.is_some();
