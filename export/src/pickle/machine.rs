@@ -24,8 +24,8 @@ pub trait Dialect {
 
     /// What holds the pickled value, for messages.
     const HOLDER: &'static str;
-    /// Texts and bytes of at least this length are offered to [`stream`](Self::stream).
-    const STREAMED: u64 = u64::MAX;
+    /// Texts and bytes of at least this length are offered to [`stream`](Self::stream); `None` offers nothing.
+    const STREAMED: Option<u64> = None;
 
     /// The global `module.name`.
     ///
@@ -209,7 +209,7 @@ impl<R: BufRead, D: Dialect> Machine<R, D> {
 
     /// Texts and bytes, held or streamed.
     pub(super) fn data(&mut self, length: u64, is_text: bool) -> Step<()> {
-        let value = if length >= D::STREAMED {
+        let value = if D::STREAMED.is_some_and(|least| length >= least) {
             let frame = &self.stack[self.marks.last().copied().unwrap_or(0)..];
             let mut payload = self.input.payload(length, is_text);
             self.dialect.stream(&mut payload, frame, &self.heap)?

@@ -122,7 +122,7 @@ fn positions<'a>(layout: &Layout, bytes: &'a [u8]) -> Step<Box<dyn Iterator<Item
 struct NoSink;
 
 impl Sink for NoSink {
-    const STREAMED: u64 = u64::MAX;
+    const STREAMED: Option<u64> = None;
 
     fn read(&mut self, _: Option<Layout>, _: &mut Payload<'_>) -> Step<()> {
         Err("long bytes".to_owned())

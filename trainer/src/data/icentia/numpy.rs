@@ -78,8 +78,8 @@ pub(super) type Values = Heap<Global, Object>;
 
 /// Reads the bytes of a large array while they come.
 pub(super) trait Sink {
-    /// Bytes of at least this length are streamed.
-    const STREAMED: u64;
+    /// Bytes of at least this length are streamed; `None` streams nothing.
+    const STREAMED: Option<u64>;
 
     /// Reads `payload`, the bytes of an array of this layout; protocol 5 gives the bytes before the layout, which is `None`
     /// then.
@@ -212,7 +212,7 @@ impl<S: Sink> Dialect for Numpy<S> {
     type Object = Object;
 
     const HOLDER: &'static str = HOLDER;
-    const STREAMED: u64 = S::STREAMED;
+    const STREAMED: Option<u64> = S::STREAMED;
 
     fn global(&mut self, module: &str, name: &str) -> Step<Global> {
         match (module, name) {

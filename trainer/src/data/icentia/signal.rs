@@ -146,10 +146,10 @@ fn check(layout: &Layout) -> Step<u32> {
 struct Peek<'a>(Reading<'a>);
 
 /// Anything as long belongs to the samples.
-const STREAMED: u64 = 64 << 10;
+const STREAMED: Option<u64> = Some(64 << 10);
 
 impl Sink for Peek<'_> {
-    const STREAMED: u64 = STREAMED;
+    const STREAMED: Option<u64> = STREAMED;
 
     fn read(&mut self, layout: Option<Layout>, payload: &mut Payload<'_>) -> Step<()> {
         match layout {
@@ -161,7 +161,7 @@ impl Sink for Peek<'_> {
 }
 
 impl Sink for Reading<'_> {
-    const STREAMED: u64 = STREAMED;
+    const STREAMED: Option<u64> = STREAMED;
 
     fn read(&mut self, layout: Option<Layout>, payload: &mut Payload<'_>) -> Step<()> {
         if self.samples.is_some() || self.passed_over {
