@@ -24,7 +24,8 @@ check: libtorch ## format, lints, documentation, and the engine without its defa
 test: libtorch venv ## every test but the slow ones; prints how many golden numbers were compared
 	$(CARGO) test $(RELEASE)
 
-test-golden: libtorch venv ## the golden numbers of all ten networks; ECG_GOLDEN_DIR names another set of them
+test-golden: libtorch venv ## all golden numbers, with ECG_ICENTIA_DIR naming patients of Icentia11k and ECG_GOLDEN_DIR their numbers
+	@test -n "$(ECG_ICENTIA_DIR)" || { echo "test-golden: set ECG_ICENTIA_DIR to the patients of Icentia11k, and ECG_GOLDEN_DIR to golden numbers that have them" >&2; exit 1; }
 	$(CARGO) test $(RELEASE) --tests -- --ignored golden
 
 test-data: libtorch venv ## the tests on the full PhysioNet/CinC 2017 training set, which ECG_DATA_DIR names

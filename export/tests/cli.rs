@@ -4,7 +4,7 @@ mod common;
 
 use common::golden_state;
 use dualnet_engine::model::keys;
-use dualnet_export::network::preset;
+use dualnet_export::network::{ClassSet, preset};
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::golden_dir;
 use std::ffi::OsStr;
@@ -98,6 +98,43 @@ fn a_checkpoint_knows_its_network() {
         &["best.safetensors", "-o", "model.onnx", "--config", "mine.toml"],
     );
     assert!(fail(folder.path(), &["best.safetensors", "-o", "other.onnx"]).contains("no network known by name"));
+}
+
+#[test]
+fn the_classes_of_icentia11k_are_never_called_those_of_the_challenge() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut config = preset("dualnet-s").unwrap();
+    let mut state = golden_state(&config, "golden-1");
+    config.class_set = ClassSet::Icentia11k;
+    state.metadata.insert(keys::CONFIGURATION.to_owned(), config.to_toml());
+    save(&state, folder.path(), "best.safetensors");
+    let icentia = "dualnet.classes: [\"~\",\"N\",\"A\",\"F\"]\n";
+    std::fs::write(folder.path().join("s.toml"), preset("dualnet-s").unwrap().to_toml()).unwrap();
+    for flags in [&[][..], &["--network", "dualnet-s"], &["--config", "s.toml"]] {
+        succeed(
+            folder.path(),
+            &[&["best.safetensors", "-o", "model.onnx"][..], flags].concat(),
+        );
+        let said = succeed(folder.path(), &["inspect", "model.onnx"]);
+        assert!(said.contains(icentia), "{flags:?}: {said}");
+    }
+    let other = ["best.safetensors", "-o", "other.onnx", "--class-set", "challenge"];
+    assert!(fail(folder.path(), &other).contains("--class-set says otherwise"));
+    assert!(
+        fail(
+            folder.path(),
+            &["best.safetensors", "-o", "other.onnx", "--classes", "2"]
+        )
+        .contains("4 classes")
+    );
+    // A state dict alone does not say what its classes are.
+    state.metadata.clear();
+    save(&state, folder.path(), "plain.safetensors");
+    succeed(
+        folder.path(),
+        &["plain.safetensors", "-o", "model.onnx", "--class-set", "icentia11k"],
+    );
+    assert!(succeed(folder.path(), &["inspect", "model.onnx"]).contains(icentia));
 }
 
 #[test]

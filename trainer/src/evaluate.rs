@@ -14,7 +14,7 @@ use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::score::{Evaluation, ScoreError};
 use dualnet_engine::signal::{BINS, FRAMES, WINDOW, WINDOWS};
-use dualnet_export::network::Network;
+use dualnet_export::network::{ClassSet, Network};
 use std::borrow::Borrow;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub trait Predictor {
     fn probabilities(&mut self, ecg: &[f32], spectrogram: &[f32], batch: usize) -> Result<Vec<f32>, TrainerError>;
     /// Number of classes.
     fn classes(&self) -> usize;
+    /// What the classes are.
+    fn class_set(&self) -> ClassSet;
 }
 
 /// A network on libtorch, in evaluation mode.
@@ -51,32 +53,39 @@ impl<N: Borrow<Network>, P: Borrow<Parameters>> Predictor for TorchPredictor<N, 
     fn classes(&self) -> usize {
         self.network.borrow().config().classes
     }
+
+    fn class_set(&self) -> ClassSet {
+        self.network.borrow().config().class_set
+    }
 }
 
 /// An exported network in the engine's CPU runtime.
 pub struct OnnxPredictor {
     runtime: Runtime,
+    class_set: ClassSet,
 }
 
 impl OnnxPredictor {
     /// Opens and checks a model file.
     ///
     /// # Errors
-    /// Also when its classes are not N, O, A, ~ or N, A, in this order: it would be measured against other labels.
+    /// Also when its classes are not N, O, A, ~ or N, A or Icentia11k's ~, N, A, F, in this order: it would be measured against
+    /// other labels.
     pub fn open(path: &Path) -> Result<Self, TrainerError> {
         let model = Model::open(path)?;
         let names = model.classes();
-        if names != ["N", "O", "A", "~"] && names != ["N", "A"] {
+        let Some(class_set) = ClassSet::of_names(names) else {
             return Err(TrainerError::File {
                 path: path.to_owned(),
                 reason: format!(
-                    "its classes are {}; only N, O, A, ~ and N, A can be evaluated",
+                    "its classes are {}; only N, O, A, ~ and N, A and ~, N, A, F can be evaluated",
                     names.join(", ")
                 ),
             });
-        }
+        };
         Ok(Self {
             runtime: Runtime::new(model),
+            class_set,
         })
     }
 
@@ -93,6 +102,10 @@ impl Predictor for OnnxPredictor {
 
     fn classes(&self) -> usize {
         self.runtime.model().classes().len()
+    }
+
+    fn class_set(&self) -> ClassSet {
+        self.class_set
     }
 }
 
@@ -114,6 +127,8 @@ pub(crate) fn input_tensors(
 pub struct Predictions {
     /// Number of classes.
     pub classes: usize,
+    /// What they are.
+    pub class_set: ClassSet,
     /// `[records, classes]`, row-major, in the order of the evaluated records.
     pub probabilities: Vec<f32>,
     /// The class of each record.
@@ -126,7 +141,12 @@ impl Predictions {
     /// # Errors
     /// As [`Evaluation::new`].
     pub fn evaluation(&self) -> Result<Evaluation, ScoreError> {
-        Evaluation::new(&self.probabilities, self.classes, &self.labels)
+        let mut evaluation = Evaluation::new(&self.probabilities, self.classes, &self.labels)?;
+        if self.class_set != ClassSet::Challenge {
+            // The challenge ranks by N, O and A.
+            evaluation.f1_challenge = None;
+        }
+        Ok(evaluation)
     }
 
     /// The figures and their intervals.
@@ -134,7 +154,12 @@ impl Predictions {
     /// # Errors
     /// As [`Evaluation::new`].
     pub fn measured(&self) -> Result<Measured, ScoreError> {
-        Measured::new(&self.probabilities, self.classes, &self.labels)
+        let mut measured = Measured::new(&self.probabilities, self.classes, &self.labels)?;
+        if self.class_set != ClassSet::Challenge {
+            measured.evaluation.f1_challenge = None;
+            measured.intervals.f1_challenge = None;
+        }
+        Ok(measured)
     }
 }
 
@@ -174,6 +199,15 @@ pub(crate) fn evaluate_in(
             "{count} classes cannot be evaluated; 2 and 4 can"
         )));
     };
+    let class_set = predictor.class_set();
+    if class_set != source.class_set() {
+        let names = |set: ClassSet| set.names(count).join(", ");
+        return Err(TrainerError::Network(format!(
+            "the network tells {} apart; the records' labels are {}",
+            names(class_set),
+            names(source.class_set())
+        )));
+    }
     let shard = team.shard();
     let options = LoaderOptions {
         shard,
@@ -214,6 +248,7 @@ pub(crate) fn evaluate_in(
         .collect();
     Ok(Predictions {
         classes: count,
+        class_set,
         probabilities,
         labels,
     })

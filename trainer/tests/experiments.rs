@@ -1,7 +1,9 @@
 //! The experiments of the paper: what the recipes say, and short versions of each kind.
 
+mod icentia_files;
+
 use dualnet_export::network::Network;
-use dualnet_fixtures::records_dir;
+use dualnet_fixtures::{icentia_dir, records_dir};
 use dualnet_trainer::data::{Labels, Split, physionet};
 use dualnet_trainer::error::TrainerError;
 use dualnet_trainer::experiments::{
@@ -36,9 +38,11 @@ fn recipes_are_the_published_ones() {
         let network = recipe.network(&none).expect("a network");
         let options = recipe.options(1, None, &none);
         assert_eq!(network.classes, recipe.class_weights.len(), "{}", recipe.name);
-        // Icentia11k cannot be read yet.
-        assert!(
-            recipe.data == Data::Icentia11k || options.fault(recipe.classes).is_none(),
+        assert_eq!(options.fault(recipe.classes), None, "{}", recipe.name);
+        let is_icentia = recipe.data == Data::Icentia11k;
+        assert_eq!(
+            network.class_names()[0],
+            if is_icentia { "~" } else { "N" },
             "{}",
             recipe.name
         );
@@ -216,10 +220,24 @@ fn short(rows: &[&str], runs: &Path, network: &str) -> Reproduction {
 }
 
 fn outcomes(reproduction: &Reproduction, listener: &mut Silent) -> Vec<Outcome> {
-    let made = reproduction
-        .run(&mut fixture_records, listener)
-        .expect("not interrupted");
+    outcomes_on(&mut fixture_records, reproduction, listener)
+}
+
+fn outcomes_on(
+    records: &mut dyn FnMut(&TrainOptions) -> Result<Records, TrainerError>,
+    reproduction: &Reproduction,
+    listener: &mut Silent,
+) -> Vec<Outcome> {
+    let made = reproduction.run(records, listener).expect("not interrupted");
     made.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// The fixtures, and the patients in `icentia`.
+fn all_records(icentia: &Path) -> impl FnMut(&TrainOptions) -> Result<Records, TrainerError> {
+    move |options| match options.dataset.as_str() {
+        "icentia11k" => Records::open(options, icentia, 1),
+        _ => fixture_records(options),
+    }
 }
 
 /// A pre-training's folder as a run on Icentia11k leaves it, made with the fixture records.
@@ -239,12 +257,13 @@ fn pre_training(runs: &Path, row: &str) {
 #[test]
 fn two_epochs_of_every_kind_on_the_fixtures_then_nothing_is_left_to_do() {
     let runs = tempfile::tempdir().expect("a folder");
-    pre_training(runs.path(), "pretrain-dualnet-xl");
+    let icentia = icentia_files::two_patients();
     let rows = [
         "dualnet-s",
         "no-augmentation",
         "no-signal-encoder",
         "no-spectrogram-encoder",
+        "pretrain-dualnet-xl",
         "fine-tuned-dualnet-xl",
         "challenge-dualnet-xl",
         "two-classes-dualnet-xl",
@@ -253,7 +272,7 @@ fn two_epochs_of_every_kind_on_the_fixtures_then_nothing_is_left_to_do() {
     let reproduction = short(&rows, runs.path(), "dualnet-s");
     let mut listener = Silent::new();
     assert_eq!(
-        outcomes(&reproduction, &mut listener),
+        outcomes_on(&mut all_records(icentia.path()), &reproduction, &mut listener),
         vec![Outcome::Trained; rows.len()]
     );
     assert!(
@@ -279,10 +298,58 @@ fn two_epochs_of_every_kind_on_the_fixtures_then_nothing_is_left_to_do() {
     }
     let mut listener = Silent::new();
     assert_eq!(
-        outcomes(&reproduction, &mut listener),
+        outcomes_on(&mut all_records(icentia.path()), &reproduction, &mut listener),
         vec![Outcome::WasDone; rows.len()]
     );
     assert_eq!(listener.begun, []);
+    speaks_of_its_own_classes(runs.path(), 6);
+}
+
+/// What a pre-training on Icentia11k says of itself, and what starts from it.
+fn speaks_of_its_own_classes(runs: &Path, segments: usize) {
+    let folder = run_folder(runs, "pretrain-dualnet-xl", 1);
+    let standing = Standing::read(&folder).expect("a checkpoint").expect("a run");
+    assert_eq!(standing.network.class_names(), ["~", "N", "A", "F"]);
+    assert_eq!(standing.training["training_records"], segments);
+    assert!(
+        standing.training["data"]
+            .to_string()
+            .contains("Tan et al. 2019, CC BY-NC-SA 4.0")
+    );
+    assert!(standing.training["labels"].to_string().contains("flutter"));
+    let result = std::fs::read_to_string(folder.join("result.json")).expect("a result");
+    let result: serde_json::Value = serde_json::from_str(&result).expect("JSON");
+    let evaluation = &result["last"]["evaluation"];
+    assert_eq!(evaluation["records"], segments);
+    assert!(evaluation["f1_challenge"].is_null(), "the challenge ranks N, O and A");
+    assert!(result["last"]["intervals"]["f1_challenge"].is_null());
+    let fine_tuned = run_folder(runs, "fine-tuned-dualnet-xl", 1);
+    let standing = Standing::read(&fine_tuned).expect("a checkpoint").expect("a run");
+    assert_eq!(standing.network.class_names(), ["N", "O", "A", "~"]);
+}
+
+/// Two epochs on 8 segments of a patient, then fine-tuning from there; 00016 validates under another number.
+#[test]
+#[ignore = "needs ECG_ICENTIA_DIR"]
+fn golden_pre_training_on_two_patients_of_icentia11k() {
+    let runs = tempfile::tempdir().expect("a folder");
+    let icentia = tempfile::tempdir().expect("a folder");
+    for (patient, number) in [("00010", "00010"), ("00016", "10016")] {
+        for suffix in ["_batched.pkl.gz", "_batched_lbls.pkl.gz"] {
+            let source = icentia_dir().join(format!("{patient}{suffix}"));
+            let source = source
+                .canonicalize()
+                .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+            std::os::unix::fs::symlink(source, icentia.path().join(format!("{number}{suffix}"))).expect("a link");
+        }
+    }
+    let rows = ["pretrain-dualnet-xl", "fine-tuned-dualnet-xl"];
+    let mut reproduction = short(&rows, runs.path(), "dualnet-s");
+    reproduction.overrides.batch_size = Some(8);
+    reproduction.overrides.limit = Some(8);
+    let made = outcomes_on(&mut all_records(icentia.path()), &reproduction, &mut Silent::new());
+    assert_eq!(made, [Outcome::Trained, Outcome::Trained]);
+    speaks_of_its_own_classes(runs.path(), 8);
 }
 
 #[test]

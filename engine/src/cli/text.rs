@@ -9,6 +9,7 @@ pub fn rhythm(class: &str, classes: usize) -> &str {
         "N" => "normal rhythm",
         "A" => "atrial fibrillation",
         "O" => "other rhythm",
+        "F" => "atrial flutter",
         "~" => "too noisy to tell",
         other => other,
     }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use dualnet_engine::model::keys;
-use dualnet_export::network::{Network, NetworkConfig, PRESETS, preset};
+use dualnet_export::network::{ClassSet, Network, NetworkConfig, PRESETS, preset};
 use dualnet_export::onnx::{Card, export, write};
 use dualnet_export::weights::StateDict;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,11 @@ pub struct Export {
     #[arg(long, value_name = "COUNT")]
     classes: Option<usize>,
 
+    /// What the classes are, for weights that do not say it: N, O, A, ~ (or N, A) of the 2017 challenge, or ~, N, A, F of
+    /// Icentia11k [default: what the weights say, or else challenge]
+    #[arg(long, value_name = "SET")]
+    class_set: Option<ClassSet>,
+
     /// The network was trained without the signal encoder
     #[arg(long, conflicts_with = "no_spectrogram_encoder")]
     no_signal_encoder: bool,
@@ -62,7 +67,9 @@ impl Export {
         for entry in &self.card {
             card.set(entry)?;
         }
-        let network = Network::new(self.configuration(&weights)?)?;
+        let mut config = self.configuration(&weights)?;
+        config.class_set = self.class_set(&weights, config.class_set)?;
+        let network = Network::new(config)?;
         let bytes = export(&network, &weights, &self.weights, &card)?;
         write(&self.output, &bytes)?;
         let config = network.config();
@@ -74,6 +81,21 @@ impl Export {
             bytes.len()
         );
         Ok(())
+    }
+
+    /// What the outputs stand for: what the weights say, whatever configuration is given beside them.
+    fn class_set(&self, weights: &StateDict, given: ClassSet) -> Result<ClassSet> {
+        let stated = match weights.metadata.get(keys::CONFIGURATION) {
+            Some(text) => Some(NetworkConfig::from_toml(text)?.class_set),
+            None => None,
+        };
+        match (stated, self.class_set) {
+            (Some(stated), Some(asked)) if stated != asked => bail!(
+                "{}: says that its classes are those of {stated:?}; --class-set says otherwise",
+                self.weights.display()
+            ),
+            (stated, asked) => Ok(stated.or(asked).unwrap_or(given)),
+        }
     }
 
     fn configuration(&self, weights: &StateDict) -> Result<NetworkConfig> {

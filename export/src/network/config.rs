@@ -2,6 +2,8 @@
 
 use super::error::NetworkError;
 use super::{AxialSite, ECG_SIZE, SPECTROGRAM_SIZE};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 /// What is read from the waveform, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +49,39 @@ impl PauInitial {
     }
 }
 
+/// What the outputs of a network stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassSet {
+    /// Those of the 2017 challenge: N, O, A, ~, or N (not AF) and A.
+    #[default]
+    Challenge,
+    /// Those of Icentia11k: ~ (noise), N (normal), A (AF), F (atrial flutter).
+    Icentia11k,
+}
+
+impl ClassSet {
+    /// Names of so many classes in the order of the outputs.
+    pub fn names(self, classes: usize) -> &'static [&'static str] {
+        match (self, classes) {
+            (Self::Challenge, 2) => &["N", "A"],
+            (Self::Challenge, _) => &["N", "O", "A", "~"],
+            (Self::Icentia11k, _) => &["~", "N", "A", "F"],
+        }
+    }
+
+    /// The set whose classes have these names in this order.
+    pub fn of_names<T: AsRef<str>>(names: &[T]) -> Option<Self> {
+        let is_named = |set: &Self| {
+            names
+                .iter()
+                .map(AsRef::as_ref)
+                .eq(set.names(names.len()).iter().copied())
+        };
+        [Self::Challenge, Self::Icentia11k].into_iter().find(is_named)
+    }
+}
+
 /// The hyper-parameters of one network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkConfig {
@@ -54,6 +89,8 @@ pub struct NetworkConfig {
     pub name: String,
     /// Number of classes: 4, or 2 (A against the rest).
     pub classes: usize,
+    /// What they are.
+    pub class_set: ClassSet,
     /// The waveform's encoder; `None` ablates it.
     pub signal_encoder: Option<SignalEncoder>,
     /// Whether the spectrogram is read; `false` ablates it.
@@ -118,10 +155,7 @@ impl NetworkConfig {
 
     /// Names of the classes in the order of the outputs.
     pub fn class_names(&self) -> &'static [&'static str] {
-        match self.classes {
-            2 => &["N", "A"],
-            _ => &["N", "O", "A", "~"],
-        }
+        self.class_set.names(self.classes)
     }
 
     /// Extents of the feature map that enters block `index`.
@@ -133,6 +167,9 @@ impl NetworkConfig {
         let invalid = |key, reason: String| Err(NetworkError::Invalid { key, reason });
         if !matches!(self.classes, 2 | 4) {
             return invalid("classes", format!("{} is neither 2 nor 4", self.classes));
+        }
+        if self.class_set == ClassSet::Icentia11k && self.classes != 4 {
+            return invalid("class_set", format!("icentia11k has 4 classes, not {}", self.classes));
         }
         if self.signal_encoder.is_none() && !self.spectrogram_encoder {
             return invalid("signal_encoder", "one of the two encoders must stay".to_owned());

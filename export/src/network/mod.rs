@@ -16,7 +16,7 @@ mod signal_encoder;
 mod sites;
 mod table;
 
-pub use config::{NetworkConfig, PauInitial, SignalEncoder};
+pub use config::{ClassSet, NetworkConfig, PauInitial, SignalEncoder};
 pub use error::NetworkError;
 pub use ops::Ops;
 pub use parameters::{Initial, Parameter, ParameterKind};
@@ -56,6 +56,15 @@ impl Network {
     /// The hyper-parameters.
     pub fn config(&self) -> &NetworkConfig {
         &self.config
+    }
+
+    /// The same network with outputs that stand for other classes.
+    ///
+    /// # Errors
+    /// The set has another number of classes.
+    pub fn with_class_set(mut self, class_set: ClassSet) -> Result<Self, NetworkError> {
+        self.config.class_set = class_set;
+        Self::new(self.config)
     }
 
     /// Every tensor of the state dict, in the published order and with the published names.

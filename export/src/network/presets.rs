@@ -1,6 +1,6 @@
 //! The ten published networks.
 
-use super::config::{NetworkConfig, PauInitial, SignalEncoder};
+use super::config::{ClassSet, NetworkConfig, PauInitial, SignalEncoder};
 use super::error::NetworkError;
 
 /// One row of the published table: name, encoder, channels of the five blocks, latent.
@@ -79,6 +79,7 @@ pub fn preset(name: &str) -> Result<NetworkConfig, NetworkError> {
     Ok(NetworkConfig {
         name: preset.name.to_owned(),
         classes: 4,
+        class_set: ClassSet::default(),
         signal_encoder: Some(preset.encoder.clone()),
         spectrogram_encoder: true,
         channels: preset.channels.to_vec(),

@@ -1,6 +1,6 @@
 //! The `[network]` table: a preset, and every hyper-parameter that departs from it.
 
-use super::config::{NetworkConfig, PauInitial, SignalEncoder};
+use super::config::{ClassSet, NetworkConfig, PauInitial, SignalEncoder};
 use super::error::NetworkError;
 use super::presets::{PRESETS, preset};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ struct NetworkTable {
     preset: Option<String>,
     name: Option<String>,
     classes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class_set: Option<ClassSet>,
     signal_encoder: Option<EncoderKind>,
     layers: Option<usize>,
     heads: Option<usize>,
@@ -76,6 +78,7 @@ impl NetworkConfig {
             preset: None,
             name: Some(self.name.clone()),
             classes: Some(self.classes),
+            class_set: Some(self.class_set).filter(|set| *set != ClassSet::Challenge),
             signal_encoder: Some(signal_encoder),
             layers,
             heads,
@@ -103,6 +106,7 @@ impl NetworkTable {
         config.signal_encoder = self.signal_encoder(config.signal_encoder.take())?;
         replace(&mut config.name, self.name);
         replace(&mut config.classes, self.classes);
+        replace(&mut config.class_set, self.class_set);
         replace(&mut config.latent, self.latent);
         replace(&mut config.spectrogram_encoder, self.spectrogram_encoder);
         replace(&mut config.channels, self.channels);

@@ -30,7 +30,7 @@ pub enum WeightsError {
         /// The file.
         path: PathBuf,
         /// Where in `data.pkl` the instruction starts.
-        offset: usize,
+        offset: u64,
         /// What is wrong and what is expected.
         message: String,
     },

@@ -3,7 +3,11 @@
 /// Stretches `values` to `count` values: output `j` reads at `max(0, s·(j + ½) − ½)` with `s = values.len() / count`,
 /// the neighbour beyond the last value being the last. Nothing comes of nothing.
 pub(super) fn stretch(values: &[f32], count: usize) -> impl Iterator<Item = f32> + '_ {
-    let step = values.len() as f32 / count as f32;
+    stretch_by(values, values.len() as f32 / count as f32, count)
+}
+
+/// As [`stretch`], with a stated step `s`.
+pub(crate) fn stretch_by(values: &[f32], step: f32, count: usize) -> impl Iterator<Item = f32> + '_ {
     let count = if values.is_empty() { 0 } else { count };
     let last = values.len().saturating_sub(1);
     (0..count).map(move |j| {

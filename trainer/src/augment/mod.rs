@@ -15,6 +15,7 @@ mod sine;
 pub use band_pass::BandPass;
 pub use cut_out::CutOut;
 pub use drop_samples::DropSamples;
+pub(crate) use interpolate::stretch_by;
 pub use random_resample::RandomResample;
 pub use resample::Resample;
 pub use scale::Scale;

@@ -1,8 +1,9 @@
 //! `trainer convert`
 
-use crate::train::Checkpoint;
+use crate::train::{Checkpoint, network_of};
 use anyhow::bail;
 use clap::Args;
+use dualnet_export::network::ClassSet;
 use dualnet_export::weights::{OPTIMIZER_PREFIX, StateDict};
 use std::path::{Path, PathBuf};
 
@@ -56,10 +57,20 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     );
     if matches!(format, Format::Pt) && !state.metadata.is_empty() {
         let names: Vec<&str> = state.metadata.keys().map(String::as_str).collect();
+        if let Some(classes) = classes_beside_the_challenges(&state) {
+            line += &format!("; its classes are {classes}, which a .pt cannot say: --class-set does");
+        }
         line += &format!("; left out, as .pt has no place for it: {}", names.join(", "));
     }
     println!("{line}");
     Ok(())
+}
+
+/// The names of classes that are taken for others by who does not know them.
+fn classes_beside_the_challenges(state: &StateDict) -> Option<String> {
+    let network = network_of(state).ok().flatten()?;
+    let config = network.config();
+    (config.class_set != ClassSet::Challenge).then(|| config.class_names().join(", "))
 }
 
 fn format_of(path: &Path) -> anyhow::Result<Format> {

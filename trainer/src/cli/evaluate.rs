@@ -2,13 +2,15 @@
 
 use super::weights::Weights;
 use super::{figures, thread_count, use_threads};
-use crate::data::{Labels, Source, Split, physionet};
+use crate::data::Labels;
+use crate::data::icentia::SEGMENTS;
 use crate::evaluate::{Measured, evaluate};
-use anyhow::Context;
+use crate::train::{ICENTIA11K, Records, TrainOptions};
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use dualnet_export::network::ClassSet;
 use indicatif::ProgressBar;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Prints accuracy, F1, AF sensitivity and specificity and calibration error with bootstrap 95 % intervals, and the
 /// confusion matrix.
@@ -16,7 +18,7 @@ use std::sync::Arc;
 pub(super) struct Arguments {
     #[command(flatten)]
     weights: Weights,
-    /// Folder of the data set (A00001.mat …, REFERENCE.csv).
+    /// Folder of the data set (A00001.mat …, REFERENCE.csv); of a network of Icentia11k's classes, 00000_batched.pkl.gz ….
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Set of labels: as released (REFERENCE.csv) or revised (REFERENCE-v3.csv).
@@ -28,9 +30,12 @@ pub(super) struct Arguments {
     /// Which of its records.
     #[arg(long, default_value = "validation")]
     part: Part,
-    /// Records computed at a time.
-    #[arg(long, default_value_t = 24)]
-    batch_size: usize,
+    /// Records computed at a time: 24 by default, or the segments of one file of Icentia11k.
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Use only the first N segments of each file of Icentia11k.
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=50))]
+    limit: Option<usize>,
     /// Threads; the default is the number of cores.
     #[arg(long, value_name = "N", value_parser = thread_count())]
     threads: Option<usize>,
@@ -54,21 +59,31 @@ enum Format {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let (mut predictor, classes) = arguments.weights.open()?;
-    let dataset = Arc::new(physionet::read(&arguments.data, arguments.labels)?);
-    let split = Split::find(&arguments.split)?;
-    split.check(&dataset)?;
-    let indices = match arguments.part {
-        Part::Train => &split.train,
-        Part::Validation => &split.validation,
+    let mut options = TrainOptions {
+        split: arguments.split.clone(),
+        labels: arguments.labels,
+        ..TrainOptions::default()
     };
-    let bar = ProgressBar::new(indices.len() as u64);
-    let source: Arc<dyn Source> = dataset;
+    if predictor.class_set() == ClassSet::Icentia11k {
+        ICENTIA11K.clone_into(&mut options.dataset);
+        options.limit = arguments.limit;
+        options.batch_size = arguments.limit.unwrap_or(SEGMENTS);
+    } else if arguments.limit.is_some() {
+        bail!("--limit is for networks of Icentia11k's classes; --split chooses records of the others");
+    }
+    options.batch_size = arguments.batch_size.unwrap_or(options.batch_size);
+    let records = Records::open(&options, &arguments.data, 1)?;
+    let indices = match arguments.part {
+        Part::Train => &records.split.train,
+        Part::Validation => &records.split.validation,
+    };
+    let bar = ProgressBar::new((indices.len() * records.source.records_per_unit()) as u64);
     let predictions = evaluate(
         predictor.as_mut(),
-        &source,
+        &records.source,
         indices,
-        arguments.batch_size,
-        1,
+        options.batch_size,
+        records.threads,
         &mut |done| bar.set_position(done as u64),
     )?;
     bar.finish_and_clear();

@@ -168,7 +168,7 @@ impl RunFlags {
         if let Some(fault) = options.fault(network.config().classes) {
             bail!(fault);
         }
-        Ok((network, options))
+        Ok((network.with_class_set(options.class_set())?, options))
     }
 
     fn network(&self, file: Option<(&Path, &str)>) -> anyhow::Result<Network> {

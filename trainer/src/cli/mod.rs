@@ -3,6 +3,7 @@
 mod answers;
 mod convert;
 mod crossval;
+mod data;
 mod evaluate;
 mod figures;
 mod flags;
@@ -28,8 +29,9 @@ use std::process::ExitCode;
         trainer train --data training2017 --resume --run runs/s               go on after a stop\n  \
         trainer evaluate runs/s/best.safetensors --data training2017          accuracy and F1\n  \
         trainer crossval --data training2017 --network dualnet-s --runs runs/cv  5 folds, labels v3\n  \
-        trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n\n\
-        Exit status: 0 done; 1 some records failed; 2 wrong usage, or an error."
+        trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n  \
+        trainer data verify training2017                                      is it as it was released?\n\n\
+        Exit status: 0 done; 1 some records failed, or a data set is not whole; 2 wrong usage, or an error."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -54,9 +56,11 @@ enum Command {
     Crossval(crossval::Arguments),
     /// Name the rhythm of records.
     Predict(predict::Arguments),
+    /// Say whether a data set is whole.
+    Data(data::Arguments),
 }
 
-/// Runs the program; the exit code is 0, 1 when some records failed, or 2 after an error.
+/// Runs the program; the exit code is 0, 1 when some records failed or a data set is not whole, or 2 after an error.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
@@ -67,12 +71,14 @@ pub fn run() -> ExitCode {
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Crossval(arguments) => crossval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Data(arguments) => data::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("trainer: {}", one_line(&error));
-            ExitCode::from(if error.is::<predict::SomeFailed>() { 1 } else { 2 })
+            let is_in_part = error.is::<predict::SomeFailed>() || error.is::<data::NotWhole>();
+            ExitCode::from(if is_in_part { 1 } else { 2 })
         }
     }
 }

@@ -37,9 +37,9 @@ pub(super) struct AblationArguments {
 #[derive(Debug, Args)]
 struct How {
     /// Folder of PhysioNet/CinC 2017 (A00001.mat …, REFERENCE.csv).
-    #[arg(long, value_name = "DIR", required_unless_present = "list")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["list", "icentia"])]
     data: Option<PathBuf>,
-    /// Folder of Icentia11k (00000_batched.pkl.gz …), for the pre-training.
+    /// Folder of Icentia11k (00000_batched.pkl.gz …), for the pre-training, which needs no --data.
     #[arg(long, value_name = "DIR")]
     icentia: Option<PathBuf>,
     /// Folder of the runs.
@@ -146,8 +146,14 @@ impl<'a> Folders<'a> {
 
     fn records(&mut self, options: &TrainOptions) -> Result<Records, TrainerError> {
         if let Some((last, records)) = &self.last
-            && (&last.dataset, &last.split, last.labels, last.limit)
-                == (&options.dataset, &options.split, options.labels, options.limit)
+            && (&last.dataset, &last.split, last.labels, last.limit, last.fresh_crops)
+                == (
+                    &options.dataset,
+                    &options.split,
+                    options.labels,
+                    options.limit,
+                    options.fresh_crops,
+                )
         {
             return Ok(records.clone());
         }

@@ -4,7 +4,7 @@ use crate::evaluate::{OnnxPredictor, Predictor, TorchPredictor};
 use crate::train::{network_of, parameters_of};
 use anyhow::bail;
 use clap::Args;
-use dualnet_export::network::{Network, PRESETS, preset};
+use dualnet_export::network::{ClassSet, Network, PRESETS, preset};
 use dualnet_export::weights::StateDict;
 use std::path::PathBuf;
 
@@ -23,6 +23,9 @@ pub(super) struct Weights {
     /// Number of classes of such weights.
     #[arg(long)]
     classes: Option<usize>,
+    /// What the classes of such weights are: N, O, A, ~ (or N, A) of the 2017 challenge, or ~, N, A, F of Icentia11k.
+    #[arg(long, value_name = "SET")]
+    class_set: Option<ClassSet>,
 }
 
 impl Weights {
@@ -46,13 +49,14 @@ impl Weights {
             (Some(network), name) => {
                 let stated = network.config();
                 let is_other = name.as_ref().is_some_and(|name| *name != stated.name)
-                    || self.classes.is_some_and(|classes| classes != stated.classes);
+                    || self.classes.is_some_and(|classes| classes != stated.classes)
+                    || self.class_set.is_some_and(|set| set != stated.class_set);
                 if is_other {
                     bail!(
-                        "{} says it is {} with {} classes; --network and --classes say otherwise",
+                        "{} says it is {} with classes {}; --network, --classes and --class-set say otherwise",
                         path.display(),
                         stated.name,
-                        stated.classes
+                        stated.class_names().join(", ")
                     )
                 }
                 network
@@ -60,6 +64,7 @@ impl Weights {
             (None, Some(name)) => {
                 let mut config = preset(name)?;
                 config.classes = self.classes.unwrap_or(config.classes);
+                config.class_set = self.class_set.unwrap_or_default();
                 Network::new(config)?
             }
             (None, None) => {

@@ -24,6 +24,14 @@ pub enum DataError {
         /// What is wrong with the first of them.
         first: Vec<String>,
     },
+    /// A file or folder cannot be used.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// No split has this name.
     #[error("no split is called {name:?}, nor is it a file; there are paper, challenge and course6000")]
     UnknownSplit {

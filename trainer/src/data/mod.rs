@@ -1,13 +1,16 @@
 //! Training data: labelled recordings in memory, the published splits, and batches of network inputs made ahead of time.
 
 mod error;
+pub mod icentia;
 mod loader;
 pub mod physionet;
 mod source;
 mod split;
+pub mod verify;
 
 pub use dualnet_engine::score::Label;
 pub use error::DataError;
+pub use icentia::Icentia;
 pub use loader::{Batch, Loader, LoaderOptions};
 pub use physionet::Labels;
 pub use source::{Pass, Shard, Source, Workspace};
@@ -46,7 +49,7 @@ impl Dataset {
 /// Which classes a network tells apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Classes {
-    /// N = 0, O = 1, A = 2, ~ = 3.
+    /// N = 0, O = 1, A = 2, ~ = 3; of Icentia11k ~ = 0, N = 1, A = 2, F = 3.
     #[default]
     Four,
     /// A = 1, everything else = 0.

@@ -81,6 +81,11 @@ fn read_one(folder: &Path, name: String, label: Label) -> Result<Recording, Stri
     Ok(Recording { name, label, samples })
 }
 
+/// What is wrong with the record `name` of the folder, if anything is.
+pub(super) fn check_record(folder: &Path, name: &str) -> Result<(), String> {
+    read_one(folder, name.to_owned(), Label::Normal).map(drop)
+}
+
 /// `folder/name.mat`, `None` when `name` would lead elsewhere.
 fn path_of(folder: &Path, name: &str) -> Option<PathBuf> {
     let file = format!("{name}.mat");

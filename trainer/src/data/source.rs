@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
+use dualnet_export::network::ClassSet;
 
 use super::{Batch, Classes, DataError, Dataset};
 use crate::augment::Augmentation;
@@ -15,6 +16,11 @@ pub trait Source: Send + Sync + Debug {
 
     /// Records in each unit.
     fn records_per_unit(&self) -> usize;
+
+    /// What the classes of the records are.
+    fn class_set(&self) -> ClassSet {
+        ClassSet::Challenge
+    }
 
     /// Adds the records of `unit`, which is below [`units`](Self::units), to `batch`.
     ///

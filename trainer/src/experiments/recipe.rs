@@ -2,7 +2,7 @@
 
 use super::Overrides;
 use crate::train::{ICENTIA11K, PHYSIONET, TrainOptions};
-use dualnet_export::network::{Network, NetworkConfig, NetworkError, preset};
+use dualnet_export::network::{ClassSet, Network, NetworkConfig, NetworkError, preset};
 use std::path::PathBuf;
 
 /// One experiment of the paper: a row of one of its tables.
@@ -117,6 +117,9 @@ impl Recipe {
     pub fn network(&self, overrides: &Overrides) -> Result<NetworkConfig, NetworkError> {
         let mut config = preset(overrides.network.as_deref().unwrap_or(self.network))?;
         config.classes = self.classes;
+        if self.data == Data::Icentia11k {
+            config.class_set = ClassSet::Icentia11k;
+        }
         match self.ablation {
             Some(Ablation::SignalEncoder) => config.ablate_signal_encoder(),
             Some(Ablation::SpectrogramEncoder) => config.ablate_spectrogram_encoder(),

@@ -25,4 +25,6 @@ pub use options::{BatchNorm, COURSE_6000, DATASETS, EarlierPlan, ICENTIA11K, PHY
 pub use records::Records;
 pub use report::Report;
 pub use run::Training;
+#[cfg(test)]
+pub(crate) use step::drawing;
 pub use team::Team;

@@ -5,6 +5,7 @@ use crate::data::Labels;
 use crate::loss::{CLASS_WEIGHTS, CLASS_WEIGHTS_ICENTIA, CLASS_WEIGHTS_TWO};
 use crate::optimizer::Schedule;
 use clap::ValueEnum;
+use dualnet_export::network::ClassSet;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -204,6 +205,9 @@ impl TrainOptions {
         if !(0.0..=1.0).contains(&self.augmentation) {
             return Some(format!("augmentation is a probability, not {}", self.augmentation));
         }
+        if self.dataset == ICENTIA11K && classes != 4 {
+            return Some(format!("icentia11k has 4 classes, the network {classes}"));
+        }
         if self.augmentation > 0.0 && self.dataset == ICENTIA11K {
             return Some("icentia11k is not augmented (Rohr et al. 2022): set augmentation to 0".to_owned());
         }
@@ -238,6 +242,14 @@ impl TrainOptions {
             (None, 2, _) => TWO_CLASS_DROPOUT,
             (None, _, false) => 0.0,
             (None, _, true) => configured,
+        }
+    }
+
+    /// What the classes of the data set are.
+    pub fn class_set(&self) -> ClassSet {
+        match self.dataset.as_str() {
+            ICENTIA11K => ClassSet::Icentia11k,
+            _ => ClassSet::Challenge,
         }
     }
 

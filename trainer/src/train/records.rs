@@ -1,7 +1,7 @@
 //! What a run trains, chooses and validates on.
 
-use super::options::{COURSE_6000, TrainOptions};
-use crate::data::{Dataset, Source, Split, physionet};
+use super::options::{COURSE_6000, ICENTIA11K, TrainOptions};
+use crate::data::{DataError, Dataset, Icentia, Source, Split, physionet};
 use crate::error::TrainerError;
 use crate::folds::hold_back;
 use std::path::Path;
@@ -27,6 +27,9 @@ pub struct Records {
 }
 
 const PHYSIONET_DATA: &str = "PhysioNet/CinC 2017 training set (Clifford et al. 2017, ODC-BY 1.0)";
+const ICENTIA_DATA: &str = "Icentia11k (Tan et al. 2019, CC BY-NC-SA 4.0)";
+const ICENTIA_LABELS: &str =
+    "beats' rhythms of a crop: ~ noise or unlabelled, N normal or not annotated, A AF, F atrial flutter";
 const COURSE_DATA: &str = "6000-record course set drawn from PhysioNet/CinC 2017";
 
 /// Records of each label (N, O, A, ~) in the released archive.
@@ -53,6 +56,9 @@ impl Records {
     /// # Errors
     /// Whatever is missing or damaged, by name.
     pub fn open(options: &TrainOptions, folder: &Path, threads: usize) -> Result<Self, TrainerError> {
+        if options.dataset == ICENTIA11K {
+            return Self::open_icentia(options, folder, threads);
+        }
         let split = Split::find(&options.split)?;
         let dataset = Arc::new(physionet::read(folder, options.labels)?);
         split.check(&dataset)?;
@@ -61,6 +67,25 @@ impl Records {
             records.data = COURSE_DATA.to_owned();
         }
         Ok(records)
+    }
+
+    /// The patients of Icentia11k, a file of segments being a unit.
+    fn open_icentia(options: &TrainOptions, folder: &Path, threads: usize) -> Result<Self, TrainerError> {
+        let source = Icentia::open(folder, options.limit, options.fresh_crops)?;
+        let step = source.records_per_unit();
+        let batch_size = options.batch_size;
+        if batch_size == 0 || !batch_size.is_multiple_of(step) {
+            return Err(DataError::BatchSize { batch_size, step }.into());
+        }
+        Ok(Self {
+            split: source.split()?,
+            source: Arc::new(source),
+            dataset: None,
+            held_back: None,
+            threads,
+            data: ICENTIA_DATA.to_owned(),
+            labels: ICENTIA_LABELS.to_owned(),
+        })
     }
 
     /// Applies the limit and holds records back, as the options say.

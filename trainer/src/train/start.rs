@@ -49,6 +49,8 @@ impl Training {
             });
         }
         check(&options, &network)?;
+        // A network trained on other records tells their classes apart, whatever its table says.
+        let network = network.with_class_set(options.class_set())?;
         let mut notes = Vec::new();
         let parameters = match &options.load {
             None => Parameters::initial(&network, options.seed)?,

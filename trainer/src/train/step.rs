@@ -13,11 +13,16 @@ use crate::torch::{Mode, Parameters, Torch};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::Network;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tch::Tensor;
 
 /// Held from seeding libtorch's generator, of which a process has one, until the last draw: runs side by side share it.
 static DRAWING: Mutex<()> = Mutex::new(());
+
+/// The right to seed libtorch's generator and to draw from it.
+pub(crate) fn drawing() -> MutexGuard<'static, ()> {
+    DRAWING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What stays the same from step to step.
 pub(super) struct Stepper<'a> {
@@ -89,7 +94,7 @@ impl Stepper<'_> {
             .with_precision(self.options.precision)
             .synchronized(self.team.statistics(self.options.batch_norm));
         let logits = {
-            let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+            let _drawing = drawing();
             tch::manual_seed((seed >> 1) as i64);
             self.network.forward(&mut torch, &ecg, &spectrogram)?.logits
         };

@@ -4,7 +4,8 @@ use super::chart::{Series, chart};
 use super::run_files::{EpochLine, Measured, RunFiles};
 use super::table::{COLUMNS, Figure, LEGEND, lines};
 use super::{Findings, Row};
-use crate::experiments::{Group, published, published_source};
+use crate::experiments::{Data, Group, published, published_source};
+use dualnet_export::network::ClassSet;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -113,7 +114,7 @@ fn section(row: &Row) -> String {
         );
         for (name, measured) in [("best", &run.best), ("last", &run.last)] {
             if let Some(measured) = measured {
-                html += &figures(name, measured);
+                html += &figures(name, measured, class_set(row));
             }
         }
         html += &circumstances(run);
@@ -180,9 +181,12 @@ fn curves(row: &Row) -> String {
 }
 
 /// The figures of the best or last epoch with the confusion matrix.
-fn figures(name: &str, measured: &Measured) -> String {
+fn figures(name: &str, measured: &Measured, class_set: ClassSet) -> String {
     let figures = &measured.evaluation;
-    let classes = class_names(figures.f1_per_class.len().max(figures.confusion.counts.len()));
+    let classes = class_names(
+        class_set,
+        figures.f1_per_class.len().max(figures.confusion.counts.len()),
+    );
     let epoch = measured
         .epoch
         .map_or_else(String::new, |epoch| format!(" (epoch {epoch})"));
@@ -267,10 +271,17 @@ fn circumstances(run: &RunFiles) -> String {
     html + "</table>\n"
 }
 
-fn class_names(count: usize) -> Vec<String> {
+/// What the classes of a row are.
+fn class_set(row: &Row) -> ClassSet {
+    match row.recipe.data {
+        Data::Icentia11k => ClassSet::Icentia11k,
+        Data::Paper | Data::Challenge => ClassSet::Challenge,
+    }
+}
+
+fn class_names(class_set: ClassSet, count: usize) -> Vec<String> {
     let names: &[&str] = match count {
-        2 => &["N", "A"],
-        4 => &["N", "O", "A", "~"],
+        2 | 4 => class_set.names(count),
         _ => &[],
     };
     let name = |class: usize| {

@@ -1,0 +1,152 @@
+//! What a state dict may hold.
+
+use super::value::{STORAGES, Storage, StorageType, View};
+use crate::pickle::{Dialect, Heap, Step, Value};
+
+/// A name that stands for itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Global {
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
+    Storage(StorageType),
+}
+
+/// What the calls and references of a state dict stand for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Object {
+    Storage(usize),
+    Tensor(usize),
+}
+
+type Item = Value<Global, Object>;
+type Values = Heap<Global, Object>;
+
+/// The storages and tensors of a state dict.
+#[derive(Debug, Default)]
+pub(super) struct TorchDialect {
+    storages: Vec<Storage>,
+    tensors: Vec<View>,
+}
+
+impl TorchDialect {
+    /// The tensors of the finished dict.
+    pub(super) fn entries(&self, root: Item, heap: &Values) -> Step<Vec<(String, View)>> {
+        let dict = heap
+            .dict(root)
+            .map_err(|_| format!("holds {}, not a state dict", kind(root)))?;
+        let entry = |&(key, value): &(Item, Item)| {
+            let name = heap
+                .text(key)
+                .map_err(|_| format!("has {} as a key; a state dict's keys are texts", kind(key)))?;
+            match value {
+                Value::Object(Object::Tensor(view)) => Ok((name.to_owned(), self.tensors[view].clone())),
+                other => Err(format!(
+                    "entry `{name}` is {}, not a tensor; save the state dict alone: torch.save(model.state_dict(), …)",
+                    kind(other)
+                )),
+            }
+        };
+        dict.iter().map(entry).collect()
+    }
+
+    fn view(&self, arguments: &[Item], heap: &Values) -> Step<View> {
+        let &[
+            Value::Object(Object::Storage(storage)),
+            Value::Integer(offset),
+            shape,
+            strides,
+            ..,
+        ] = arguments
+        else {
+            return Err("a tensor without storage, offset, size and stride".to_owned());
+        };
+        let what = "a tensor's sizes or strides";
+        Ok(View {
+            storage: self.storages[storage].clone(),
+            offset,
+            shape: heap.integers(shape, what)?,
+            strides: heap.integers(strides, what)?,
+        })
+    }
+}
+
+impl Dialect for TorchDialect {
+    type Global = Global;
+    type Object = Object;
+
+    const HOLDER: &'static str = "a state dict";
+
+    fn global(&mut self, module: &str, name: &str) -> Step<Global> {
+        let storage = || STORAGES.iter().find(|&&storage| storage == name);
+        match (module, name) {
+            ("collections", "OrderedDict") => Ok(Global::OrderedDict),
+            ("torch._utils", "_rebuild_tensor_v2") => Ok(Global::RebuildTensor),
+            ("torch._utils", "_rebuild_parameter") => Ok(Global::RebuildParameter),
+            ("torch", _) if storage().is_some() => Ok(Global::Storage(storage().copied().unwrap_or_default())),
+            _ => Err(format!(
+                "`{module}.{name}` is not allowed; a state dict holds collections.OrderedDict, \
+                 torch._utils._rebuild_tensor_v2, torch._utils._rebuild_parameter and torch.FloatStorage and its like"
+            )),
+        }
+    }
+
+    fn call(&mut self, callable: Item, arguments: &[Item], heap: &mut Values) -> Step<Item> {
+        match callable {
+            Value::Global(Global::OrderedDict) if arguments.is_empty() => Ok(heap.push_dict()),
+            Value::Global(Global::OrderedDict) => Err("an OrderedDict built from arguments".to_owned()),
+            Value::Global(Global::RebuildTensor) => {
+                let view = self.view(arguments, heap)?;
+                self.tensors.push(view);
+                Ok(Value::Object(Object::Tensor(self.tensors.len() - 1)))
+            }
+            Value::Global(Global::RebuildParameter) => match arguments.first() {
+                Some(&tensor @ Value::Object(Object::Tensor(_))) => Ok(tensor),
+                _ => Err("a parameter that holds no tensor".to_owned()),
+            },
+            other => Err(format!(
+                "{} is called; only tensors and dicts are built in a state dict",
+                kind(other)
+            )),
+        }
+    }
+
+    /// The only attribute in a state dict is its `_metadata`, which says nothing about tensors.
+    fn build(&mut self, target: Item, _: Item, _: &Values) -> Step<()> {
+        match target {
+            Value::Dict(_) => Ok(()),
+            other => Err(format!(
+                "sets attributes of {}; only an OrderedDict may have some",
+                kind(other)
+            )),
+        }
+    }
+
+    fn persistent(&mut self, reference: Item, heap: &Values) -> Step<Item> {
+        let items = heap.sequence(reference)?;
+        let &[what, class, key, _device, elements] = items else {
+            return Err(format!("a storage reference of {} parts; expected 5", items.len()));
+        };
+        let (Value::Global(Global::Storage(element)), Value::Integer(elements)) = (class, elements) else {
+            return Err("a storage reference without a storage class and a number of elements".to_owned());
+        };
+        let what = heap.text(what)?;
+        if what != "storage" {
+            return Err(format!(
+                "a persistent reference to a `{what}`; only storages are supported"
+            ));
+        }
+        let key = heap.text(key)?.to_owned();
+        self.storages.push(Storage { element, key, elements });
+        Ok(Value::Object(Object::Storage(self.storages.len() - 1)))
+    }
+}
+
+/// What a value is, for a message.
+fn kind(value: Item) -> &'static str {
+    match value {
+        Value::Object(Object::Storage(_)) => "a storage",
+        Value::Object(Object::Tensor(_)) => "a tensor",
+        other => other.kind(),
+    }
+}

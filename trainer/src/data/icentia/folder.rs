@@ -1,0 +1,111 @@
+//! The files of a folder, and what can be said of them without reading them whole.
+
+use super::{labels, signal};
+use crate::data::DataError;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Released patients have the numbers below.
+pub(super) const PATIENTS: u32 = 11_000;
+const SAMPLES: &str = "_batched.pkl.gz";
+const LABELS: &str = "_batched_lbls.pkl.gz";
+/// Of many files that cannot be used, so many are named.
+const NAMED_FAILURES: usize = 5;
+
+/// A patient's number in five digits, as in the names of the files.
+pub(super) fn name(patient: u32) -> String {
+    format!("{patient:05}")
+}
+
+/// Where a patient's samples are.
+pub(super) fn samples_of(folder: &Path, patient: u32) -> PathBuf {
+    folder.join(format!("{}{SAMPLES}", name(patient)))
+}
+
+/// Where a patient's annotations are.
+pub(super) fn labels_of(folder: &Path, patient: u32) -> PathBuf {
+    folder.join(format!("{}{LABELS}", name(patient)))
+}
+
+/// Which of its two files each patient has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) samples: bool,
+    pub(super) labels: bool,
+}
+
+impl Found {
+    pub(super) const BOTH: Self = Self {
+        samples: true,
+        labels: true,
+    };
+}
+
+/// The patients of a folder, and the names of the files that are nobody's.
+pub(super) fn list(folder: &Path) -> Result<(BTreeMap<u32, Found>, Vec<String>), DataError> {
+    let fault = |error: std::io::Error| super::file::fault(folder, error.to_string());
+    let (mut patients, mut others) = (BTreeMap::<u32, Found>::new(), Vec::new());
+    for entry in std::fs::read_dir(folder).map_err(fault)? {
+        let file = entry.map_err(fault)?.file_name().to_string_lossy().into_owned();
+        match (patient_of(&file, SAMPLES), patient_of(&file, LABELS)) {
+            (Some(patient), _) => patients.entry(patient).or_default().samples = true,
+            (_, Some(patient)) => patients.entry(patient).or_default().labels = true,
+            (None, None) => others.push(file),
+        }
+    }
+    others.sort_unstable();
+    Ok((patients, others))
+}
+
+fn patient_of(file: &str, suffix: &str) -> Option<u32> {
+    let number = file.strip_suffix(suffix)?;
+    let is_plain = number.len() == 5 && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse().ok().filter(|&patient| is_plain && patient < PATIENTS)
+}
+
+/// The patients of a folder that can be used, in the order of their numbers.
+///
+/// Of each there must be both files. Of the samples' file the beginning is unpacked, which says how many segments there are of
+/// how many samples; of the annotations' file only that it begins as a compressed pickle. What lies behind is checked when it is
+/// read.
+///
+/// # Errors
+/// A folder that cannot be read or has no patient; files that are missing or wrong, the first five by name.
+pub(super) fn open(folder: &Path) -> Result<Vec<u32>, DataError> {
+    let (patients, _) = list(folder)?;
+    if patients.is_empty() {
+        return Err(super::file::fault(
+            folder,
+            format!("has no file of Icentia11k, such as 00000{SAMPLES}"),
+        ));
+    }
+    let mut failures: Vec<String> = patients
+        .par_iter()
+        .filter_map(|(&patient, &found)| check(folder, patient, found).err())
+        .collect();
+    if failures.is_empty() {
+        return Ok(patients.into_keys().collect());
+    }
+    let failed = failures.len();
+    failures.truncate(NAMED_FAILURES);
+    Err(DataError::Records {
+        folder: folder.to_owned(),
+        failed,
+        total: patients.len(),
+        first: failures,
+    })
+}
+
+/// The first thing that is wrong with a patient's files.
+fn check(folder: &Path, patient: u32, found: Found) -> Result<(), String> {
+    let missing = |path: PathBuf| format!("{} is missing", path.display());
+    if !found.samples {
+        return Err(missing(samples_of(folder, patient)));
+    }
+    if !found.labels {
+        return Err(missing(labels_of(folder, patient)));
+    }
+    signal::samples(&samples_of(folder, patient)).map_err(|error| error.to_string())?;
+    labels::begins(&labels_of(folder, patient)).map_err(|error| error.to_string())
+}

@@ -1,0 +1,90 @@
+//! Whether a folder holds what was released.
+
+use super::crops::Draws;
+use super::folder::{Found, PATIENTS, labels_of, list, name, samples_of};
+use super::{SEGMENTS, labels, signal};
+use crate::data::DataError;
+use crate::data::verify::{Fault, Findings, Kind};
+use rayon::prelude::*;
+use std::path::Path;
+
+/// What a whole folder holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Released {
+    /// Patients, numbered from 0.
+    pub patients: u32,
+    /// Samples of each segment.
+    pub samples: u32,
+}
+
+impl Default for Released {
+    /// 11 000 patients, segments of 1 048 577 samples.
+    fn default() -> Self {
+        Self {
+            patients: PATIENTS,
+            samples: 1_048_577,
+        }
+    }
+}
+
+/// Reads every file to its end, which verifies its checksum, its shape and its annotations. Nothing is known of the content of
+/// the released files, so that an altered one of the right form is not noticed. `progress` hears of every file.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn verify(folder: &Path, released: Released, progress: &(dyn Fn() + Sync)) -> Result<Findings, DataError> {
+    let (patients, extra) = list(folder)?;
+    let mut faults: Vec<Fault> = (0..released.patients)
+        .filter(|patient| !patients.contains_key(patient))
+        .map(|patient| Fault::new(Kind::Missing, format!("patient {}", name(patient))))
+        .collect();
+    let found: Vec<Vec<Fault>> = patients
+        .par_iter()
+        .map(|(&patient, &found)| {
+            let faults = patient_faults(folder, patient, found, released);
+            progress();
+            faults
+        })
+        .collect();
+    faults.extend(found.into_iter().flatten());
+    Ok(Findings {
+        records: patients.values().filter(|&&found| found == Found::BOTH).count(),
+        faults,
+        extra,
+    })
+}
+
+/// How many files there are to read; what [`verify`] makes progress in.
+pub(crate) fn patients(folder: &Path) -> Result<usize, DataError> {
+    Ok(list(folder)?.0.len())
+}
+
+fn patient_faults(folder: &Path, patient: u32, found: Found, released: Released) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let file = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (samples, annotations) = (samples_of(folder, patient), labels_of(folder, patient));
+    let mut length = released.samples;
+    if !found.samples {
+        faults.push(Fault::new(Kind::Missing, file(&samples)));
+    } else {
+        match signal::read(&samples, Draws::Published, SEGMENTS, &mut |_, _| Ok(())) {
+            Err(error) => faults.push(Fault::new(Kind::Damaged, error.to_string())),
+            Ok((_, found)) if found != released.samples => {
+                length = found;
+                let what = format!(
+                    "{}: segments of {found} samples, not {}",
+                    file(&samples),
+                    released.samples
+                );
+                faults.push(Fault::new(Kind::Altered, what));
+            }
+            Ok(_) => {}
+        }
+    }
+    if !found.labels {
+        faults.push(Fault::new(Kind::Missing, file(&annotations)));
+    } else if let Err(error) = labels::classes(&annotations, &[], length) {
+        faults.push(Fault::new(Kind::Damaged, error.to_string()));
+    }
+    faults
+}
