@@ -1,7 +1,7 @@
 # Everything is built in the release profile and, beyond `run`, for the whole workspace: cargo then builds each dependency once.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run check test test-golden test-data bench libtorch venv clean
+.PHONY: help run check test test-golden test-icentia test-data bench libtorch venv clean
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -24,9 +24,12 @@ check: libtorch ## format, lints, documentation, and the engine without its defa
 test: libtorch venv ## every test but the slow ones; prints how many golden numbers were compared
 	$(CARGO) test $(RELEASE)
 
-test-golden: libtorch venv ## all golden numbers, with ECG_ICENTIA_DIR naming patients of Icentia11k and ECG_GOLDEN_DIR their numbers
-	@test -n "$(ECG_ICENTIA_DIR)" || { echo "test-golden: set ECG_ICENTIA_DIR to the patients of Icentia11k, and ECG_GOLDEN_DIR to golden numbers that have them" >&2; exit 1; }
+test-golden: libtorch venv ## the golden numbers of all ten networks; ECG_GOLDEN_DIR names another set of them
 	$(CARGO) test $(RELEASE) --tests -- --ignored golden
+
+test-icentia: libtorch venv ## Icentia11k: ECG_ICENTIA_DIR names its patients, ECG_GOLDEN_DIR a set of golden numbers that has them
+	@test -n "$(ECG_ICENTIA_DIR)" || { echo "test-icentia: set ECG_ICENTIA_DIR to a folder with 00010_batched.pkl.gz and its like" >&2; exit 1; }
+	ECG_ICENTIA_DIR="$(abspath $(ECG_ICENTIA_DIR))" $(CARGO) test $(RELEASE) --tests -- --ignored icentia11k
 
 test-data: libtorch venv ## the tests on the full PhysioNet/CinC 2017 training set, which ECG_DATA_DIR names
 	@test -n "$(ECG_DATA_DIR)" || { echo "test-data: set ECG_DATA_DIR to the unpacked training set" >&2; exit 1; }

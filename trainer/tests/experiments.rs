@@ -330,8 +330,8 @@ fn speaks_of_its_own_classes(runs: &Path, segments: usize) {
 
 /// Two epochs on 8 segments of a patient, then fine-tuning from there; 00016 validates under another number.
 #[test]
-#[ignore = "needs ECG_ICENTIA_DIR"]
-fn golden_pre_training_on_two_patients_of_icentia11k() {
+#[ignore = "needs ECG_ICENTIA_DIR; `make test-icentia` runs it"]
+fn icentia11k_pre_training_on_two_patients() {
     let runs = tempfile::tempdir().expect("a folder");
     let icentia = tempfile::tempdir().expect("a folder");
     for (patient, number) in [("00010", "00010"), ("00016", "10016")] {

@@ -456,8 +456,8 @@ struct Golden {
 /// in another order and takes a faster Fourier transform, hence 2e-5 and 5e-4 of the norm for norm and probe of the windows,
 /// 1e-3 and 2e-2 for those of the logarithmic spectrogram.
 #[test]
-#[ignore = "needs ECG_GOLDEN_DIR with icentia11k.json and ECG_ICENTIA_DIR"]
-fn golden_icentia11k() {
+#[ignore = "needs ECG_GOLDEN_DIR with icentia11k.json and ECG_ICENTIA_DIR; `make test-icentia` runs it"]
+fn icentia11k_crops_are_the_published_ones() {
     let golden: Golden = json("icentia11k.json");
     let folder = icentia_dir();
     let icentia = open(&folder);
