@@ -6,6 +6,7 @@
 
 #include <c10/core/Event.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -44,6 +45,8 @@ extern "C" {
 Store* ecg_store_open(const char* host, uint16_t port, bool is_server, int64_t timeout, uint16_t* bound_port,
                       char** message) {
   return ecg::made<Store>(message, [&] {
+    // Without this TORCH_CPP_LOG_LEVEL is not heard, and lost connections are told in pages.
+    c10::initLogging();
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = is_server;

@@ -139,9 +139,9 @@ impl Group {
     /// The sum of `x` over the processes, differentiable: the gradient is the sum of all processes' gradients.
     pub fn differentiable_sum(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let mut message = std::ptr::null_mut();
-        // SAFETY: the tensor is live, `into_raw` and `release` hand a reference to this group to the shim and back, and
+        // SAFETY: the tensor is live, `lend` and `release` hand a reference to this group to the shim and back, and
         // `message` is written only on failure.
-        let result = unsafe { ecg_sum_over_processes(x.as_ptr(), self.into_raw(), release, sum, &mut message) };
+        let result = unsafe { ecg_sum_over_processes(x.as_ptr(), self.lend(), release, sum, &mut message) };
         shim::tensor(result, message)
     }
 
@@ -151,7 +151,7 @@ impl Group {
     }
 
     /// A reference to this group for C++, which must give it to [`release`].
-    pub(crate) fn into_raw(&self) -> *const c_void {
+    pub(crate) fn lend(&self) -> *const c_void {
         Box::into_raw(Box::new(self.clone())).cast_const().cast()
     }
 
@@ -246,7 +246,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives a reference back that [`Group::into_raw`] made; null is allowed.
+/// Gives a reference back that [`Group::lend`] made; null is allowed.
 ///
 /// # Safety
 /// `group` must be such a reference, not yet given back.
@@ -258,7 +258,7 @@ pub(crate) unsafe extern "C" fn release(group: *const c_void) {
 }
 
 unsafe extern "C" fn sum(group: *const c_void, values: *mut C_tensor) -> i32 {
-    // SAFETY: the shim holds a reference that `into_raw` made, and passes a live tensor that is nobody else's.
+    // SAFETY: the shim holds a reference that `lend` made, and passes a live tensor that is nobody else's.
     let (group, values) = unsafe { (&*group.cast::<Group>(), Tensor::clone_from_ptr(values)) };
     i32::from(group.all_reduce_sum(&values).is_err())
 }

@@ -212,7 +212,7 @@ struct Watcher {
 
 impl Watcher {
     fn run(mut self) {
-        let mut has_judged = false;
+        let (mut has_judged, mut has_store) = (false, true);
         while !self.shared.leaves.load(Ordering::SeqCst) {
             if !has_judged {
                 match self.look() {
@@ -226,15 +226,15 @@ impl Watcher {
                         self.shared.fail(failure);
                     }
                     Err(_) => {
-                        has_judged = true;
+                        (has_judged, has_store) = (true, false);
                         self.shared.fail(match self.place.store_is_kept {
                             true => "the process that started this one was lost, and its store with it".to_owned(),
                             false => "rank 0 was lost, and the store with it".to_owned(),
                         });
                     }
                 }
-            } else {
-                let _ = self.store.add(&name(self.place.rank), 1);
+            } else if has_store {
+                has_store = self.store.add(&name(self.place.rank), 1).is_ok();
             }
             self.shared.ticks.fetch_add(1, Ordering::SeqCst);
             if has_judged && self.shared.is_deaf.load(Ordering::SeqCst) {
@@ -242,7 +242,9 @@ impl Watcher {
             }
             std::thread::park_timeout(TICK);
         }
-        let _ = self.store.add(&name(self.place.rank), LEFT);
+        if has_store {
+            let _ = self.store.add(&name(self.place.rank), LEFT);
+        }
         self.shared.has_left.store(true, Ordering::SeqCst);
     }
 

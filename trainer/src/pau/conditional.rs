@@ -84,7 +84,7 @@ impl ConditionalPau<'_> {
                 self.running_mean.as_ptr(),
                 self.running_variance.as_ptr(),
                 self.batch_statistics,
-                group.map_or(null(), Group::into_raw),
+                group.map_or(null(), Group::lend),
                 release,
                 &raw const KERNELS,
                 &mut message,
@@ -187,7 +187,7 @@ const NOT_SHARED: i32 = 2;
 /// Adds up over the processes, if there are others.
 ///
 /// # Safety
-/// `group` must be null or a live reference from [`Group::into_raw`].
+/// `group` must be null or a live reference from [`Group::lend`].
 unsafe fn share(group: *const c_void, values: &mut [f64]) -> Result<(), i32> {
     // SAFETY: the caller vouches for it.
     match unsafe { group.cast::<Group>().as_ref() } {
