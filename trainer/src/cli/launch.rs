@@ -42,7 +42,7 @@ pub(super) struct Arguments {
 /// Between two looks at the processes.
 const TICK: Duration = Duration::from_millis(50);
 /// How long the others may take to find out that one is gone, before they are killed.
-const GRACE: Duration = Duration::from_secs(20);
+const GRACE: Duration = Duration::from_secs(8);
 
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
@@ -103,9 +103,10 @@ fn start(count: usize, command: &[OsString], visible: Option<String>) -> anyhow:
     }
     let program = std::env::current_exe().context("this program's file")?;
     let host = Host::open()?;
-    ctrlc::try_set_handler(|| {
+    // Where the shell has it ignore Ctrl-C there is nothing to forward.
+    let _ = ctrlc::try_set_handler(|| {
         SIGNALS.fetch_add(1, Ordering::SeqCst);
-    })?;
+    });
     let mut processes = Processes(Vec::with_capacity(count));
     for rank in 0..count {
         let mut process = Command::new(&program);
@@ -165,8 +166,8 @@ impl Processes {
         }
         match first {
             None => Ok(()),
-            // The first process has said what Ctrl-C does.
-            Some(_) if forwarded > 0 => Err(super::ToldElsewhere.into()),
+            // After Ctrl-C and after an error of its own a process has said so itself.
+            Some((_, status, _)) if forwarded > 0 || status.code() == Some(2) => Err(super::ToldElsewhere.into()),
             Some((rank, status, _)) => {
                 bail!("rank {rank} ended first, with {status}; --resume goes on from the last checkpoint")
             }
