@@ -1,14 +1,21 @@
-//! Compiles the autograd shims against libtorch and lets programs and tests find libtorch's libraries where they lie.
+//! Compiles the C++ shims against libtorch and lets programs and tests find libtorch's libraries where they lie.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-const SHIMS: [&str; 2] = ["src/pau/autograd.cpp", "src/pau/conditional.cpp"];
+const SHIMS: [&str; 4] = [
+    "src/pau/autograd.cpp",
+    "src/pau/conditional.cpp",
+    "src/distributed/hooks.cpp",
+    "src/distributed/c10d.cpp",
+];
 const HEADER: &str = "src/pau/shim.h";
+/// What stands for the headers of gloo, which libtorch does not bring.
+const GLOO: &str = "src/distributed/gloo";
 
 fn main() -> ExitCode {
-    for source in SHIMS.into_iter().chain([HEADER]) {
+    for source in SHIMS.into_iter().chain([HEADER, GLOO]) {
         println!("cargo::rerun-if-changed={source}");
     }
     let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
@@ -24,12 +31,15 @@ fn main() -> ExitCode {
         .std("c++17")
         .opt_level(2)
         .pic(true)
+        .define("USE_DISTRIBUTED", None)
+        .define("USE_C10D_GLOO", None)
+        .include(GLOO)
         .flag("-isystem")
         .flag(include.as_os_str())
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include").as_os_str())
         .files(SHIMS)
-        .compile("dualnet_autograd");
+        .compile("dualnet_shims");
 
     let lib = lib.canonicalize().unwrap_or(lib);
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());

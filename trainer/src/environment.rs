@@ -10,13 +10,16 @@ const ALLOCATOR: [(&str, &str); 2] = [
     ("MALLOC_TRIM_THRESHOLD_", "8589934592"),
 ];
 
+/// What libtorch's store has to say about lost connections, the program says itself.
+const LOG: (&str, &str) = ("TORCH_CPP_LOG_LEVEL", "ERROR");
+
 /// Starts this program again with the settings that are missing; does nothing when all are set.
 ///
 /// Where a program cannot replace itself, or that fails, it goes on as it is: only slower.
 pub fn settle() {
     let missing: Vec<_> = ALLOCATOR
         .into_iter()
-        .chain([OPENMP])
+        .chain([OPENMP, LOG])
         .filter(|(name, _)| std::env::var_os(name).is_none())
         .collect();
     if !missing.is_empty() {

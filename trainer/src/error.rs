@@ -60,6 +60,9 @@ pub enum TrainerError {
     /// A device cannot be used.
     #[error("{0}")]
     Device(String),
+    /// Other processes cannot be worked with.
+    #[error("{0}")]
+    Distributed(String),
     /// The run was asked to stop.
     #[error("stopped in epoch {epoch}; --resume goes on from the last checkpoint")]
     Interrupted {

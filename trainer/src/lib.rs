@@ -19,5 +19,6 @@ pub mod loss;
 pub mod optimizer;
 pub mod pau;
 pub mod random;
+mod shim;
 pub mod torch;
 pub mod train;

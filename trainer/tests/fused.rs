@@ -153,6 +153,7 @@ fn gain_and_shortcut_enter_where_they_should() {
         running_mean: &mean,
         running_variance: &variance,
         batch_statistics: true,
+        group: None,
     }
     .apply()
     .expect("the fused site");
@@ -208,6 +209,7 @@ fn tensors_that_do_not_fit_are_refused() {
         running_mean: &eight,
         running_variance: &eight,
         batch_statistics: true,
+        group: None,
     };
     assert!(site.apply().is_err());
     let doubles = x.to_kind(Kind::Double);

@@ -15,6 +15,7 @@ mod reproduce;
 mod train;
 mod weights;
 
+use crate::distributed::Place;
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
     after_help = "Examples:\n  \
         trainer train --data training2017 --network dualnet-s --run runs/s    the published recipe\n  \
         trainer train --data training2017 --resume --run runs/s               go on after a stop\n  \
+        trainer launch --nproc 2 train --data training2017 --network dualnet-s --run runs/s  two processes\n  \
         trainer evaluate runs/s/best.safetensors --data training2017          accuracy and F1\n  \
         trainer crossval --data training2017 --network dualnet-s --runs runs/cv  5 folds, labels v3\n  \
         trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n  \
@@ -42,6 +44,8 @@ struct Cli {
 enum Command {
     /// Train a network, or go on with a run that was stopped.
     Train(train::Arguments),
+    /// Train in several processes on this machine.
+    Launch(launch::Arguments),
     /// Run the experiments of the paper.
     Reproduce(reproduce::Arguments),
     /// Run the ablations of the paper.
@@ -64,22 +68,41 @@ enum Command {
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
-        Command::Reproduce(arguments) => reproduce::run(&arguments),
-        Command::Ablations(arguments) => reproduce::run_ablations(&arguments),
+        Command::Launch(arguments) => launch::run(&arguments),
+        Command::Reproduce(arguments) => alone("reproduce").and_then(|()| reproduce::run(&arguments)),
+        Command::Ablations(arguments) => alone("ablations").and_then(|()| reproduce::run_ablations(&arguments)),
         Command::Report(arguments) => report::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
-        Command::Crossval(arguments) => crossval::run(&arguments),
+        Command::Crossval(arguments) => alone("crossval").and_then(|()| crossval::run(&arguments)),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("trainer: {}", one_line(&error));
+            if !error.is::<ToldElsewhere>() {
+                eprintln!("trainer: {}", one_line(&error));
+            }
             let is_in_part = error.is::<predict::SomeFailed>() || error.is::<data::NotWhole>();
             ExitCode::from(if is_in_part { 1 } else { 2 })
         }
+    }
+}
+
+/// An error that another process reports.
+#[derive(Debug, thiserror::Error)]
+#[error("another process says what went wrong")]
+struct ToldElsewhere;
+
+/// Refuses to run as one of several processes, which would all write the same files.
+fn alone(command: &str) -> anyhow::Result<()> {
+    match Place::from_environment() {
+        Ok(Some(place)) => anyhow::bail!(
+            "{command} runs in one process, not in {}; only train shares its work",
+            place.size
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -108,9 +131,10 @@ fn thread_count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1024)
 }
 
-/// Sets the number of threads of libtorch and of the Padé kernels; the default is the number of cores.
+/// Sets the number of threads of libtorch and of the Padé kernels; the default is the number of cores, divided among the
+/// processes of a team.
 fn use_threads(threads: Option<usize>) -> anyhow::Result<()> {
-    let threads = threads.unwrap_or_else(cores);
+    let threads = threads.unwrap_or_else(|| (cores() / Place::processes_here()).max(1));
     tch::set_num_threads(i32::try_from(threads)?);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     Ok(())

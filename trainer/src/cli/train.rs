@@ -2,7 +2,8 @@
 
 use super::flags::RunFlags;
 use super::progress::Terminal;
-use super::{launch, thread_count, use_threads};
+use super::{ToldElsewhere, launch, thread_count, use_threads};
+use crate::error::TrainerError;
 use crate::train::{Records, RunFolder, Team, TrainOptions, Training, interrupt};
 use anyhow::bail;
 use clap::{Args, CommandFactory};
@@ -12,7 +13,8 @@ use std::path::PathBuf;
 ///
 /// The run's folder gets run.toml (the configuration), log.csv, log.jsonl and TensorBoard's event files, best.safetensors,
 /// last.safetensors, a checkpoint every few epochs, and at the end result.json. The defaults are the published recipe
-/// (Rohr et al. 2022). Ctrl-C stops after the step under way; --resume goes on from there.
+/// (Rohr et al. 2022). Ctrl-C stops after the step under way; --resume goes on from there. Under torchrun or trainer launch
+/// each process computes its part of every batch.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Folder of the data set (A00001.mat … with REFERENCE.csv, or 00000_batched.pkl.gz …).
@@ -33,7 +35,8 @@ pub(super) struct Arguments {
     /// Train on all --devices at once, one process each, on this machine.
     #[arg(long)]
     data_parallel: bool,
-    /// Threads that compute; one more prepares the batches. The default is the number of cores.
+    /// Threads that compute; one more prepares the batches. The default is the number of cores, divided among the processes
+    /// on this machine.
     #[arg(long, value_name = "N", value_parser = thread_count())]
     threads: Option<usize>,
     /// Print nothing but errors.
@@ -53,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         (0 | 1, false) => {}
         (0 | 1, true) => bail!("--data-parallel needs more than one of --devices, such as cuda:0,cuda:1 or cpu,cpu"),
         (_, false) => bail!("several --devices need --data-parallel"),
-        (count, true) if !Team::is_in_environment() => return launch::again(count),
+        (_, true) if !Team::is_in_environment() => return launch::again(&arguments.devices),
         (_, true) => {}
     }
     let resolved = match arguments.resume {
@@ -62,9 +65,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let team = Team::from_environment()?;
     use_threads(arguments.threads)?;
-    interrupt::listen();
-    let records = |options: &TrainOptions| Records::open(options, &arguments.data, LOADER_THREADS);
     let is_first = team.is_first();
+    match is_first {
+        true => interrupt::listen(),
+        false => interrupt::listen_silently(),
+    }
+    let records = |options: &TrainOptions| Records::open(options, &arguments.data, LOADER_THREADS);
     let mut training = match resolved {
         None => Training::resume_in(team, &arguments.run, arguments.epochs, records)?,
         Some((network, options)) => {
@@ -85,7 +91,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             );
         }
     }
-    Ok(training.run(&mut terminal)?)
+    match training.run(&mut terminal) {
+        // Every process has the same to say.
+        Err(TrainerError::Interrupted { .. } | TrainerError::Diverged { .. }) if !is_first => Err(ToldElsewhere.into()),
+        result => Ok(result?),
+    }
 }
 
 /// A flag that the checkpoint decides would otherwise be passed over in silence.

@@ -64,6 +64,8 @@ pub struct Batch {
     pub records: Vec<u32>,
     /// Records of the whole batch, over all shards.
     pub global_records: usize,
+    /// Records of the shard that has the fewest.
+    pub smallest_shard: usize,
     /// Whether every shard has the whole batch, because it has fewer units than there are shards.
     pub replicated: bool,
 }
@@ -237,6 +239,11 @@ impl Work {
             true => units,
             false => &units[shard.range(units.len())],
         };
+        let smallest = match batch.replicated {
+            true => units.len(),
+            false => units.len() / shard.of.max(1),
+        };
+        batch.smallest_shard = smallest * self.source.records_per_unit();
         for &unit in mine {
             self.source.load(unit, &pass, workspace, &mut batch)?;
         }

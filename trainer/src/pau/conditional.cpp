@@ -1,7 +1,7 @@
 // Conditional batch normalization, an optional shortcut and the Padé activation as one libtorch autograd operation.
 //
 // Forward saves the input, the shortcut and numbers per channel; everything between them and the output is computed
-// again on the way back.
+// again on the way back. With other processes given, the kernels take the batch's statistics over all their batches.
 
 #include "shim.h"
 
@@ -30,9 +30,9 @@ struct Operands {
   const float* gain;
 };
 
-using Forward = int32_t (*)(const Operands*, int32_t batch_statistics, float* running_mean, float* running_variance,
+using Forward = int32_t (*)(const Operands*, const void* group, int32_t batch_statistics, float* running_mean, float* running_variance,
                             double* statistics, float* y);
-using Backward = int32_t (*)(const Operands*, int32_t batch_statistics, const double* statistics, const float* grad_y,
+using Backward = int32_t (*)(const Operands*, const void* group, int32_t batch_statistics, const double* statistics, const float* grad_y,
                              float* grad_x, float* grad_u, float* grad_gamma, float* grad_beta,
                              float* grad_modulation, float* grad_numerator, float* grad_denominator);
 
@@ -44,6 +44,14 @@ struct Kernels {
 at::Tensor channels_last(const at::Tensor& x) { return x.contiguous(at::MemoryFormat::ChannelsLast); }
 
 const float* data_or_null(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
+
+const void* group_or_null(const ecg::PeersPointer& peers) { return peers ? peers->group : nullptr; }
+
+// Says what a kernel's answer means when it is not 0.
+void check(int32_t answer) {
+  TORCH_CHECK(answer != 1, "the Pade activation refused its coefficients");
+  TORCH_CHECK(answer == 0, "the statistics could not be shared with the other processes");
+}
 
 using Optional = std::optional<at::Tensor>;
 
@@ -69,7 +77,7 @@ class ConditionalPade : public Function<ConditionalPade> {
                             const at::Tensor& beta, const Optional& modulation, const Optional& shortcut,
                             const Optional& gain, const at::Tensor& numerator, const at::Tensor& denominator,
                             const at::Tensor& running_mean, const at::Tensor& running_variance, bool batch_statistics,
-                            int64_t kernels_address) {
+                            const ecg::PeersPointer& peers, int64_t kernels_address) {
     ecg::require_cpu_float(input);
     TORCH_CHECK(input.dim() == 4, "a feature map has four axes");
     const auto* kernels = reinterpret_cast<const Kernels*>(kernels_address);
@@ -82,10 +90,10 @@ class ConditionalPade : public Function<ConditionalPade> {
     at::Tensor statistics = at::empty({2, x.size(1)}, x.options().dtype(at::kDouble));
     at::Tensor y = at::empty_like(x);
     const Operands o = operands(x, gamma, beta, conditions, added, factors, p, q);
-    TORCH_CHECK(kernels->forward(&o, batch_statistics, running_mean.data_ptr<float>(),
-                                 running_variance.data_ptr<float>(), statistics.mutable_data_ptr<double>(),
-                                 y.mutable_data_ptr<float>()) == 0,
-                "the Pade activation refused its coefficients");
+    check(kernels->forward(&o, group_or_null(peers), batch_statistics, running_mean.data_ptr<float>(),
+                           running_variance.data_ptr<float>(), statistics.mutable_data_ptr<double>(),
+                           y.mutable_data_ptr<float>()));
+    ecg::save(context, peers);
     context->save_for_backward({x, gamma, beta, conditions, added, factors, p, q, statistics});
     context->saved_data["kernels"] = kernels_address;
     context->saved_data["batch_statistics"] = batch_statistics;
@@ -106,17 +114,17 @@ class ConditionalPade : public Function<ConditionalPade> {
     at::Tensor grad_p = at::empty_like(p);
     at::Tensor grad_q = at::empty_like(q);
     const Operands o = operands(x, gamma, beta, modulation, saved[4], saved[5], p, q);
-    TORCH_CHECK(kernels->backward(&o, context->saved_data["batch_statistics"].toBool(),
-                                  saved[8].const_data_ptr<double>(), grad_y.const_data_ptr<float>(),
-                                  grad_x.mutable_data_ptr<float>(), grad_u.mutable_data_ptr<float>(),
-                                  grad_gamma.mutable_data_ptr<float>(), grad_beta.mutable_data_ptr<float>(),
-                                  grad_modulation.defined() ? grad_modulation.mutable_data_ptr<float>() : nullptr,
-                                  grad_p.mutable_data_ptr<float>(), grad_q.mutable_data_ptr<float>()) == 0,
-                "the Pade activation refused its coefficients");
+    const ecg::PeersPointer peers = ecg::saved_peers(context);
+    check(kernels->backward(&o, group_or_null(peers), context->saved_data["batch_statistics"].toBool(),
+                            saved[8].const_data_ptr<double>(), grad_y.const_data_ptr<float>(),
+                            grad_x.mutable_data_ptr<float>(), grad_u.mutable_data_ptr<float>(),
+                            grad_gamma.mutable_data_ptr<float>(), grad_beta.mutable_data_ptr<float>(),
+                            grad_modulation.defined() ? grad_modulation.mutable_data_ptr<float>() : nullptr,
+                            grad_p.mutable_data_ptr<float>(), grad_q.mutable_data_ptr<float>()));
     const at::Tensor none;
     return {grad_x, grad_gamma, grad_beta, grad_modulation, saved[4].defined() ? grad_u : none,
             none,   grad_p,     grad_q,    none,            none,
-            none,   none};
+            none,   none,       none};
   }
 };
 
@@ -124,15 +132,18 @@ Optional or_none(const at::Tensor* x) { return x == nullptr ? Optional() : Optio
 
 }  // namespace
 
+// Takes over one reference to `group`, which may be null.
 extern "C" at::Tensor* ecg_conditional_pau(const at::Tensor* x, const at::Tensor* gamma, const at::Tensor* beta,
                                            const at::Tensor* modulation, const at::Tensor* shortcut,
                                            const at::Tensor* gain, const at::Tensor* numerator,
                                            const at::Tensor* denominator, const at::Tensor* running_mean,
                                            const at::Tensor* running_variance, bool batch_statistics,
-                                           const Kernels* kernels, char** message) {
+                                           const void* group, ecg::Peers::Release release, const Kernels* kernels,
+                                           char** message) {
   return ecg::guarded(message, [&] {
+    const ecg::PeersPointer peers = ecg::peers(group, release);
     return ConditionalPade::apply(*x, *gamma, *beta, or_none(modulation), or_none(shortcut), or_none(gain), *numerator,
-                                  *denominator, *running_mean, *running_variance, batch_statistics,
+                                  *denominator, *running_mean, *running_variance, batch_statistics, peers,
                                   reinterpret_cast<int64_t>(kernels));
   });
 }

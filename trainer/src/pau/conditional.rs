@@ -1,13 +1,15 @@
 //! Conditional batch normalization, an optional shortcut, the Padé activation and channel dropout as one differentiable
 //! operation: what the two-storey trait calls `conditional_norm_pau` and `conditional_norm_add_pau`.
 
-use super::site::{Site, Small, Statistics, small_gradients};
-use super::{Coefficients, own};
+use super::Coefficients;
+use super::site::{Site, Small, Statistics, input_coefficients, join_moments, small_gradients};
+use crate::distributed::{Group, release};
+use crate::shim;
 use dualnet_engine::pau::affine::{
     ChannelsLast, InputGradient, affine_backward, affine_forward, affine_input_gradient, channel_moments,
 };
 use dualnet_export::network::{NORM_EPSILON, NORM_MOMENTUM};
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 use std::ptr::null;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 use tch::{TchError, Tensor};
@@ -38,6 +40,8 @@ pub struct ConditionalPau<'a> {
     pub running_variance: &'a Tensor,
     /// Whether to normalize with the batch's statistics.
     pub batch_statistics: bool,
+    /// The processes over whose batches the batch's statistics are taken; this process's own batch when absent.
+    pub group: Option<&'a Group>,
 }
 
 impl ConditionalPau<'_> {
@@ -62,9 +66,11 @@ impl ConditionalPau<'_> {
             ));
         }
         let pointer = |tensor: Option<&Tensor>| tensor.map_or(null(), Tensor::as_ptr);
+        let group = self.group.filter(|_| self.batch_statistics);
         let mut message = std::ptr::null_mut();
         // SAFETY: all pointers come from live tensors or are null where the shim allows it, the extents were checked
-        // above and none is 0, KERNELS is a static, and `message` is written only on failure.
+        // above and none is 0, KERNELS is a static, the group's reference goes to the shim, which gives it to `release`,
+        // and `message` is written only on failure.
         let result = unsafe {
             ecg_conditional_pau(
                 self.x.as_ptr(),
@@ -78,11 +84,13 @@ impl ConditionalPau<'_> {
                 self.running_mean.as_ptr(),
                 self.running_variance.as_ptr(),
                 self.batch_statistics,
+                group.map_or(null(), Group::lend),
+                release,
                 &raw const KERNELS,
                 &mut message,
             )
         };
-        own(result, message)
+        shim::tensor(result, message)
     }
 }
 
@@ -99,6 +107,8 @@ unsafe extern "C" {
         running_mean: *const C_tensor,
         running_variance: *const C_tensor,
         batch_statistics: bool,
+        group: *const c_void,
+        release: unsafe extern "C" fn(*const c_void),
         kernels: *const Kernels,
         message: *mut *mut c_char,
     ) -> *mut C_tensor;
@@ -119,9 +129,10 @@ struct Operands {
     gain: *const f32,
 }
 
-type Forward = unsafe extern "C" fn(*const Operands, i32, *mut f32, *mut f32, *mut f64, *mut f32) -> i32;
+type Forward = unsafe extern "C" fn(*const Operands, *const c_void, i32, *mut f32, *mut f32, *mut f64, *mut f32) -> i32;
 type Backward = unsafe extern "C" fn(
     *const Operands,
+    *const c_void,
     i32,
     *const f64,
     *const f32,
@@ -168,8 +179,26 @@ impl Operands {
     }
 }
 
+/// What the shim is told when the coefficients cannot be used.
+const REFUSED: i32 = 1;
+/// What it is told when the other processes cannot be reached.
+const NOT_SHARED: i32 = 2;
+
+/// Adds up over the processes, if there are others.
+///
+/// # Safety
+/// `group` must be null or a live reference from [`Group::lend`].
+unsafe fn share(group: *const c_void, values: &mut [f64]) -> Result<(), i32> {
+    // SAFETY: the caller vouches for it.
+    match unsafe { group.cast::<Group>().as_ref() } {
+        Some(group) => group.sum(values).map_err(|_| NOT_SHARED),
+        None => Ok(()),
+    }
+}
+
 unsafe extern "C" fn forward(
     operands: *const Operands,
+    group: *const c_void,
     batch_statistics: i32,
     running_mean: *mut f32,
     running_variance: *mut f32,
@@ -189,11 +218,18 @@ unsafe extern "C" fn forward(
             from_raw_parts_mut(y, operands.site().shape.elements()),
         )
     };
-    let Some(pau) = pau else { return 1 };
+    let Some(pau) = pau else { return REFUSED };
     let (mean, reciprocal) = statistics.split_at_mut(site.shape.channels);
     if batch_statistics != 0 {
-        let moments = channel_moments(pau.isa(), site.shape, site.x);
-        let count = (site.shape.samples * site.shape.pixels) as f64;
+        let mut moments = channel_moments(pau.isa(), site.shape, site.x);
+        let mut count = (site.shape.samples * site.shape.pixels) as f64;
+        if !group.is_null() {
+            // SAFETY: the shim holds the group's reference during the call.
+            match join_moments(&mut moments, count, |sums| unsafe { share(group, sums) }) {
+                Ok(all) => count = all,
+                Err(answer) => return answer,
+            }
+        }
         let move_towards = |running: &mut f32, value: f64| {
             *running = (f64::from(*running) * (1.0 - NORM_MOMENTUM) + value * NORM_MOMENTUM) as f32;
         };
@@ -220,6 +256,7 @@ unsafe extern "C" fn forward(
 
 unsafe extern "C" fn backward(
     operands: *const Operands,
+    group: *const c_void,
     batch_statistics: i32,
     statistics: *const f64,
     grad_y: *const f32,
@@ -256,17 +293,16 @@ unsafe extern "C" fn backward(
             out,
         )
     };
-    let Some(pau) = pau else { return 1 };
+    let Some(pau) = pau else { return REFUSED };
     let (mean, reciprocal) = statistics.split_at(site.shape.channels);
     let statistics = Statistics { mean, reciprocal };
     let (scale, shift) = site.lines(statistics);
     let sums = affine_backward(&pau, site.shape, site.affine(&scale, &shift), grad_y, out.u);
     out.numerator.copy_from_slice(&sums.coefficients.numerator);
     out.denominator.copy_from_slice(&sums.coefficients.denominator);
-    let (beta, delta) = small_gradients(
+    let mut towards = small_gradients(
         &site,
         statistics,
-        batch_statistics != 0,
         &sums.sum_u,
         &sums.sum_ux,
         Small {
@@ -275,6 +311,14 @@ unsafe extern "C" fn backward(
             modulation: out.modulation,
         },
     );
+    // SAFETY: the shim holds the group's reference during the call.
+    if let Err(answer) = unsafe { share(group, &mut towards) } {
+        return answer;
+    }
+    let (beta, delta) = match batch_statistics {
+        0 => (vec![0.0; mean.len()], vec![0.0; mean.len()]),
+        _ => input_coefficients(statistics, &towards),
+    };
     let coefficients = InputGradient {
         alpha: &scale,
         beta: &beta,

@@ -9,8 +9,9 @@ mod site;
 
 pub use conditional::ConditionalPau;
 
+use crate::shim;
 use callbacks::{Coefficients, KERNELS, Kernels};
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 use tch::{TchError, Tensor};
 use torch_sys::C_tensor;
 
@@ -22,7 +23,6 @@ unsafe extern "C" {
         kernels: *const Kernels,
         message: *mut *mut c_char,
     ) -> *mut C_tensor;
-    fn ecg_free_message(message: *mut c_char);
 }
 
 /// `F(x)` element by element, for a float32 CPU tensor of any shape and memory order.
@@ -41,21 +41,5 @@ pub fn pau(x: &Tensor, numerator: &Tensor, denominator: &Tensor) -> Result<Tenso
             &mut message,
         )
     };
-    own(result, message)
-}
-
-/// Takes over the tensor, or the message, that the shim allocated.
-fn own(result: *mut C_tensor, message: *mut c_char) -> Result<Tensor, TchError> {
-    if !result.is_null() {
-        // SAFETY: a non-null result is a tensor newly allocated by the shim, owned by nobody else.
-        return Ok(unsafe { Tensor::from_ptr(result) });
-    }
-    if message.is_null() {
-        return Err(TchError::Torch("out of memory".to_owned()));
-    }
-    // SAFETY: on failure the shim stores a zero-terminated string that is ours to read once and free.
-    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
-    // SAFETY: as above; the string was allocated by the shim and is not used again.
-    unsafe { ecg_free_message(message) };
-    Err(TchError::Torch(text.lines().next().unwrap_or_default().to_owned()))
+    shim::tensor(result, message)
 }

@@ -1,7 +1,7 @@
 //! The arithmetic per channel of a fused site, in float64: its normalization as one affine map, and the gradients of
 //! everything that is not a feature map.
 
-use dualnet_engine::pau::affine::{Affine, ChannelsLast};
+use dualnet_engine::pau::affine::{Affine, ChannelsLast, Moments};
 
 /// The operands as slices.
 pub(super) struct Site<'a> {
@@ -58,6 +58,31 @@ impl Site<'_> {
     }
 }
 
+/// Replaces the moments of `count` values by those of every process's values, whose number it returns; `sum` adds up over the
+/// processes.
+pub(super) fn join_moments<E>(
+    moments: &mut Moments,
+    count: f64,
+    sum: impl FnOnce(&mut [f64]) -> Result<(), E>,
+) -> Result<f64, E> {
+    let Moments { mean, variance } = moments;
+    // In float64 the squares keep what the moments have of float32's digits, however far the mean is from 0.
+    let squares = mean
+        .iter()
+        .zip(&*variance)
+        .map(|(mean, variance)| count * (variance + mean * mean));
+    let mut sums: Vec<f64> = mean.iter().map(|mean| count * mean).chain(squares).collect();
+    sums.push(count);
+    sum(&mut sums)?;
+    let channels = mean.len();
+    let count = sums[2 * channels];
+    for channel in 0..channels {
+        mean[channel] = sums[channel] / count;
+        variance[channel] = (sums[channels + channel] / count - mean[channel] * mean[channel]).max(0.0);
+    }
+    Ok(count)
+}
+
 /// The gradients per channel, and per sample and channel.
 pub(super) struct Small<'a> {
     pub(super) gamma: &'a mut [f32],
@@ -65,23 +90,22 @@ pub(super) struct Small<'a> {
     pub(super) modulation: Option<&'a mut [f32]>,
 }
 
-/// Fills `out` from the sums over pixels, and returns the factor of `x` and the constant of the input's gradient per
-/// channel (the paths through the batch's mean and variance; zeros without batch statistics).
+/// Fills `out` from the sums over pixels, and returns the gradients towards the mean and towards the reciprocal deviation of
+/// each channel, then the number of values they were taken over: `[2·channels + 1]`, to be added up over the processes.
 pub(super) fn small_gradients(
     site: &Site<'_>,
     statistics: Statistics<'_>,
-    batch_statistics: bool,
     sum_u: &[f64],
     sum_ux: &[f64],
     mut out: Small<'_>,
-) -> (Vec<f32>, Vec<f32>) {
+) -> Vec<f64> {
     let ChannelsLast {
         samples,
         pixels,
         channels,
     } = site.shape;
-    let count = (samples * pixels) as f64;
-    let (mut factors, mut constants) = (vec![0.0; channels], vec![0.0; channels]);
+    let mut towards = vec![0.0; 2 * channels + 1];
+    towards[2 * channels] = (samples * pixels) as f64;
     for channel in 0..channels {
         let (mean, reciprocal) = (statistics.mean[channel], statistics.reciprocal[channel]);
         let (gamma, beta) = (f64::from(site.gamma[channel]), f64::from(site.beta[channel]));
@@ -102,11 +126,24 @@ pub(super) fn small_gradients(
         }
         out.gamma[channel] = grad_gamma as f32;
         out.beta[channel] = grad_beta as f32;
-        if batch_statistics {
-            let grad_variance = -0.5 * reciprocal.powi(3) * grad_reciprocal;
-            factors[channel] = (2.0 * grad_variance / count) as f32;
-            constants[channel] = ((grad_mean - 2.0 * grad_variance * mean) / count) as f32;
-        }
+        towards[channel] = grad_mean;
+        towards[channels + channel] = grad_reciprocal;
     }
-    (factors, constants)
+    towards
+}
+
+/// The factor of `x` and the constant of the input's gradient per channel (the paths through the batch's mean and variance),
+/// from what [`small_gradients`] returned, added up over the processes.
+pub(super) fn input_coefficients(statistics: Statistics<'_>, towards: &[f64]) -> (Vec<f32>, Vec<f32>) {
+    let channels = statistics.mean.len();
+    let count = towards[2 * channels];
+    let coefficients = |channel: usize| {
+        let (mean, reciprocal) = (statistics.mean[channel], statistics.reciprocal[channel]);
+        let (grad_mean, grad_reciprocal) = (towards[channel], towards[channels + channel]);
+        let grad_variance = -0.5 * reciprocal.powi(3) * grad_reciprocal;
+        let factor = 2.0 * grad_variance / count;
+        let constant = (grad_mean - 2.0 * grad_variance * mean) / count;
+        (factor as f32, constant as f32)
+    };
+    (0..channels).map(coefficients).unzip()
 }

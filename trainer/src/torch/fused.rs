@@ -43,6 +43,7 @@ impl Torch<'_> {
             running_mean: get("running_mean")?,
             running_variance: get("running_var")?,
             batch_statistics: self.training(),
+            group: self.sharing(),
         };
         Ok(site.apply()?)
     }

@@ -5,6 +5,7 @@ mod fused;
 mod layout;
 mod ops;
 mod parameters;
+mod synchronized;
 
 pub use ops::{Mode, Observer, Torch};
 pub use parameters::Parameters;

@@ -33,7 +33,7 @@ pub struct Torch<'a> {
     mode: Mode,
     fused: bool,
     precision: Precision,
-    synchronized: Option<&'a Group>,
+    pub(super) synchronized: Option<&'a Group>,
     observer: Option<&'a mut Observer<'a>>,
 }
 
@@ -124,6 +124,9 @@ impl Ops for Torch<'_> {
     }
 
     fn batch_norm(&mut self, x: &Tensor, norm: &str) -> Result<Tensor, TrainerError> {
+        if let Some(group) = self.sharing() {
+            return self.synchronized_batch_norm(x, norm, group);
+        }
         let get = |suffix: &str| self.parameters.get(&format!("{norm}.{suffix}"));
         // In libtorch's other memory order the variance is summed in float32 and off by up to 2e-4.
         let y = x.f_contiguous()?.f_batch_norm(

@@ -8,11 +8,22 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 ///
 /// Does nothing when the process has such a handler already.
 pub fn listen() {
-    let _ = ctrlc::try_set_handler(|| {
+    handle(true);
+}
+
+/// As [`listen`], without a word: one of several processes speaks for all.
+pub fn listen_silently() {
+    handle(false);
+}
+
+fn handle(speaks: bool) {
+    let _ = ctrlc::try_set_handler(move || {
         if REQUESTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("trainer: stopping after this step; once more ends it at once");
+        if speaks {
+            eprintln!("trainer: stopping after this step; once more ends it at once");
+        }
     });
 }
 

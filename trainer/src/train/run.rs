@@ -158,7 +158,8 @@ impl Training {
                 reducer,
                 weights: &weights,
             };
-            let part = stepper.gradients(&batch, epoch, self.progress.batches)?;
+            let part = stepper.gradients(&batch, epoch, self.progress.batches);
+            let part = part.map_err(|error| self.team.explain(error))?;
             // What one process wants must be known to all: they stop after the same step.
             let mut sums = [part, f64::from(u8::from(interrupt::requested()))];
             self.team.sum(&mut sums)?;

@@ -42,7 +42,8 @@ impl Stepper<'_> {
     /// The loss of a part counts by its number of records, so that parts of unequal length give the gradients of the whole.
     pub(super) fn gradients(&self, batch: &Batch, epoch: usize, step: usize) -> Result<f64, TrainerError> {
         let records = batch.labels.len();
-        let parts = parts(records, self.options.accumulate);
+        // As many in every process, which exchange something in each.
+        let parts = parts(records, self.options.accumulate.min(batch.smallest_shard));
         let shard = self.team.shard();
         let whole = match batch.replicated {
             true => (records * shard.of) as f64,
@@ -90,9 +91,14 @@ impl Stepper<'_> {
             None => (ecg, spectrogram),
         };
         let dropout = self.options.dropout(config.classes, config.dropout);
+        // A batch that every process has whole gives the statistics of the whole batch already.
         let mut torch = Torch::new(self.parameters, Mode::Training { dropout })
             .with_precision(self.options.precision)
-            .synchronized(self.team.statistics(self.options.batch_norm));
+            .synchronized(
+                self.team
+                    .statistics(self.options.batch_norm)
+                    .filter(|_| !batch.replicated),
+            );
         let logits = {
             let _drawing = drawing();
             tch::manual_seed((seed >> 1) as i64);

@@ -2,29 +2,28 @@
 
 use super::options::BatchNorm;
 use crate::data::Shard;
-use crate::distributed::{Group, Reducer};
+use crate::distributed::{Group, Place, Reducer};
 use crate::error::TrainerError;
 use crate::torch::Parameters;
-use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 /// This process's place among those that train together.
 #[derive(Clone, Default)]
 pub struct Team {
-    group: Option<Arc<Group>>,
+    group: Option<Group>,
 }
 
 impl Team {
     /// The team that the environment names (`torchrun`, `trainer launch`), or this process alone.
     pub fn from_environment() -> Result<Self, TrainerError> {
         Ok(Self {
-            group: Group::from_environment()?.map(Arc::new),
+            group: Group::from_environment()?,
         })
     }
 
     /// Whether the environment names a team.
     pub fn is_in_environment() -> bool {
-        std::env::var_os("WORLD_SIZE").is_some()
+        Place::is_in_environment()
     }
 
     /// Whether this process writes, logs and reports.
@@ -54,7 +53,7 @@ impl Team {
     pub(super) fn statistics(&self, batch_norm: BatchNorm) -> Option<&Group> {
         match batch_norm {
             BatchNorm::Replica => None,
-            BatchNorm::Synchronized => self.group.as_deref(),
+            BatchNorm::Synchronized => self.group.as_ref(),
         }
     }
 
@@ -67,10 +66,12 @@ impl Team {
     /// Replaces `values` by their sums over the processes.
     pub(crate) fn sum(&self, values: &mut [f64]) -> Result<(), TrainerError> {
         let Some(group) = &self.group else { return Ok(()) };
-        let tensor = Tensor::f_from_slice(values)?;
-        group.all_reduce_sum(&tensor)?;
-        tensor.f_copy_data(values, values.len())?;
-        Ok(())
+        group.sum(values)
+    }
+
+    /// What is behind an error: a lost process, if there is one, rather than what libtorch makes of it.
+    pub(super) fn explain(&self, error: TrainerError) -> TrainerError {
+        self.group.as_ref().and_then(Group::failure).unwrap_or(error)
     }
 
     /// Gives every process the first one's values.
