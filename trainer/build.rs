@@ -4,7 +4,11 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-const SHIMS: [&str; 2] = ["src/pau/autograd.cpp", "src/pau/conditional.cpp"];
+const SHIMS: [&str; 3] = [
+    "src/axial/autograd.cpp",
+    "src/pau/autograd.cpp",
+    "src/pau/conditional.cpp",
+];
 const HEADER: &str = "src/pau/shim.h";
 
 fn main() -> ExitCode {

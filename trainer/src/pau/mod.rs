@@ -45,7 +45,7 @@ pub fn pau(x: &Tensor, numerator: &Tensor, denominator: &Tensor) -> Result<Tenso
 }
 
 /// Takes over the tensor, or the message, that the shim allocated.
-fn own(result: *mut C_tensor, message: *mut c_char) -> Result<Tensor, TchError> {
+pub(crate) fn own(result: *mut C_tensor, message: *mut c_char) -> Result<Tensor, TchError> {
     if !result.is_null() {
         // SAFETY: a non-null result is a tensor newly allocated by the shim, owned by nobody else.
         return Ok(unsafe { Tensor::from_ptr(result) });
