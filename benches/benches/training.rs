@@ -22,9 +22,9 @@ use std::time::Instant;
 const BATCH: usize = 24;
 /// Records of the published split's training part: one epoch.
 const EPOCH: usize = 7000;
-/// Steps before the clock starts: the first ones allocate.
-const WARM_UP: usize = 2;
-const STEPS: usize = 8;
+/// Steps before the clock starts: the first one allocates.
+const WARM_UP: usize = 1;
+const STEPS: usize = 4;
 const REPEATS: usize = 3;
 /// Set in the processes that train.
 const CHILD: &str = "ECG_TRAINING_CHILD";
@@ -39,7 +39,10 @@ fn main() {
         println!("{}", train(&network));
         return;
     }
-    let wanted: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted: Vec<String> = env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
     for (network, rate, gigabytes) in PUBLISHED {
         if is_wanted(network) {
@@ -68,7 +71,9 @@ fn compare(network: &str, rate: f64, gigabytes: f64) {
     println!("{network}, batch {BATCH}, {REPEATS} runs of {STEPS} steps:");
     let [records, cpu, memory] = print("ours", &ours);
     if theirs.is_empty() {
-        println!("  original: not measured; set ECG_ORIGINAL_CODE and ECG_PEER_PYTHON (peers/original_training.py says how)");
+        println!(
+            "  original: not measured; set ECG_ORIGINAL_CODE and ECG_PEER_PYTHON (peers/original_training.py says how)"
+        );
     } else {
         let [their_records, their_cpu, their_memory] = print("original", &theirs);
         println!(

@@ -3,7 +3,7 @@
 use super::embeddings::Embeddings;
 use super::forward::similarity;
 use super::maps::{Scratch, Source};
-use super::rows::{add_product, add_scaled, affine, dot, powers, softmax};
+use super::rows::{STRETCH, add_product, add_scaled, affine, dot, softmax};
 use super::shape::Shape;
 use dualnet_engine::simd::{Isa, Kernel, Simd};
 use rayon::prelude::*;
@@ -182,8 +182,13 @@ impl Kernel for OfSimilarities<'_> {
             let value = &channels[source.values().start * stride..];
             let positions = &source.embeddings.backward[value_rows.clone()];
             let map = group * shape.map()..(group + 1) * shape.map();
-            let products = self.products[map.clone()].chunks_exact(stride);
-            for (i, (product, gradient)) in products.zip(self.gradients[map].chunks_exact_mut(stride)).enumerate() {
+            let products = &self.products[map.clone()];
+            let gradients = &mut self.gradients[map];
+            let mut sums = [simd.splat(0.0); 4];
+            let mut summed = 0;
+            for i in 0..span {
+                let product = &products[i * stride..(i + 1) * stride];
+                let gradient = &mut gradients[i * stride..(i + 1) * stride];
                 source.row(simd, steps, source.queries(), i, query);
                 source.row(simd, steps, source.keys(), i, key);
                 similarity(simd, scales, product, query, key, attention);
@@ -205,13 +210,28 @@ impl Kernel for OfSimilarities<'_> {
                     add_scaled(simd, of_z, attention, &mut embeddings.backward[at..at + stride]);
                 }
                 let mean = dot(simd, attention, towards);
-                for ((gradient, &weight), &towards) in gradient.iter_mut().zip(&*attention).zip(&*towards) {
-                    *gradient = weight * (towards - mean);
+                let mean = simd.splat(mean);
+                let mut at = 0;
+                while at + S::LANES <= stride {
+                    let part = at..at + S::LANES;
+                    let towards = simd.sub(simd.load(&towards[part.clone()]), mean);
+                    let g = simd.mul(simd.load(&attention[part.clone()]), towards);
+                    simd.store(g, &mut gradient[part.clone()]);
+                    sums[0] = simd.add(sums[0], g);
+                    sums[1] = simd.mul_add(g, simd.load(&product[part.clone()]), sums[1]);
+                    sums[2] = simd.mul_add(g, simd.load(&query[part.clone()]), sums[2]);
+                    sums[3] = simd.mul_add(g, simd.load(&key[part]), sums[3]);
+                    at += S::LANES;
                 }
-                let total = powers(simd, gradient).0;
-                for (kind, map) in [product, &*query, &*key].into_iter().enumerate() {
-                    sum[kind * shape.groups + group] += total;
-                    product_sum[kind * shape.groups + group] += f64::from(dot(simd, gradient, map));
+                summed += stride / S::LANES;
+                if summed >= STRETCH || i + 1 == span {
+                    let total = simd.sum(sums[0]);
+                    for kind in 0..3 {
+                        sum[kind * shape.groups + group] += total;
+                        product_sum[kind * shape.groups + group] += simd.sum(sums[kind + 1]);
+                    }
+                    sums = [simd.splat(0.0); 4];
+                    summed = 0;
                 }
             }
             let first = group * 2 * values + source.values().start;
@@ -266,12 +286,9 @@ impl Kernel for OfQueriesAndKeys<'_> {
             let lines = [0, 1, 2].map(|kind| self.lines[kind * shape.groups + group]);
             let map = group * shape.map()..(group + 1) * shape.map();
             let gradients = &self.gradients[map.clone()];
-            let rows = gradients
-                .chunks_exact(stride)
-                .zip(self.products[map].chunks_exact(stride));
-            for (out, (gradient, product)) in of_product.chunks_exact_mut(stride).zip(rows) {
-                affine(simd, lines[0], gradient, product, out);
-                out[span..].fill(0.0);
+            affine(simd, lines[0], gradients, &self.products[map], of_product);
+            for i in 0..span {
+                of_product[i * stride + span..(i + 1) * stride].fill(0.0);
             }
 
             // Keys: along rows, from the product and from their own map.
@@ -279,7 +296,8 @@ impl Kernel for OfQueriesAndKeys<'_> {
             source.product(simd, first, of_product, of_map, panels);
             // Queries: along columns from the product, along rows from their own map, which is at hand.
             for (which, kind) in [(source.keys(), 2), (source.queries(), 1)] {
-                for (i, gradient) in gradients.chunks_exact(stride).enumerate() {
+                for i in 0..span {
+                    let gradient = &gradients[i * stride..(i + 1) * stride];
                     let start = embeddings.start(i);
                     source.row(simd, steps, which.clone(), i, row);
                     affine(simd, lines[kind], gradient, row, towards);
@@ -297,7 +315,8 @@ impl Kernel for OfQueriesAndKeys<'_> {
             }
             source.by_columns(simd, channels, source.keys(), second);
             source.product(simd, of_product, second, of_map, panels);
-            for (i, towards) in of_map.chunks_exact(stride).enumerate() {
+            for i in 0..span {
+                let towards = &of_map[i * stride..(i + 1) * stride];
                 let start = embeddings.start(i);
                 for c in source.queries() {
                     let at = c * length + start..c * length + start + stride;

@@ -167,10 +167,7 @@ unsafe extern "C" fn forward(operands: *const Operands, out: *mut f32) -> i32 {
         .par_chunks_mut(shape.channels * shape.width)
         .zip(pairs.par_chunks(width * shape.width));
     rows.for_each(|(out, pairs)| {
-        for (out, pairs) in out
-            .chunks_exact_mut(shape.channels)
-            .zip(pairs.chunks_exact(width))
-        {
+        for (out, pairs) in out.chunks_exact_mut(shape.channels).zip(pairs.chunks_exact(width)) {
             let lines = scale.chunks_exact(2).zip(&shift);
             for ((out, pair), (scale, shift)) in out.iter_mut().zip(pairs.chunks_exact(2)).zip(lines) {
                 *out = scale[0] * pair[0] + (scale[1] * pair[1] + shift);
@@ -244,15 +241,7 @@ unsafe extern "C" fn backward(
     };
     let mut gradients = vec![0.0; maps.len()];
     let mut channels = vec![0.0; projected.len()];
-    let mut found = similarities(
-        isa,
-        source,
-        maps,
-        &similarity,
-        arriving,
-        &mut gradients,
-        &mut channels,
-    );
+    let mut found = similarities(isa, source, maps, &similarity, arriving, &mut gradients, &mut channels);
     let means = of(statistics, at[1]).mean.iter().zip(&found.sum);
     let centred: Vec<f64> = found
         .product

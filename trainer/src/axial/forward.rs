@@ -1,7 +1,7 @@
 //! The forward kernels: the products of the embedded maps with their moments, then softmax and the two results.
 
 use super::maps::{Scratch, Source};
-use super::rows::{affine, add_scaled, dot, powers, softmax};
+use super::rows::{add_scaled, affine, dot, powers, softmax};
 use dualnet_engine::simd::{Isa, Kernel, Simd};
 use rayon::prelude::*;
 
@@ -109,11 +109,9 @@ impl Kernel for Products<'_> {
             source.product(simd, queries, keys, products, panels);
             for (kind, map) in [&*products, &*queries, &*keys].into_iter().enumerate() {
                 let channel = kind * shape.groups + group;
-                for row in map.chunks_exact(shape.stride) {
-                    let (first, second) = powers(simd, row);
-                    sums.first[channel] += first;
-                    sums.second[channel] += second;
-                }
+                let (first, second) = powers(simd, map);
+                sums.first[channel] += first;
+                sums.second[channel] += second;
             }
         }
         sums
@@ -146,20 +144,19 @@ impl Kernel for Results<'_> {
             let scales = [0, 1, 2].map(|kind| self.scale[kind * shape.groups + group]);
             let values = &channels[source.values().start * shape.stride..];
             let positions = &source.embeddings.backward[source.embeddings.rows(source.values())];
-            for (i, product) in products.chunks_exact(shape.stride).enumerate() {
+            for i in 0..shape.span() {
+                let product = &products[i * shape.stride..(i + 1) * shape.stride];
                 source.row(simd, steps, source.queries(), i, query);
                 source.row(simd, steps, source.keys(), i, key);
                 similarity(simd, scales, product, query, key, attention);
                 softmax(simd, attention, shape.span());
                 let start = source.embeddings.start(i);
                 let first = i * shape.projected() + group * 2 * shape.values();
-                let pairs = out[first..first + 2 * shape.values()].chunks_exact_mut(2);
-                let rows = values
-                    .chunks_exact(shape.stride)
-                    .zip(positions.chunks_exact(source.embeddings.length));
-                for (pair, (value, position)) in pairs.zip(rows) {
-                    pair[0] = dot(simd, attention, value);
-                    pair[1] = dot(simd, attention, &position[start..start + shape.stride]);
+                let pairs = &mut out[first..first + 2 * shape.values()];
+                for c in 0..shape.values() {
+                    let position = c * source.embeddings.length + start;
+                    pairs[2 * c] = dot(simd, attention, &values[c * shape.stride..(c + 1) * shape.stride]);
+                    pairs[2 * c + 1] = dot(simd, attention, &positions[position..position + shape.stride]);
                 }
             }
         }

@@ -25,8 +25,13 @@ pub(super) fn product<S: Simd>(
     let mut column = 0;
     while column < stride {
         let is_wide = column + 2 * S::LANES <= stride;
-        for (panel, out) in panels.chunks(TILE * span).zip(out.chunks_mut(TILE * stride)) {
-            match (is_wide, out.len() / stride) {
+        let mut top = 0;
+        while top < span {
+            let height = TILE.min(span - top);
+            let panel = &panels[top * span..(top + height) * span];
+            let out = &mut out[top * stride..(top + height) * stride];
+            top += height;
+            match (is_wide, height) {
                 (true, 6) => tile::<S, 6, 2>(simd, stride, column, panel, right, out),
                 (true, 5) => tile::<S, 5, 2>(simd, stride, column, panel, right, out),
                 (true, 4) => tile::<S, 4, 2>(simd, stride, column, panel, right, out),
@@ -50,13 +55,17 @@ impl Panels {
     #[inline(always)]
     fn pack(&mut self, span: usize, stride: usize, map: &[f32]) -> &[f32] {
         self.0.resize(span * span, 0.0);
-        for (panel, rows) in self.0.chunks_mut(TILE * span).zip(map.chunks(TILE * stride)) {
-            let height = panel.len() / span;
-            for (i, row) in rows.chunks(stride).take(height).enumerate() {
-                for (to, &from) in panel.iter_mut().skip(i).step_by(height).zip(&row[..span]) {
-                    *to = from;
+        let mut top = 0;
+        while top < span {
+            let height = TILE.min(span - top);
+            let panel = &mut self.0[top * span..(top + height) * span];
+            for i in 0..height {
+                let row = &map[(top + i) * stride..(top + i) * stride + span];
+                for k in 0..span {
+                    panel[k * height + i] = row[k];
                 }
             }
+            top += height;
         }
         &self.0
     }
@@ -73,8 +82,10 @@ fn tile<S: Simd, const ROWS: usize, const WIDE: usize>(
     out: &mut [f32],
 ) {
     let mut sums = [[simd.splat(0.0); WIDE]; ROWS];
-    for (left, right) in panel.chunks_exact(ROWS).zip(right.chunks_exact(stride)) {
-        let right = &right[column..column + WIDE * S::LANES];
+    let depth = panel.len() / ROWS;
+    for k in 0..depth {
+        let left = &panel[k * ROWS..(k + 1) * ROWS];
+        let right = &right[k * stride + column..k * stride + column + WIDE * S::LANES];
         let mut vectors = [simd.splat(0.0); WIDE];
         for w in 0..WIDE {
             vectors[w] = simd.load(&right[w * S::LANES..(w + 1) * S::LANES]);

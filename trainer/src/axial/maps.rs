@@ -64,15 +64,24 @@ impl Source<'_> {
     }
 
     /// Reads the channels of one line and group, normalized.
+    #[inline(always)]
     pub(super) fn load(&self, line: usize, group: usize, channels: &mut [f32], steps: &mut [f32]) {
         let Shape { stride, .. } = self.shape;
         let count = 2 * self.shape.values();
         let own = group * count..(group + 1) * count;
         let (scale, shift) = (&self.scale[own.clone()], &self.shift[own.clone()]);
-        for (step, normalized) in steps.chunks_exact_mut(count).enumerate() {
-            let row = &self.projected[self.shape.position(line, step) * self.shape.projected()..][own.clone()];
-            for (c, ((&x, scale), shift)) in row.iter().zip(scale).zip(shift).enumerate() {
-                normalized[c] = scale * x + shift;
+        let first = self.shape.position(line, 0);
+        let apart = match self.shape.along_height {
+            0 => 1,
+            _ => self.shape.width,
+        };
+        for step in 0..self.shape.span() {
+            let row = &self.projected[(first + step * apart) * self.shape.projected()..][own.clone()];
+            let normalized = &mut steps[step * count..(step + 1) * count];
+            for c in 0..count {
+                normalized[c] = scale[c] * row[c] + shift[c];
+            }
+            for c in 0..count {
                 channels[c * stride + step] = normalized[c];
             }
         }
@@ -84,7 +93,14 @@ impl Source<'_> {
         let first = 2 * self.shape.values() * i;
         let factors = &steps[first + which.start..first + which.end];
         let rows = &self.embeddings.backward[self.embeddings.rows(which)];
-        combine(simd, factors, rows, self.embeddings.length, self.embeddings.start(i), out);
+        combine(
+            simd,
+            factors,
+            rows,
+            self.embeddings.length,
+            self.embeddings.start(i),
+            out,
+        );
         out[self.shape.span()..].fill(0.0);
     }
 
@@ -109,8 +125,9 @@ impl Source<'_> {
     #[inline(always)]
     pub(super) fn by_rows<S: Simd>(&self, simd: S, steps: &[f32], which: Range<usize>, map: &mut Vec<f32>) {
         map.resize(self.shape.map(), 0.0);
-        for (i, row) in map.chunks_exact_mut(self.shape.stride).enumerate() {
-            self.row(simd, steps, which.clone(), i, row);
+        let Shape { stride, .. } = self.shape;
+        for i in 0..self.shape.span() {
+            self.row(simd, steps, which.clone(), i, &mut map[i * stride..(i + 1) * stride]);
         }
     }
 
@@ -118,21 +135,15 @@ impl Source<'_> {
     #[inline(always)]
     pub(super) fn by_columns<S: Simd>(&self, simd: S, channels: &[f32], which: Range<usize>, map: &mut Vec<f32>) {
         map.resize(self.shape.map(), 0.0);
-        for (j, column) in map.chunks_exact_mut(self.shape.stride).enumerate() {
-            self.column(simd, channels, which.clone(), j, column);
+        let Shape { stride, .. } = self.shape;
+        for j in 0..self.shape.span() {
+            self.column(simd, channels, which.clone(), j, &mut map[j * stride..(j + 1) * stride]);
         }
     }
 
     /// `out = left · right`.
     #[inline(always)]
-    pub(super) fn product<S: Simd>(
-        &self,
-        simd: S,
-        left: &[f32],
-        right: &[f32],
-        out: &mut [f32],
-        panels: &mut Panels,
-    ) {
+    pub(super) fn product<S: Simd>(&self, simd: S, left: &[f32], right: &[f32], out: &mut [f32], panels: &mut Panels) {
         product(simd, self.shape.span(), self.shape.stride, left, right, out, panels);
     }
 }

@@ -79,7 +79,9 @@ impl AxialAttention<'_> {
             ));
         }
         let Ok(isa) = Isa::detect() else {
-            return Err(TchError::Torch("axial attention: no instruction set to run on".to_owned()));
+            return Err(TchError::Torch(
+                "axial attention: no instruction set to run on".to_owned(),
+            ));
         };
         let span = size[if self.along_height { 1 } else { 2 }] as usize;
         let stride = span.next_multiple_of(isa.run(Lanes));

@@ -29,7 +29,10 @@ pub(super) fn from_batch(
         statistics.0[channel] = mean[channel];
         statistics.1[channel] = 1.0 / (variance[channel] + NORM_EPSILON).sqrt();
         move_towards(&mut running.0[channel], mean[channel]);
-        move_towards(&mut running.1[channel], variance[channel] * count / (count - 1.0).max(1.0));
+        move_towards(
+            &mut running.1[channel],
+            variance[channel] * count / (count - 1.0).max(1.0),
+        );
     }
 }
 

@@ -2,23 +2,21 @@
 
 use dualnet_engine::simd::Simd;
 
+// Loops count in whole vectors by index: iterators over several slices at once are not inlined into kernels of this size.
+
 /// `out = Σ factors[c] · rows[c]`, `row(c)` being the slice of `rows` from `c · length + start` on.
 #[inline(always)]
-pub(super) fn combine<S: Simd>(
-    simd: S,
-    factors: &[f32],
-    rows: &[f32],
-    length: usize,
-    start: usize,
-    out: &mut [f32],
-) {
-    for (column, out) in out.chunks_exact_mut(S::LANES).enumerate() {
-        let at = start + column * S::LANES;
+pub(super) fn combine<S: Simd>(simd: S, factors: &[f32], rows: &[f32], length: usize, start: usize, out: &mut [f32]) {
+    let mut at = 0;
+    while at + S::LANES <= out.len() {
         let mut sum = simd.splat(0.0);
-        for (&factor, row) in factors.iter().zip(rows.chunks_exact(length)) {
-            sum = simd.mul_add(simd.splat(factor), simd.load(&row[at..at + S::LANES]), sum);
+        let mut from = start + at;
+        for &factor in factors {
+            sum = simd.mul_add(simd.splat(factor), simd.load(&rows[from..from + S::LANES]), sum);
+            from += length;
         }
-        simd.store(sum, out);
+        simd.store(sum, &mut out[at..at + S::LANES]);
+        at += S::LANES;
     }
 }
 
@@ -33,66 +31,113 @@ pub(super) fn combine_products<S: Simd>(
     out: &mut [f32],
 ) {
     let width = out.len();
-    for (column, out) in out.chunks_exact_mut(S::LANES).enumerate() {
-        let (from, at) = (column * S::LANES, start + column * S::LANES);
+    let mut at = 0;
+    while at + S::LANES <= width {
         let mut sum = simd.splat(0.0);
-        for (weights, row) in weights.chunks_exact(width).zip(rows.chunks_exact(length)) {
-            let weight = simd.load(&weights[from..from + S::LANES]);
-            sum = simd.mul_add(weight, simd.load(&row[at..at + S::LANES]), sum);
+        let (mut of_weights, mut from) = (at, start + at);
+        while of_weights < weights.len() {
+            let weight = simd.load(&weights[of_weights..of_weights + S::LANES]);
+            sum = simd.mul_add(weight, simd.load(&rows[from..from + S::LANES]), sum);
+            of_weights += width;
+            from += length;
         }
-        simd.store(sum, out);
+        simd.store(sum, &mut out[at..at + S::LANES]);
+        at += S::LANES;
     }
 }
 
 /// `Σ a ⊙ b`.
 #[inline(always)]
 pub(super) fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
+    let b = &b[..a.len()];
     let mut sum = simd.splat(0.0);
-    for (a, b) in a.chunks_exact(S::LANES).zip(b.chunks_exact(S::LANES)) {
+    let mut at = 0;
+    while at + S::LANES <= a.len() {
+        let (a, b) = (&a[at..at + S::LANES], &b[at..at + S::LANES]);
         sum = simd.mul_add(simd.load(a), simd.load(b), sum);
+        at += S::LANES;
     }
-    simd.sum(sum) as f32
+    across(simd, sum)
+}
+
+/// The sum of the lanes, by halves.
+#[inline(always)]
+pub(super) fn across<S: Simd>(simd: S, vector: S::Vector) -> f32 {
+    let mut lanes = simd.lanes(vector);
+    let mut half = S::LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// `to += factor · row`.
 #[inline(always)]
 pub(super) fn add_scaled<S: Simd>(simd: S, factor: f32, row: &[f32], to: &mut [f32]) {
+    let row = &row[..to.len()];
     let factor = simd.splat(factor);
-    for (row, to) in row.chunks_exact(S::LANES).zip(to.chunks_exact_mut(S::LANES)) {
-        simd.store(simd.mul_add(factor, simd.load(row), simd.load(to)), to);
+    let mut at = 0;
+    while at + S::LANES <= to.len() {
+        let to = &mut to[at..at + S::LANES];
+        simd.store(
+            simd.mul_add(factor, simd.load(&row[at..at + S::LANES]), simd.load(to)),
+            to,
+        );
+        at += S::LANES;
     }
 }
 
 /// `to += a ⊙ b`.
 #[inline(always)]
 pub(super) fn add_product<S: Simd>(simd: S, a: &[f32], b: &[f32], to: &mut [f32]) {
-    let factors = a.chunks_exact(S::LANES).zip(b.chunks_exact(S::LANES));
-    for ((a, b), to) in factors.zip(to.chunks_exact_mut(S::LANES)) {
+    let (a, b) = (&a[..to.len()], &b[..to.len()]);
+    let mut at = 0;
+    while at + S::LANES <= to.len() {
+        let (a, b) = (&a[at..at + S::LANES], &b[at..at + S::LANES]);
+        let to = &mut to[at..at + S::LANES];
         simd.store(simd.mul_add(simd.load(a), simd.load(b), simd.load(to)), to);
+        at += S::LANES;
     }
 }
 
 /// `out = alpha · a + beta · b + delta`.
 #[inline(always)]
 pub(super) fn affine<S: Simd>(simd: S, [alpha, beta, delta]: [f32; 3], a: &[f32], b: &[f32], out: &mut [f32]) {
+    let (a, b) = (&a[..out.len()], &b[..out.len()]);
     let (alpha, beta, delta) = (simd.splat(alpha), simd.splat(beta), simd.splat(delta));
-    let rows = a.chunks_exact(S::LANES).zip(b.chunks_exact(S::LANES));
-    for ((a, b), out) in rows.zip(out.chunks_exact_mut(S::LANES)) {
+    let mut at = 0;
+    while at + S::LANES <= out.len() {
+        let (a, b) = (&a[at..at + S::LANES], &b[at..at + S::LANES]);
         let constant = simd.mul_add(beta, simd.load(b), delta);
-        simd.store(simd.mul_add(alpha, simd.load(a), constant), out);
+        simd.store(simd.mul_add(alpha, simd.load(a), constant), &mut out[at..at + S::LANES]);
+        at += S::LANES;
     }
 }
 
-/// `(Σ row, Σ row²)`.
+/// Vectors that are summed in float32 before their sum goes on in float64.
+pub(super) const STRETCH: usize = 64;
+
+/// `(Σ x, Σ x²)` of a whole map.
 #[inline(always)]
-pub(super) fn powers<S: Simd>(simd: S, row: &[f32]) -> (f64, f64) {
-    let (mut first, mut second) = (simd.splat(0.0), simd.splat(0.0));
-    for row in row.chunks_exact(S::LANES) {
-        let x = simd.load(row);
-        first = simd.add(first, x);
-        second = simd.mul_add(x, x, second);
+pub(super) fn powers<S: Simd>(simd: S, map: &[f32]) -> (f64, f64) {
+    let (mut total, mut squares) = (0.0, 0.0);
+    let mut at = 0;
+    while at < map.len() {
+        let end = map.len().min(at + STRETCH * S::LANES);
+        let (mut first, mut second) = (simd.splat(0.0), simd.splat(0.0));
+        while at + S::LANES <= end {
+            let x = simd.load(&map[at..at + S::LANES]);
+            first = simd.add(first, x);
+            second = simd.mul_add(x, x, second);
+            at += S::LANES;
+        }
+        total += simd.sum(first);
+        squares += simd.sum(second);
     }
-    (simd.sum(first), simd.sum(second))
+    (total, squares)
 }
 
 /// Softmax of the first `span` numbers of `row`; zeros after them.
@@ -100,25 +145,36 @@ pub(super) fn powers<S: Simd>(simd: S, row: &[f32]) -> (f64, f64) {
 pub(super) fn softmax<S: Simd>(simd: S, row: &mut [f32], span: usize) {
     row[span..].fill(f32::MIN);
     let mut largest = simd.splat(f32::MIN);
-    for row in row.chunks_exact(S::LANES) {
-        largest = simd.max(simd.load(row), largest);
+    let mut at = 0;
+    while at + S::LANES <= row.len() {
+        largest = simd.max(simd.load(&row[at..at + S::LANES]), largest);
+        at += S::LANES;
     }
-    let lanes = simd.lanes(largest);
-    let mut largest = f32::MIN;
-    for &lane in &lanes[..S::LANES] {
-        largest = largest.max(lane);
+    let mut lanes = simd.lanes(largest);
+    let mut half = S::LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = lanes[i].max(lanes[i + half]);
+        }
+        half /= 2;
     }
+    let largest = lanes[0];
     for value in &mut *row {
         *value = exponential(*value - largest);
     }
     row[span..].fill(0.0);
     let mut sum = simd.splat(0.0);
-    for row in row.chunks_exact(S::LANES) {
-        sum = simd.add(sum, simd.load(row));
+    at = 0;
+    while at + S::LANES <= row.len() {
+        sum = simd.add(sum, simd.load(&row[at..at + S::LANES]));
+        at += S::LANES;
     }
-    let factor = simd.splat((1.0 / simd.sum(sum)) as f32);
-    for row in row.chunks_exact_mut(S::LANES) {
+    let factor = simd.splat(1.0 / across(simd, sum));
+    at = 0;
+    while at + S::LANES <= row.len() {
+        let row = &mut row[at..at + S::LANES];
         simd.store(simd.mul(simd.load(row), factor), row);
+        at += S::LANES;
     }
 }
 

@@ -42,17 +42,15 @@ pub(super) fn apply(isa: Isa, step: Step, tensors: [&Tensor; 4]) -> bool {
     let [weight, gradient, first, second] = pointers.map(|pointer| unsafe { from_raw_parts_mut(pointer, length) });
     let weights = weight.par_chunks_mut(CHUNK).zip(gradient.par_chunks_mut(CHUNK));
     let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
-    weights
-        .zip(moments)
-        .for_each(|((weight, gradient), (first, second))| {
-            isa.run(Chunk {
-                step,
-                weight,
-                gradient,
-                first,
-                second,
-            });
+    weights.zip(moments).for_each(|((weight, gradient), (first, second))| {
+        isa.run(Chunk {
+            step,
+            weight,
+            gradient,
+            first,
+            second,
         });
+    });
     true
 }
 
@@ -136,10 +134,11 @@ mod tests {
                 is_rectified,
             };
             assert!(apply(isa, step, [&weight, &gradient, &first, &second]));
-            let expected = [(1.0, 0.5, 0.1, 0.04), (-2.0, -0.25, 0.2, 0.09)].map(|(w, g, m, v): (f64, f64, f64, f64)| {
-                let (m, v) = (0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g);
-                w - 0.01 * if is_rectified { m / (v.sqrt() + 1e-8) } else { m }
-            });
+            let expected =
+                [(1.0, 0.5, 0.1, 0.04), (-2.0, -0.25, 0.2, 0.09)].map(|(w, g, m, v): (f64, f64, f64, f64)| {
+                    let (m, v) = (0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g);
+                    w - 0.01 * if is_rectified { m / (v.sqrt() + 1e-8) } else { m }
+                });
             for (i, expected) in expected.into_iter().enumerate() {
                 assert!((weight.double_value(&[i as i64]) - expected).abs() < 1e-6);
                 assert_eq!(gradient.double_value(&[i as i64]), 0.0);
@@ -153,6 +152,9 @@ mod tests {
             size: -0.01,
             is_rectified: true,
         };
-        assert!(!apply(isa, step, [&scalar, &scalar, &scalar, &scalar]), "one tensor four times");
+        assert!(
+            !apply(isa, step, [&scalar, &scalar, &scalar, &scalar]),
+            "one tensor four times"
+        );
     }
 }
