@@ -4,13 +4,14 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-const SHIMS: [&str; 4] = [
+const SHIMS: [&str; 5] = [
+    "src/axial/autograd.cpp",
     "src/pau/autograd.cpp",
     "src/pau/conditional.cpp",
     "src/distributed/hooks.cpp",
     "src/distributed/c10d.cpp",
 ];
-const HEADER: &str = "src/pau/shim.h";
+const HEADER: &str = "src/shim.h";
 /// What stands for the headers of gloo, which libtorch does not bring.
 const GLOO: &str = "src/distributed/gloo";
 

@@ -4,6 +4,7 @@
 //! interpreter on tensors, the data sets, augmentation, the loss, the optimizer and the training loop.
 
 pub mod augment;
+pub mod axial;
 pub mod cli;
 pub mod crossval;
 pub mod data;

@@ -2,7 +2,7 @@
 //
 // Every function that can fail returns null or -1 and a message to be freed with `ecg_free_message`.
 
-#include "../pau/shim.h"
+#include "../shim.h"
 
 #include <c10/core/Event.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>

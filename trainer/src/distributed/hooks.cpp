@@ -1,6 +1,6 @@
 // Where autograd meets other processes: a hook on finished gradients, and a sum over processes that is differentiable.
 
-#include "../pau/shim.h"
+#include "../shim.h"
 
 #include <torch/csrc/autograd/variable.h>
 

@@ -1,5 +1,6 @@
 //! Gradient descent.
 
+mod fused;
 mod radam;
 mod schedule;
 

@@ -1,7 +1,9 @@
 //! Rectified Adam (Liu et al. 2019, "On the Variance of the Adaptive Learning Rate and Beyond").
 
+use super::fused::{self, Step};
 use crate::error::TrainerError;
 use crate::torch::Parameters;
+use dualnet_engine::simd::Isa;
 use std::collections::BTreeMap;
 use tch::{Device, Tensor};
 
@@ -75,6 +77,15 @@ impl RAdam {
             ((1.0 - decay2) * (rho - 4.0) * (rho - 2.0) * rho_limit / ((rho_limit - 4.0) * (rho_limit - 2.0) * rho))
                 .sqrt()
         });
+        let isa = Isa::detect().ok();
+        let size = -learning_rate * rectification.unwrap_or(1.0) / (1.0 - decay1);
+        let whole = Step {
+            beta1: BETA1 as f32,
+            beta2: BETA2 as f32,
+            eps: EPS as f32,
+            size: size as f32,
+            is_rectified: rectification.is_some(),
+        };
         tch::no_grad(|| {
             for (name, weight) in parameters.weights() {
                 let mut gradient = weight.f_grad()?;
@@ -94,6 +105,9 @@ impl RAdam {
                 let Some(Moments { first, second }) = self.moments.get_mut(name) else {
                     continue;
                 };
+                if isa.is_some_and(|isa| fused::apply(isa, whole, [weight, &gradient, first, second])) {
+                    continue;
+                }
                 let _ = first
                     .f_mul_scalar_(BETA1)?
                     .f_add_(&gradient.f_mul_scalar(1.0 - BETA1)?)?;
@@ -102,13 +116,10 @@ impl RAdam {
                     .f_addcmul_(&gradient, &(&gradient * (1.0 - BETA2)))?;
                 let mut weight = weight.shallow_clone();
                 let step = match rectification {
-                    Some(factor) => {
-                        let size = -learning_rate * factor / (1.0 - decay1);
-                        first
-                            .f_div(&second.f_sqrt()?.f_add_scalar_(EPS)?)?
-                            .f_mul_scalar_(size)?
-                    }
-                    None => first.f_mul_scalar(-learning_rate / (1.0 - decay1))?,
+                    Some(_) => first
+                        .f_div(&second.f_sqrt()?.f_add_scalar_(EPS)?)?
+                        .f_mul_scalar_(size)?,
+                    None => first.f_mul_scalar(size)?,
                 };
                 let _ = weight.f_add_(&step)?;
                 let _ = gradient.f_zero_()?;

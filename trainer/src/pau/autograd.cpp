@@ -3,7 +3,7 @@
 // Forward saves its input and the coefficients, nothing else. Every function returns nullptr and a message to be
 // freed with `ecg_free_message` when libtorch throws.
 
-#include "shim.h"
+#include "../shim.h"
 
 namespace {
 

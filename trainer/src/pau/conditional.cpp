@@ -3,7 +3,7 @@
 // Forward saves the input, the shortcut and numbers per channel; everything between them and the output is computed
 // again on the way back. With other processes given, the kernels take the batch's statistics over all their batches.
 
-#include "shim.h"
+#include "../shim.h"
 
 namespace {
 

@@ -1,10 +1,12 @@
 //! The network on libtorch: its parameters as tensors, and the interpreter of [`dualnet_export::network`].
 
+mod axial;
 mod dropout;
 mod fused;
 mod layout;
 mod ops;
 mod parameters;
+mod precision;
 mod synchronized;
 
 pub use ops::{Mode, Observer, Torch};

@@ -7,8 +7,8 @@ use crate::distributed::Group;
 use crate::error::TrainerError;
 use crate::pau::pau;
 use crate::train::Precision;
-use dualnet_export::network::{LstmSite, NORM_EPSILON, NORM_MOMENTUM, Ops, composites};
-use tch::{Kind, TchError, Tensor};
+use dualnet_export::network::{AxialSite, LstmSite, NORM_EPSILON, NORM_MOMENTUM, Ops, composites};
+use tch::{Device, Kind, TchError, Tensor};
 
 /// What a forward pass is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +32,7 @@ pub struct Torch<'a> {
     pub(super) parameters: &'a Parameters,
     mode: Mode,
     fused: bool,
-    precision: Precision,
+    pub(super) precision: Precision,
     pub(super) synchronized: Option<&'a Group>,
     observer: Option<&'a mut Observer<'a>>,
 }
@@ -56,7 +56,8 @@ impl<'a> Torch<'a> {
         self
     }
 
-    /// Computes convolutions and linear layers in this precision.
+    /// Computes convolutions and linear layers in this precision: axial and attention projections, and what the latent modulates,
+    /// included; LSTM layers, norms, activations and the products within an attention stay in float32.
     pub fn with_precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
@@ -102,25 +103,30 @@ impl Ops for Torch<'_> {
 
     fn conv2d(&mut self, x: &Tensor, weight: &str, padding: usize) -> Result<Tensor, TrainerError> {
         let padding = padding as i64;
-        let y = x.f_conv2d(
-            self.parameters.get(weight)?,
-            None::<&Tensor>,
-            [1, 1],
-            [padding, padding],
-            [1, 1],
-            1,
-        )?;
+        let y = self.multiplied(x, self.parameters.get(weight)?, |x, weight| {
+            x.f_conv2d(weight, None::<&Tensor>, [1, 1], [padding, padding], [1, 1], 1)
+        })?;
         // A map of one channel or one pixel has two equal memory orders, of which libtorch may pick the other.
         Ok(if y.stride()[1] == 1 { y } else { channels_last(&y)? })
     }
 
     fn pointwise_conv1d(&mut self, x: &Tensor, weight: &str) -> Result<Tensor, TrainerError> {
-        Ok(x.f_conv1d(self.parameters.get(weight)?, None::<&Tensor>, [1], [0], [1], 1)?)
+        Ok(self.multiplied(x, self.parameters.get(weight)?, |x, weight| {
+            x.f_conv1d(weight, None::<&Tensor>, [1], [0], [1], 1)
+        })?)
     }
 
     fn linear(&mut self, x: &Tensor, weight: &str, bias: Option<&str>) -> Result<Tensor, TrainerError> {
         let bias = bias.map(|name| self.parameters.get(name)).transpose()?;
-        Ok(x.f_linear(self.parameters.get(weight)?, bias)?)
+        let weight = self.parameters.get(weight)?;
+        if self.precision == Precision::F32 {
+            return Ok(x.f_linear(weight, bias)?);
+        }
+        let product = self.multiplied(x, weight, |x, weight| x.f_linear(weight, None::<&Tensor>))?;
+        Ok(match bias {
+            Some(bias) => product.f_add(bias)?,
+            None => product,
+        })
     }
 
     fn batch_norm(&mut self, x: &Tensor, norm: &str) -> Result<Tensor, TrainerError> {
@@ -256,6 +262,14 @@ impl Ops for Torch<'_> {
         let (h0, c0) = (zeros()?, zeros()?);
         let (hidden, _, _) = x.f_lstm(&[&h0, &c0], &weights, true, 1, 0.0, self.training(), false, true)?;
         Ok(hidden)
+    }
+
+    fn axial_attention(&mut self, x: &Tensor, site: &AxialSite) -> Result<Tensor, TrainerError> {
+        // Statistics over several processes are batch_norm's business.
+        match self.fused && !self.synchronizes() && x.device() == Device::Cpu {
+            true => self.fused_axial(x, site),
+            false => composites::axial_attention(self, x, site),
+        }
     }
 
     fn conditional_norm_pau(
