@@ -44,6 +44,9 @@ fn failure(folder: &Path) -> String {
     message
 }
 
+/// What is done to a folder.
+type Damage = Box<dyn Fn(&Path)>;
+
 #[test]
 fn every_protocol_and_type_gives_the_same_inputs() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -67,11 +70,11 @@ fn every_protocol_and_type_gives_the_same_inputs() {
     let first = load(&icentia, 0, 1).expect("a batch");
     assert_eq!(first.labels, classes());
     assert_eq!(first.ecg.len(), SEGMENTS * ECG_LEN);
-    for unit in 1..cases.len() {
+    for (unit, case) in cases.iter().enumerate().skip(1) {
         let mut other = load(&icentia, unit as u32, 2).expect("a batch");
         assert_eq!(other.records, vec![unit as u32; SEGMENTS]);
         other.records.clone_from(&first.records);
-        assert!(other == first, "{:?}", cases[unit]);
+        assert!(other == first, "{case:?}");
     }
 }
 
@@ -195,7 +198,7 @@ fn what_is_missing_or_of_another_shape_is_named_before_anything_is_trained() {
     let remove = |file: &'static str| move |folder: &Path| std::fs::remove_file(folder.join(file)).expect("a file");
     let put = |pickle: Vec<u8>| move |folder: &Path| write_samples(folder, 3, &pickle);
     let shape = |shape: [usize; 2]| array(4, "i2", &shape, &vec![0; shape[0] * shape[1] * 2]);
-    let cases: [(Box<dyn Fn(&Path)>, &[&str]); 8] = [
+    let cases: [(Damage, &[&str]); 8] = [
         (
             Box::new(remove("00003_batched_lbls.pkl.gz")),
             &["00003_batched_lbls.pkl.gz is missing", "1 of 2"],
