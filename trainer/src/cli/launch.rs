@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
     trainer launch --nproc 4 train --devices cuda --batch-norm synchronized --data training2017 --network dualnet-xl\n  \
     trainer launch --nproc 2 train --data training2017 --resume --run runs/s\n\n\
     On several machines use torchrun, on each of them:\n  \
-    torchrun --no-python --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 trainer train …\n\n\
+    torchrun --no-python --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -- trainer train …\n\n\
     Training on more than one GPU goes through NCCL and has not been proven yet; on CPUs it has.")]
 pub(super) struct Arguments {
     /// Processes to start; on CUDA at most one for each device.
