@@ -568,7 +568,7 @@ fn ctrl_c_stops_all_processes_after_a_step() {
     let few = Few::new(&(0..12).collect::<Vec<_>>());
     let run = few.program.run("run");
     let arguments = ["--network", "dualnet-s", "--batch-size", "2"];
-    let mut launcher = spawn(few.program.command(&few.arguments(2, &run, &arguments)));
+    let mut launcher = spawn(few.program.at_a_terminal(&few.arguments(2, &run, &arguments)));
     wait_for_steps(&run, 1, &mut launcher);
     signal("INT", launcher.id());
     let output = ends(launcher);

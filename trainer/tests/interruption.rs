@@ -5,7 +5,7 @@ mod common;
 use common::{Program, SMALL_RUN, state};
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Waits until the run's log has so many steps.
@@ -25,9 +25,8 @@ fn wait_for_steps(run: &Path, steps: usize, child: &mut Child) {
     }
 }
 
-fn spawn(program: &Program, arguments: &[&str]) -> Child {
-    program
-        .command(arguments)
+fn spawn(mut command: Command) -> Child {
+    command
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -44,7 +43,7 @@ fn a_run_killed_at_three_steps_ends_with_the_same_bits() {
     let mut start = [&SMALL_RUN[..], &["--run", &pieces, "--checkpoint-steps", "1"]].concat();
     // Drawn once: in the first epoch, at its end, and in the middle of the second. Each is reached in the log, not in time.
     for steps in [2, 4, 6] {
-        let mut child = spawn(&program, &start);
+        let mut child = spawn(program.command(&start));
         wait_for_steps(Path::new(&pieces), steps, &mut child);
         child.kill().expect("killed");
         child.wait().expect("gone");
@@ -71,9 +70,9 @@ fn a_run_killed_at_three_steps_ends_with_the_same_bits() {
 fn an_interrupted_run_says_so_and_goes_on() {
     let program = Program::new();
     let run = program.run("interrupted");
-    let mut child = spawn(&program, &[&SMALL_RUN[..], &["--run", &run]].concat());
+    let mut child = spawn(program.at_a_terminal(&[&SMALL_RUN[..], &["--run", &run]].concat()));
     wait_for_steps(Path::new(&run), 1, &mut child);
-    let killed = std::process::Command::new("kill")
+    let killed = Command::new("kill")
         .args(["-INT", &child.id().to_string()])
         .status()
         .expect("kill");

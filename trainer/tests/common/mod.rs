@@ -52,6 +52,15 @@ impl Program {
         command
     }
 
+    /// As [`command`](Self::command), with Ctrl-C as a terminal gives it: a shell starts what runs in its background with the
+    /// signal ignored, and then the program leaves it so.
+    pub fn at_a_terminal(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_trainer")]);
+        command.args(self.complete(arguments));
+        command
+    }
+
     /// The program through a line of shell that ends in `exec "$@"`.
     pub fn shell(&self, line: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("sh");
