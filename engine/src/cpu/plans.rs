@@ -1,27 +1,53 @@
-//! The plans of a model, one per batch size, shared by the threads that run it.
+//! What has been prepared of a model, shared by the threads that run it: its fused network, or tract's plans, one per batch size.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tract_onnx::prelude::TractResult;
 use tract_onnx::tract_core::model::{TypedSimplePlan, TypedSimpleState};
 
+use super::network::Network;
 use super::{panics, plan};
 use crate::model::{Model, ModelError, ModelFault, one_line};
+use crate::plan::Plan;
+use crate::simd::{Isa, IsaError};
 
 /// A model and what has been prepared of it.
 pub(crate) struct Plans {
     model: Model,
+    fused: OnceLock<Result<Fused, IsaError>>,
     prepared: Mutex<BTreeMap<usize, Arc<TypedSimplePlan>>>,
 }
+
+/// The network on our own kernels, or why it runs on tract.
+type Fused = Result<Network, String>;
 
 impl Plans {
     /// Prepares nothing yet.
     pub(crate) fn new(model: Model) -> Self {
         Self {
             model,
+            fused: OnceLock::new(),
             prepared: Mutex::default(),
         }
+    }
+
+    /// Never recognizes anything, so that the model runs on tract.
+    pub(super) fn on_tract(model: Model) -> Self {
+        let plans = Self::new(model);
+        plans.fused.get_or_init(|| Ok(Err("tract was asked for".to_owned())));
+        plans
+    }
+
+    /// The network on our own kernels, packed by the first call, or why it runs on tract.
+    pub(super) fn fused(&self) -> Result<&Fused, ModelError> {
+        let pack = || {
+            let isa = Isa::detect()?;
+            let plan = Plan::of(&self.model).map_err(|mismatch| mismatch.to_string());
+            Ok(plan.and_then(|plan| Network::new(&plan, isa)))
+        };
+        let fused = self.fused.get_or_init(pack).as_ref();
+        fused.map_err(|error| ModelError::new(self.model.name(), ModelFault::Isa(error.clone())))
     }
 
     pub(crate) fn model(&self) -> &Model {

@@ -1,0 +1,26 @@
+//! The kernels of the fused network, each written once over [`Simd`](crate::simd::Simd), each with a scalar reference beside
+//! it in its tests.
+//!
+//! Data are channels-last: channels run fastest, padded with zeros to whole panels of [`PANEL`] columns, whatever the vector
+//! length, so that packed weights and feature maps have one layout on every instruction set.
+
+mod activate;
+mod aligned;
+mod gemm;
+mod lstm;
+mod matvec;
+mod packed;
+#[cfg(test)]
+pub(super) mod testing;
+mod vecmath;
+mod winograd;
+
+pub(super) use activate::{Activate, Affine, patches};
+pub(super) use aligned::Aligned;
+pub(super) use gemm::{Gemm, Operand};
+pub(super) use lstm::{GATES, Recurrence};
+pub(super) use matvec::MatVec;
+pub(super) use packed::{PANEL, Packed, Panels, padded};
+pub(super) use winograd::{
+    InputTransform, OutputTransform, PoolTransform, Scheme, Shortcut, StoreTransform, TILE_ROWS, transform_weights,
+};

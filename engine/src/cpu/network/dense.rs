@@ -1,0 +1,70 @@
+//! A linear map with its packed weights.
+
+use super::super::kernels::{Aligned, Gemm, MatVec, Operand, Packed, padded};
+use crate::plan;
+use crate::simd::Isa;
+
+/// `y = W·x + b`, both padded.
+#[derive(Clone, Debug)]
+pub(super) struct Dense {
+    weights: Packed,
+    bias: Aligned,
+}
+
+impl Dense {
+    pub(super) fn new(linear: &plan::Linear<'_>) -> Self {
+        let mut weights = Packed::zeros(1, padded(linear.inputs), linear.outputs);
+        for output in 0..linear.outputs {
+            for input in 0..linear.inputs {
+                weights.set(0, input, output, linear.weight(output, input));
+            }
+        }
+        let mut bias = Aligned::zeros(weights.columns());
+        if let Some(values) = linear.bias {
+            for (to, from) in bias.iter_mut().zip(values.iter()) {
+                *to = from;
+            }
+        }
+        Self { weights, bias }
+    }
+
+    /// Padded length of `x`.
+    pub(super) fn inputs(&self) -> usize {
+        self.weights.rows()
+    }
+
+    /// Padded length of `y`.
+    pub(super) fn outputs(&self) -> usize {
+        self.weights.columns()
+    }
+
+    /// One vector.
+    pub(super) fn vector(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
+        isa.run(MatVec {
+            x,
+            b: self.weights.view(),
+            bias: Some(&self.bias),
+            y,
+        });
+    }
+
+    /// As many vectors as `rows`, `x [rows, inputs]` to `y [rows, outputs]`, padded.
+    pub(super) fn rows(&self, isa: Isa, rows: usize, x: &[f32], y: &mut [f32]) {
+        let offsets = |width: usize| (0..rows).map(|row| row * width).collect::<Vec<usize>>();
+        isa.run(Gemm {
+            batch: 1,
+            a: x,
+            a_rows: Operand {
+                rows: &offsets(self.inputs()),
+                stride: 0,
+            },
+            b: self.weights.view(),
+            bias: Some(&self.bias),
+            c: y,
+            c_rows: Operand {
+                rows: &offsets(self.outputs()),
+                stride: 0,
+            },
+        });
+    }
+}

@@ -1,0 +1,125 @@
+//! The recognized network, packed for this processor, and its run for one record.
+//!
+//! The typed list is run directly, not as operators inside tract's graph: nothing of a recognized model is left for tract, so its parsing,
+//! typing and optimizing, which costs more than packing the weights, and its buffers are saved. What is not recognized runs on tract
+//! as a whole.
+//!
+//! **Work in proportion to the recording.** A record shorter than 60 s ends in equal rows of the spectrogram. Rows whose whole
+//! neighbourhood is equal stay equal through convolution, activation and pooling, so [`map::Map`] keeps a few of them for all. The
+//! waveform's equal last windows are projected once for the LSTM. Neither changes a result by more than the order of sums does.
+//!
+//! **Determinism.** Records of a batch run one after the other, so results depend on the record, the weights and the instruction set alone:
+//! not on the batch or the number of threads, bit for bit.
+
+mod convolution;
+mod dense;
+mod head;
+mod lstm;
+mod map;
+mod norm;
+mod residual;
+
+use crate::plan::{self, Plan};
+use crate::signal::{BINS, FRAMES};
+use crate::simd::Isa;
+use head::Head;
+use lstm::Lstm;
+use map::Map;
+use residual::Residual;
+
+use super::kernels::Aligned;
+
+/// A network whose weights are packed.
+#[derive(Debug)]
+pub(super) struct Network {
+    isa: Isa,
+    signal: Option<Signal>,
+    blocks: Vec<Block>,
+    head: Head,
+    skip_padding: bool,
+}
+
+#[derive(Debug)]
+enum Signal {
+    Lstm(Lstm),
+}
+
+#[derive(Debug)]
+enum Block {
+    Residual(Residual),
+}
+
+/// Buffers of a run; they grow to what the network needs and stay.
+#[derive(Debug, Default)]
+pub(super) struct Workspace {
+    latent: Aligned,
+    maps: [Map; 2],
+    scratch: Scratch,
+}
+
+/// What one operation needs while it runs.
+#[derive(Debug, Default)]
+struct Scratch {
+    middle: Map,
+    points: Aligned,
+    products: Aligned,
+    shortcut: Aligned,
+    condition: Aligned,
+    a_rows: Vec<usize>,
+    c_rows: Vec<usize>,
+    floats: [Aligned; 6],
+}
+
+impl Network {
+    /// Packs the weights of `plan` for `isa`.
+    pub(super) fn new(plan: &Plan<'_>, isa: Isa) -> Result<Self, String> {
+        let latent = plan.latent();
+        let block = |block: &plan::Block<'_>| match block {
+            plan::Block::Residual(block) => Ok(Block::Residual(Residual::new(block, latent))),
+            plan::Block::Axial(_) => Err("axial blocks have no kernel yet".to_owned()),
+        };
+        let signal = match &plan.signal {
+            None => None,
+            Some(plan::SignalEncoder::Lstm(layers)) => Some(Signal::Lstm(Lstm::new(layers))),
+            Some(plan::SignalEncoder::Transformer(_)) => return Err("Transformers have no kernel yet".to_owned()),
+        };
+        Ok(Self {
+            isa,
+            signal,
+            blocks: plan.blocks.iter().map(block).collect::<Result<_, _>>()?,
+            head: Head::new(&plan.head),
+            skip_padding: true,
+        })
+    }
+
+    /// Computes every row, equal or not: what the tests hold the shorter way to.
+    #[cfg(test)]
+    pub(super) fn without_skipping(mut self) -> Self {
+        self.skip_padding = false;
+        self
+    }
+
+    /// Probabilities of one record: `ecg [80, 256]`, `spectrogram [563, 33]`, as many `probabilities` as classes.
+    pub(super) fn run(&self, workspace: &mut Workspace, ecg: &[f32], spectrogram: &[f32], probabilities: &mut [f32]) {
+        let isa = self.isa;
+        let Workspace { latent, maps, scratch } = workspace;
+        match &self.signal {
+            Some(Signal::Lstm(lstm)) => lstm.run(isa, ecg, self.skip_padding, latent, scratch),
+            None => {
+                latent.resize(0);
+            }
+        }
+        let [input, output] = maps;
+        let (mut input, mut output) = (input, output);
+        if !self.blocks.is_empty() {
+            input.fill_single(spectrogram, FRAMES, BINS, self.skip_padding);
+        }
+        for block in &self.blocks {
+            match block {
+                Block::Residual(block) => block.run(isa, latent, input, output, scratch),
+            }
+            std::mem::swap(&mut input, &mut output);
+        }
+        self.head.run(isa, latent, input, probabilities, scratch);
+    }
+}
