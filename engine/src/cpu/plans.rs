@@ -44,7 +44,7 @@ impl Plans {
         let pack = || {
             let isa = Isa::detect()?;
             let plan = Plan::of(&self.model).map_err(|mismatch| mismatch.to_string());
-            Ok(plan.and_then(|plan| Network::new(&plan, isa)))
+            Ok(plan.map(|plan| Network::new(&plan, isa)))
         };
         let fused = self.fused.get_or_init(pack).as_ref();
         fused.map_err(|error| ModelError::new(self.model.name(), ModelFault::Isa(error.clone())))

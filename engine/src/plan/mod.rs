@@ -20,12 +20,14 @@ mod step;
 mod transformer;
 mod weights;
 
+pub(crate) use axial::GROUPS;
 pub use axial::{AxialAttention, AxialBlock, Axis};
 pub use graph::Mismatch;
 pub use head::{Features, Head};
 pub use residual::{Convolution, Norm, ResidualBlock, Shortcut};
 pub use signal::{LstmLayer, SignalEncoder};
 pub use step::Step;
+pub(crate) use transformer::EPSILON;
 pub use transformer::{LayerNorm, Transformer, TransformerLayer};
 pub use weights::{Linear, Weights};
 

@@ -47,6 +47,36 @@ impl Kernel for Activate<'_> {
     }
 }
 
+/// Planes of `length` values, whole panels of them, one for each channel of `affine`, in place; more channels than planes do not matter.
+pub(in crate::cpu) struct ActivatePlanes<'a> {
+    pub(in crate::cpu) planes: &'a mut [f32],
+    pub(in crate::cpu) length: usize,
+    pub(in crate::cpu) affine: Affine<'a>,
+    pub(in crate::cpu) pau: &'a Rational<6, 4>,
+}
+
+impl Kernel for ActivatePlanes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let pau = self.pau.splat(simd);
+        let Affine { scale, shift } = self.affine;
+        for ((plane, scale), shift) in self.planes.chunks_exact_mut(self.length).zip(scale).zip(shift) {
+            let (scale, shift) = (simd.splat(*scale), simd.splat(*shift));
+            for values in plane.chunks_exact_mut(S::LANES) {
+                let u = simd.mul_add(scale, simd.load(values), shift);
+                if pau.beyond(simd.abs(u)) {
+                    simd.store(u, values);
+                    self.pau.exact_in_place(values);
+                } else {
+                    simd.store(pau.value_within(u), values);
+                }
+            }
+        }
+    }
+}
+
 /// The 3×3 neighbourhoods of `width` pixels of one channel, `[width, 9]`: `rows` are the offsets of the three rows at the first pixel's
 /// left neighbour.
 pub(in crate::cpu) fn patches(map: &[f32], rows: [usize; 3], width: usize, out: &mut [f32]) {

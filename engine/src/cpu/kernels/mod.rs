@@ -6,21 +6,25 @@
 
 mod activate;
 mod aligned;
+mod axial;
 mod gemm;
 mod lstm;
 mod matvec;
 mod packed;
+mod rows;
 #[cfg(test)]
 pub(super) mod testing;
 mod vecmath;
 mod winograd;
 
-pub(super) use activate::{Activate, Affine, patches};
+pub(super) use activate::{Activate, ActivatePlanes, Affine, patches};
 pub(super) use aligned::Aligned;
+pub(super) use axial::{Embeddings, Frequency, Group, TimeMaps, TimeOutputs};
 pub(super) use gemm::{Gemm, Operand};
 pub(super) use lstm::{GATES, Recurrence};
 pub(super) use matvec::MatVec;
 pub(super) use packed::{PANEL, Packed, Panels, padded};
+pub(super) use rows::{Gelu, Normalize, Softmax};
 pub(super) use winograd::{
     InputTransform, OutputTransform, PoolTransform, Scheme, Shortcut, StoreTransform, TILE_ROWS, transform_weights,
 };

@@ -48,14 +48,14 @@ impl Dense {
         });
     }
 
-    /// As many vectors as `rows`, `x [rows, inputs]` to `y [rows, outputs]`, padded.
-    pub(super) fn rows(&self, isa: Isa, rows: usize, x: &[f32], y: &mut [f32]) {
+    /// As many vectors as `rows`, `x [rows, inputs]` whose rows are `stride` apart to `y [rows, outputs]`, padded.
+    pub(super) fn rows(&self, isa: Isa, rows: usize, (x, stride): (&[f32], usize), y: &mut [f32]) {
         let offsets = |width: usize| (0..rows).map(|row| row * width).collect::<Vec<usize>>();
         isa.run(Gemm {
             batch: 1,
             a: x,
             a_rows: Operand {
-                rows: &offsets(self.inputs()),
+                rows: &offsets(stride),
                 stride: 0,
             },
             b: self.weights.view(),

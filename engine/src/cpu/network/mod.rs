@@ -11,6 +11,7 @@
 //! **Determinism.** Records of a batch run one after the other, so results depend on the record, the weights and the instruction set alone:
 //! not on the batch or the number of threads, bit for bit.
 
+mod axial;
 mod convolution;
 mod dense;
 mod head;
@@ -18,14 +19,17 @@ mod lstm;
 mod map;
 mod norm;
 mod residual;
+mod transformer;
 
 use crate::plan::{self, Plan};
 use crate::signal::{BINS, FRAMES};
 use crate::simd::Isa;
+use axial::Axial;
 use head::Head;
 use lstm::Lstm;
 use map::Map;
 use residual::Residual;
+use transformer::Transformer;
 
 use super::kernels::Aligned;
 
@@ -42,11 +46,13 @@ pub(super) struct Network {
 #[derive(Debug)]
 enum Signal {
     Lstm(Lstm),
+    Transformer(Transformer),
 }
 
 #[derive(Debug)]
 enum Block {
     Residual(Residual),
+    Axial(Box<Axial>),
 }
 
 /// Buffers of a run; they grow to what the network needs and stay.
@@ -72,24 +78,22 @@ struct Scratch {
 
 impl Network {
     /// Packs the weights of `plan` for `isa`.
-    pub(super) fn new(plan: &Plan<'_>, isa: Isa) -> Result<Self, String> {
+    pub(super) fn new(plan: &Plan<'_>, isa: Isa) -> Self {
         let latent = plan.latent();
         let block = |block: &plan::Block<'_>| match block {
-            plan::Block::Residual(block) => Ok(Block::Residual(Residual::new(block, latent))),
-            plan::Block::Axial(_) => Err("axial blocks have no kernel yet".to_owned()),
+            plan::Block::Residual(block) => Block::Residual(Residual::new(block, latent)),
+            plan::Block::Axial(block) => Block::Axial(Box::new(Axial::new(block, latent))),
         };
-        let signal = match &plan.signal {
-            None => None,
-            Some(plan::SignalEncoder::Lstm(layers)) => Some(Signal::Lstm(Lstm::new(layers))),
-            Some(plan::SignalEncoder::Transformer(_)) => return Err("Transformers have no kernel yet".to_owned()),
-        };
-        Ok(Self {
+        Self {
             isa,
-            signal,
-            blocks: plan.blocks.iter().map(block).collect::<Result<_, _>>()?,
+            signal: plan.signal.as_ref().map(|signal| match signal {
+                plan::SignalEncoder::Lstm(layers) => Signal::Lstm(Lstm::new(layers)),
+                plan::SignalEncoder::Transformer(transformer) => Signal::Transformer(Transformer::new(transformer)),
+            }),
+            blocks: plan.blocks.iter().map(block).collect(),
             head: Head::new(&plan.head),
             skip_padding: true,
-        })
+        }
     }
 
     /// Computes every row, equal or not: what the tests hold the shorter way to.
@@ -105,6 +109,7 @@ impl Network {
         let Workspace { latent, maps, scratch } = workspace;
         match &self.signal {
             Some(Signal::Lstm(lstm)) => lstm.run(isa, ecg, self.skip_padding, latent, scratch),
+            Some(Signal::Transformer(transformer)) => transformer.run(isa, ecg, latent, scratch),
             None => {
                 latent.resize(0);
             }
@@ -117,6 +122,7 @@ impl Network {
         for block in &self.blocks {
             match block {
                 Block::Residual(block) => block.run(isa, latent, input, output, scratch),
+                Block::Axial(block) => block.run(isa, latent, input, output, scratch),
             }
             std::mem::swap(&mut input, &mut output);
         }
