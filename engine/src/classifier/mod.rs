@@ -68,6 +68,11 @@ impl Classifier {
         self.plans.model()
     }
 
+    /// Why the model runs on tract and not on the fused kernels; `None` when it does run on them.
+    pub fn fallback(&self) -> Option<&str> {
+        self.plans.fallback()
+    }
+
     /// Where it computes.
     pub fn device(&self) -> Device {
         self.device
@@ -88,7 +93,8 @@ impl Classifier {
 
     /// The rhythms of several records, in their order, run through the network up to [`Self::MAX_BATCH`] at a time.
     ///
-    /// A record that fails does not stop the others. Probabilities equal those of [`Self::classify`] within 1e-5.
+    /// A record that fails does not stop the others. Probabilities are those of [`Self::classify`], bit for bit unless the model runs on
+    /// tract ([`Self::fallback`]), then within 1e-5.
     pub fn classify_batch(&self, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
         self.with_workspace(|workspace| {
             records

@@ -50,6 +50,11 @@ impl Plans {
         fused.map_err(|error| ModelError::new(self.model.name(), ModelFault::Isa(error.clone())))
     }
 
+    /// Why the model runs on tract; `None` when it does not, or cannot run.
+    pub(crate) fn fallback(&self) -> Option<&str> {
+        self.fused().ok()?.as_ref().err().map(String::as_str)
+    }
+
     pub(crate) fn model(&self) -> &Model {
         &self.model
     }

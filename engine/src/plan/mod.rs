@@ -51,7 +51,7 @@ pub struct Plan<'a> {
 #[derive(Clone, Debug)]
 pub enum Block<'a> {
     /// Two 3×3 convolutions and a shortcut.
-    Residual(ResidualBlock<'a>),
+    Residual(Box<ResidualBlock<'a>>),
     /// Axial attention between two 1×1 convolutions.
     Axial(Box<AxialBlock<'a>>),
 }
@@ -115,6 +115,11 @@ impl<'a> Plan<'a> {
     /// The blocks in the order they run, with the nodes each replaces and its work.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// Multiply-adds for one record of 60 s, of all steps.
+    pub fn multiply_adds(&self) -> u64 {
+        self.steps.iter().map(|step| step.multiply_adds).sum()
     }
 
     /// Nodes of the graph; every one belongs to a step.

@@ -100,7 +100,7 @@ pub(super) fn chain<'a>(
         let (block, input) = match graph.operator(&value) {
             "AveragePool" => {
                 let (block, input) = recognize(graph, &value, latent)?;
-                (Block::Residual(block), input)
+                (Block::Residual(Box::new(block)), input)
             }
             _ => {
                 let (block, input) = axial::recognize(graph, &value, latent)?;

@@ -4,6 +4,9 @@
 //! Data are channels-last: channels run fastest, padded with zeros to whole panels of [`PANEL`] columns, whatever the vector
 //! length, so that packed weights and feature maps have one layout on every instruction set.
 
+// Loops over the vectors of a register tile count: vectors must stay out of iterators and closures, which lose the instruction set.
+#![allow(clippy::needless_range_loop)]
+
 mod activate;
 mod aligned;
 mod axial;

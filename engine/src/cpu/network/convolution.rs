@@ -277,11 +277,11 @@ impl<'a> ShortcutOf<'a> {
         scratch.shortcut.resize(range.len() * width * channels);
         scratch.a_rows.clear();
         scratch.c_rows.clear();
-        for row in 0..count {
+        for (row, offset) in offsets.iter().take(count).enumerate() {
             let from = self.rows.left(start + row) + input.channels;
             for x in 0..width.min(input.width) {
                 scratch.a_rows.push(from + x * input.channels);
-                scratch.c_rows.push(offsets[row] + x * channels);
+                scratch.c_rows.push(offset + x * channels);
             }
         }
         isa.run(Gemm {
