@@ -59,7 +59,8 @@ fn every_instruction_set_gives_the_same_answer_and_an_unknown_one_an_error() {
     for isa in Isa::available() {
         assert!((probability(isa.name()) - expected).abs() <= 1e-5, "{isa:?}");
     }
-    for command in [vec!["classify", "A00001.mat"], vec!["info", "--plan"]] {
+    let record = fixture("A00001.mat");
+    for command in [["classify", record.to_str().unwrap()], ["info", "--plan"]] {
         let output = engine().env("ENGINE_ISA", "mmx").args(command).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         let line = only_line(&output);

@@ -13,7 +13,7 @@ pub use prediction::{Prediction, UNDECIDED};
 pub use probabilities::Probabilities;
 
 use crate::Error;
-use crate::cpu::{Plans, RunError, Runtime};
+use crate::cpu::{Plans, RunError, Runtime, Way};
 use crate::model::Model;
 use crate::record::Record;
 use crate::signal::{self, ECG_LEN, Preprocessor, SAMPLING_RATE_HZ, SPECTROGRAM_LEN};
@@ -50,7 +50,7 @@ impl Classifier {
     pub fn new(model: Model, options: Options) -> Result<Self, Error> {
         let (device, precision) = options.resolve(model.name())?;
         let identity = model.card().identity();
-        let plans = Arc::new(Plans::new(model));
+        let plans = Arc::new(Plans::new(model, Way::Best));
         let mut workspace = Workspace::new(Arc::clone(&plans));
         workspace.runtime.prepare(1)?;
         Ok(Self {

@@ -14,5 +14,5 @@ mod plan;
 mod plans;
 mod runtime;
 
-pub(crate) use plans::Plans;
+pub(crate) use plans::{Plans, Way};
 pub use runtime::{RunError, Runtime};

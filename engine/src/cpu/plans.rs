@@ -15,8 +15,20 @@ use crate::simd::{Isa, IsaError};
 /// A model and what has been prepared of it.
 pub(crate) struct Plans {
     model: Model,
+    way: Way,
     fused: OnceLock<Result<Fused, IsaError>>,
     prepared: Mutex<BTreeMap<usize, Arc<TypedSimplePlan>>>,
+}
+
+/// How a model runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// On our own kernels if it is recognized, with work in proportion to the recording.
+    Best,
+    /// The same, but every row is computed.
+    EveryRow,
+    /// On tract.
+    Tract,
 }
 
 /// The network on our own kernels, or why it runs on tract.
@@ -24,27 +36,24 @@ type Fused = Result<Network, String>;
 
 impl Plans {
     /// Prepares nothing yet.
-    pub(crate) fn new(model: Model) -> Self {
+    pub(crate) fn new(model: Model, way: Way) -> Self {
         Self {
             model,
+            way,
             fused: OnceLock::new(),
             prepared: Mutex::default(),
         }
-    }
-
-    /// Never recognizes anything, so that the model runs on tract.
-    pub(super) fn on_tract(model: Model) -> Self {
-        let plans = Self::new(model);
-        plans.fused.get_or_init(|| Ok(Err("tract was asked for".to_owned())));
-        plans
     }
 
     /// The network on our own kernels, packed by the first call, or why it runs on tract.
     pub(super) fn fused(&self) -> Result<&Fused, ModelError> {
         let pack = || {
             let isa = Isa::detect()?;
+            if self.way == Way::Tract {
+                return Ok(Err("tract was asked for".to_owned()));
+            }
             let plan = Plan::of(&self.model).map_err(|mismatch| mismatch.to_string());
-            Ok(plan.map(|plan| Network::new(&plan, isa)))
+            Ok(plan.map(|plan| Network::new(&plan, isa, self.way == Way::Best)))
         };
         let fused = self.fused.get_or_init(pack).as_ref();
         fused.map_err(|error| ModelError::new(self.model.name(), ModelFault::Isa(error.clone())))

@@ -7,7 +7,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::model::TypedSimpleState;
 
 use super::network::{Network, Workspace};
-use super::{Plans, panics, plan};
+use super::{Plans, Way, panics, plan};
 use crate::model::{ECG, Model, ModelError, SPECTROGRAM, one_line};
 use crate::signal::{ECG_LEN, SPECTROGRAM_LEN};
 
@@ -70,7 +70,7 @@ pub struct Runtime {
 impl Runtime {
     /// A runtime for `model`; nothing is prepared yet.
     pub fn new(model: Model) -> Self {
-        Self::with_plans(Arc::new(Plans::new(model)))
+        Self::with_plans(Arc::new(Plans::new(model, Way::Best)))
     }
 
     /// A runtime that shares plans already prepared.
@@ -84,7 +84,12 @@ impl Runtime {
 
     /// A runtime that leaves all of `model` to tract: what the fused kernels are compared with.
     pub fn on_tract(model: Model) -> Self {
-        Self::with_plans(Arc::new(Plans::on_tract(model)))
+        Self::with_plans(Arc::new(Plans::new(model, Way::Tract)))
+    }
+
+    /// A runtime that computes the padding behind a short record too: what skipping it is held to.
+    pub fn without_skipping(model: Model) -> Self {
+        Self::with_plans(Arc::new(Plans::new(model, Way::EveryRow)))
     }
 
     /// Why the model runs on tract and not on the fused kernels; `None` when it does run on them.

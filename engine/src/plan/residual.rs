@@ -144,6 +144,9 @@ fn set_extents(blocks: &mut [Block<'_>]) -> Result<(), Mismatch> {
         };
         *output = extents;
         if let Block::Axial(block) = block {
+            if block.input.channels == 1 {
+                return Err(Mismatch::whole("an axial block reads a single channel".to_owned()));
+            }
             block.check_spans()?;
         }
     }

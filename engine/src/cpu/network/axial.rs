@@ -260,12 +260,8 @@ fn along_time(isa: Isa, group: Group<'_>, extents: Extents, maps: &mut Aligned, 
 impl Axial {
     pub(super) fn new(block: &plan::AxialBlock<'_>, latent: usize) -> Self {
         let [time, frequency] = &block.attention;
-        let inputs = match block.input_map.inputs {
-            1 => 1,
-            inputs => padded(inputs),
-        };
         Self {
-            input: Planar::new(&block.input_map, inputs, None),
+            input: Planar::new(&block.input_map, padded(block.input_map.inputs), None),
             input_norm: Norm::new(&block.input_norm, latent),
             input_activation: block.input_activation.clone(),
             attention: [Attention::new(time), Attention::new(frequency)],

@@ -77,8 +77,8 @@ struct Scratch {
 }
 
 impl Network {
-    /// Packs the weights of `plan` for `isa`.
-    pub(super) fn new(plan: &Plan<'_>, isa: Isa) -> Self {
+    /// Packs the weights of `plan` for `isa`; without `skip_padding`, every row will be computed, equal or not.
+    pub(super) fn new(plan: &Plan<'_>, isa: Isa, skip_padding: bool) -> Self {
         let latent = plan.latent();
         let block = |block: &plan::Block<'_>| match block {
             plan::Block::Residual(block) => Block::Residual(Residual::new(block, latent)),
@@ -92,15 +92,8 @@ impl Network {
             }),
             blocks: plan.blocks.iter().map(block).collect(),
             head: Head::new(&plan.head),
-            skip_padding: true,
+            skip_padding,
         }
-    }
-
-    /// Computes every row, equal or not: what the tests hold the shorter way to.
-    #[cfg(test)]
-    pub(super) fn without_skipping(mut self) -> Self {
-        self.skip_padding = false;
-        self
     }
 
     /// Probabilities of one record: `ecg [80, 256]`, `spectrogram [563, 33]`, as many `probabilities` as classes.
@@ -127,5 +120,53 @@ impl Network {
             std::mem::swap(&mut input, &mut output);
         }
         self.head.run(isa, latent, input, probabilities, scratch);
+    }
+}
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests {
+    use super::*;
+    use crate::Model;
+    use crate::signal::{Inputs, MAX_SAMPLES, Preprocessor, SAMPLING_RATE_HZ};
+    use dualnet_fixtures::stream;
+
+    /// The embedded network on leads of 2 to 60 s: the features behind the last block, the sum the classifier reads and the
+    /// probabilities, with equal rows skipped and computed. They differ in the phase of the convolutions' tiles alone: 1e-5 of the
+    /// largest value.
+    #[test]
+    fn skipping_equal_rows_changes_nothing_at_any_length() {
+        let model = Model::embedded().unwrap();
+        let plan = Plan::of(&model).unwrap();
+        let isa = Isa::detect().unwrap();
+        let networks = [true, false].map(|skip| Network::new(&plan, isa, skip));
+        let mut workspaces = [Workspace::default(), Workspace::default()];
+        let lead: Vec<f32> = stream("skipping", MAX_SAMPLES)
+            .iter()
+            .map(|&value| value as f32)
+            .collect();
+        let (mut preprocessor, mut inputs) = (Preprocessor::new(), Inputs::zeros());
+        let shortest = 2 * SAMPLING_RATE_HZ as usize;
+        for samples in (shortest..=MAX_SAMPLES).step_by(97).chain([MAX_SAMPLES]) {
+            preprocessor
+                .prepare(&lead[..samples], &mut inputs.ecg, &mut inputs.spectrogram)
+                .unwrap();
+            let mut results = Vec::new();
+            for (network, workspace) in networks.iter().zip(&mut workspaces) {
+                let mut probabilities = vec![0.0; 4];
+                network.run(workspace, &inputs.ecg, &inputs.spectrogram, &mut probabilities);
+                let [features, joined, ..] = &workspace.scratch.floats;
+                results.push([features.to_vec(), joined.to_vec(), probabilities]);
+            }
+            for (skipped, computed) in results[0].iter().zip(&results[1]) {
+                let largest = computed.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+                assert!(largest.is_finite() && largest > 0.0);
+                for (a, b) in skipped.iter().zip(computed) {
+                    assert!(
+                        (a - b).abs() <= 1e-5 * largest,
+                        "{samples} samples: {a} and {b}, largest {largest}"
+                    );
+                }
+            }
+        }
     }
 }
