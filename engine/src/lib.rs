@@ -21,6 +21,7 @@ pub mod cpu;
 mod error;
 pub mod model;
 pub mod pau;
+pub mod plan;
 pub mod record;
 pub mod score;
 pub mod signal;

@@ -1,11 +1,12 @@
-//! The golden probabilities from exported files, in ONNX Runtime and in the engine's CPU runtime (tract).
+//! The golden probabilities from exported files, in ONNX Runtime and in the engine: on its fused kernels and on tract.
 //!
 //! Tolerance: 1e-4 absolute on probabilities, the golden set's own for another fusion of operations (batch norms are
-//! folded here); a batch of records against single records 1e-5.
+//! folded here); a batch of records against single records 1e-5, on the fused kernels 0.
 
 mod common;
 
-use common::{Rows, engine, golden_state, largest_difference, onnx_runtime, softmax};
+use common::{Rows, engine, fully_recognized, golden_state, largest_difference, onnx_runtime, open, softmax};
+use dualnet_engine::cpu::Runtime;
 use dualnet_export::network::{Network, NetworkConfig, preset};
 use dualnet_export::onnx::{Card, export, write};
 use dualnet_fixtures::{GoldenNetwork, golden_dir, network_names, report};
@@ -85,7 +86,20 @@ fn hold(name: &str, expected: usize) {
         &onnx_runtime(folder.path(), &models, records),
         expected,
     );
-    let rows: Vec<Rows> = models.iter().map(|model| engine(model, records)).collect();
+    let fused = |model: &PathBuf| {
+        let model = open(model);
+        fully_recognized(&model);
+        engine(Runtime::new(model), records)
+    };
+    let rows: Vec<Rows> = models.iter().map(fused).collect();
+    for Rows { batch, single } in &rows {
+        assert_eq!(batch, single, "{name}: a batch is its records, one by one");
+    }
+    compare(name, "the fused kernels", &cases, &rows, expected);
+    let rows: Vec<Rows> = models
+        .iter()
+        .map(|model| engine(Runtime::on_tract(open(model)), records))
+        .collect();
     compare(name, "tract", &cases, &rows, expected);
 }
 

@@ -13,7 +13,7 @@ pub use prediction::{Prediction, UNDECIDED};
 pub use probabilities::Probabilities;
 
 use crate::Error;
-use crate::cpu::{Plans, RunError, Runtime};
+use crate::cpu::{Plans, RunError, Runtime, Way};
 use crate::model::Model;
 use crate::record::Record;
 use crate::signal::{self, ECG_LEN, Preprocessor, SAMPLING_RATE_HZ, SPECTROGRAM_LEN};
@@ -50,7 +50,7 @@ impl Classifier {
     pub fn new(model: Model, options: Options) -> Result<Self, Error> {
         let (device, precision) = options.resolve(model.name())?;
         let identity = model.card().identity();
-        let plans = Arc::new(Plans::new(model));
+        let plans = Arc::new(Plans::new(model, Way::Best));
         let mut workspace = Workspace::new(Arc::clone(&plans));
         workspace.runtime.prepare(1)?;
         Ok(Self {
@@ -66,6 +66,11 @@ impl Classifier {
     /// The model it classifies with.
     pub fn model(&self) -> &Model {
         self.plans.model()
+    }
+
+    /// Why the model runs on tract and not on the fused kernels; `None` when it does run on them.
+    pub fn fallback(&self) -> Option<&str> {
+        self.plans.fallback()
     }
 
     /// Where it computes.
@@ -88,7 +93,8 @@ impl Classifier {
 
     /// The rhythms of several records, in their order, run through the network up to [`Self::MAX_BATCH`] at a time.
     ///
-    /// A record that fails does not stop the others. Probabilities equal those of [`Self::classify`] within 1e-5.
+    /// A record that fails does not stop the others. Probabilities are those of [`Self::classify`], bit for bit unless the model runs on
+    /// tract ([`Self::fallback`]), then within 1e-5.
     pub fn classify_batch(&self, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
         self.with_workspace(|workspace| {
             records

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::destination::Destination;
 use super::inputs::{self, Input};
 use super::report::{Failure, Format, Report};
-use super::{Outcome, model, report_error, workers};
+use super::{Outcome, model, report_error, report_note, workers};
 
 /// Fewer records than this are done before a progress bar could be read.
 const MANY: usize = 10;
@@ -117,6 +117,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     };
     let inputs = inputs::expand(&arguments.records)?;
     let classifier = Classifier::new(model(arguments.model.as_deref())?, options)?;
+    if let Some(reason) = classifier.fallback() {
+        report_note(&format!(
+            "{} runs on tract, not on the fused kernels: {reason}",
+            classifier.model().name()
+        ));
+    }
     let open_options = arguments.open_options();
     let mut report = Report::new(arguments.format, classifier.model().classes());
     let mut destination = Destination::open(arguments.output.as_deref())?;

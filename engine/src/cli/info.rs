@@ -1,16 +1,18 @@
-//! `engine info`: the model card.
+//! `engine info`: the model card, and what runs where.
 
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use dualnet_engine::ModelCard;
-use serde_json::{Map, Value};
+use dualnet_engine::plan::Plan;
+use dualnet_engine::simd::Isa;
+use dualnet_engine::{Model, ModelCard};
+use serde_json::{Map, Value, json};
 
 use super::text::rhythm;
 use super::{Format, Outcome, destination::Destination, model};
 
-/// Print a model's card: network, training, measured accuracy, checksums, operators.
+/// Print a model's card: network, training, measured accuracy, checksums, operators. With --plan, print what runs where instead.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The model file; without it, the embedded ECG-DualNet S.
@@ -19,12 +21,16 @@ pub struct Arguments {
     /// Form of the output.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Which nodes run on the fused kernels, which on tract, and the share of multiply-adds in the fused kernels.
+    #[arg(long)]
+    plan: bool,
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let model = model(arguments.model.as_deref())?;
     let text = match arguments.format {
+        _ if arguments.plan => plan(&model, arguments.format)?,
         Format::Text => text(model.name(), model.card()),
         Format::Json => serde_json::to_string_pretty(model.card())? + "\n",
     };
@@ -32,6 +38,58 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     output.write(text.as_bytes())?;
     output.finish()?;
     Ok(Outcome::Complete)
+}
+
+/// What runs where. A model is recognized as a whole or runs on tract as a whole.
+fn plan(model: &Model, format: Format) -> anyhow::Result<String> {
+    let isa = Isa::detect()?.name();
+    let nodes: usize = model.card().operators.values().sum();
+    let plan = Plan::of(model);
+    let (steps, fallback) = match &plan {
+        Ok(plan) => (plan.steps(), None),
+        Err(mismatch) => (&[][..], Some(mismatch.to_string())),
+    };
+    let fused: usize = steps.iter().map(|step| step.nodes).sum();
+    let share = if fallback.is_none() { 1.0 } else { 0.0 };
+    let work: u64 = steps.iter().map(|step| step.multiply_adds).sum();
+    if matches!(format, Format::Json) {
+        let steps: Vec<Value> = steps
+            .iter()
+            .map(|step| json!({"what": step.what, "runs_on": "fused", "nodes": step.nodes, "multiply_adds": step.multiply_adds}))
+            .collect();
+        let report = json!({
+            "isa": isa, "steps": steps, "nodes_fused": fused, "nodes_on_tract": nodes - fused,
+            "share_fused": share, "fallback": fallback,
+        });
+        return Ok(serde_json::to_string_pretty(&report)? + "\n");
+    }
+    let mut text = String::new();
+    let millions = |work: u64| work as f64 / 1e6;
+    for step in steps {
+        let (what, nodes) = (&step.what, step.nodes);
+        writeln!(
+            text,
+            "{what:<50} {nodes:>4} nodes {:>9.1} M multiply-adds  fused, {isa}",
+            millions(step.multiply_adds)
+        )?;
+    }
+    if let Some(reason) = fallback {
+        writeln!(
+            text,
+            "{:<50} {:>4} nodes {:>26} tract",
+            "not recognized",
+            nodes - fused,
+            ""
+        )?;
+        writeln!(text, "why: {reason}")?;
+    }
+    let all = format!("{:.1} % of the multiply-adds in fused kernels", 100.0 * share);
+    writeln!(
+        text,
+        "{all:<50} {nodes:>4} nodes {:>9.1} M for a record of 60 s",
+        millions(work)
+    )?;
+    Ok(text)
 }
 
 fn text(file: &str, card: &ModelCard) -> String {

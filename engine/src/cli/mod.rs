@@ -82,7 +82,16 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Writes one line to standard error; if nobody reads that either, it is lost.
 fn report_error(message: &str) {
+    report("error", message);
+}
+
+/// Something worth knowing that is no failure, as one line on standard error.
+fn report_note(message: &str) {
+    report("note", message);
+}
+
+fn report(kind: &str, message: &str) {
     use io::Write;
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    writeln!(io::stderr(), "error: {line}").ok();
+    writeln!(io::stderr(), "{kind}: {line}").ok();
 }

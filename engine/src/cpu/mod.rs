@@ -1,13 +1,18 @@
-//! The CPU runtime: a model file run by tract, with the Padé activation unit as an operator of our own.
+//! The CPU runtime: fused kernels for every network this project exports, tract for any other model file.
+//!
+//! A model whose [plan](crate::plan) is recognized runs as that list of blocks, on kernels of our own (`kernels`, `network`). Any other runs
+//! on tract, with the Padé activation unit as an operator of ours; [`Runtime::fallback`] says why.
 //!
 //! A panic inside tract becomes an error at this boundary. To keep its message off standard error, the first use of a
 //! [`Runtime`] wraps the process's panic hook; panics anywhere else are reported as before.
 
+mod kernels;
+mod network;
 mod pade;
 mod panics;
 mod plan;
 mod plans;
 mod runtime;
 
-pub(crate) use plans::Plans;
+pub(crate) use plans::{Plans, Way};
 pub use runtime::{RunError, Runtime};

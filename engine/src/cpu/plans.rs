@@ -1,27 +1,67 @@
-//! The plans of a model, one per batch size, shared by the threads that run it.
+//! What has been prepared of a model, shared by the threads that run it: its fused network, or tract's plans, one per batch size.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tract_onnx::prelude::TractResult;
 use tract_onnx::tract_core::model::{TypedSimplePlan, TypedSimpleState};
 
+use super::network::Network;
 use super::{panics, plan};
 use crate::model::{Model, ModelError, ModelFault, one_line};
+use crate::plan::Plan;
+use crate::simd::{Isa, IsaError};
 
 /// A model and what has been prepared of it.
 pub(crate) struct Plans {
     model: Model,
+    way: Way,
+    fused: OnceLock<Result<Fused, IsaError>>,
     prepared: Mutex<BTreeMap<usize, Arc<TypedSimplePlan>>>,
 }
 
+/// How a model runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// On our own kernels if it is recognized, with work in proportion to the recording.
+    Best,
+    /// The same, but every row is computed.
+    EveryRow,
+    /// On tract.
+    Tract,
+}
+
+/// The network on our own kernels, or why it runs on tract.
+type Fused = Result<Network, String>;
+
 impl Plans {
     /// Prepares nothing yet.
-    pub(crate) fn new(model: Model) -> Self {
+    pub(crate) fn new(model: Model, way: Way) -> Self {
         Self {
             model,
+            way,
+            fused: OnceLock::new(),
             prepared: Mutex::default(),
         }
+    }
+
+    /// The network on our own kernels, packed by the first call, or why it runs on tract.
+    pub(super) fn fused(&self) -> Result<&Fused, ModelError> {
+        let pack = || {
+            let isa = Isa::detect()?;
+            if self.way == Way::Tract {
+                return Ok(Err("tract was asked for".to_owned()));
+            }
+            let plan = Plan::of(&self.model).map_err(|mismatch| mismatch.to_string());
+            Ok(plan.map(|plan| Network::new(&plan, isa, self.way == Way::Best)))
+        };
+        let fused = self.fused.get_or_init(pack).as_ref();
+        fused.map_err(|error| ModelError::new(self.model.name(), ModelFault::Isa(error.clone())))
+    }
+
+    /// Why the model runs on tract; `None` when it does not, or cannot run.
+    pub(crate) fn fallback(&self) -> Option<&str> {
+        self.fused().ok()?.as_ref().err().map(String::as_str)
     }
 
     pub(crate) fn model(&self) -> &Model {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::model::TypedSimpleState;
 
-use super::{Plans, panics, plan};
+use super::network::{Network, Workspace};
+use super::{Plans, Way, panics, plan};
 use crate::model::{ECG, Model, ModelError, SPECTROGRAM, one_line};
 use crate::signal::{ECG_LEN, SPECTROGRAM_LEN};
 
@@ -54,27 +55,49 @@ pub enum RunError {
     },
 }
 
-/// A model on the CPU. The first run of each batch size prepares a plan for it and keeps it.
+/// A model on the CPU. Clones share the prepared weights and nothing else: give each thread its own.
 ///
-/// Equal inputs give probabilities equal within 1e-6, not always bit for bit: tract's sums start at the next aligned
-/// address, so their order depends on where its buffers lie. Clones share the plans and nothing else: give each thread its own.
+/// On the fused kernels, which run every network this project exports, equal inputs give equal probabilities, bit for bit, whatever the batch
+/// and the number of threads; the records of a batch run one after the other. On tract ([`Runtime::fallback`] says why) equal inputs
+/// give probabilities equal within 1e-6: its sums start at the next aligned address, so their order depends on where its buffers
+/// lie. The first run of each batch size prepares a plan for it then, and keeps it.
 pub struct Runtime {
     plans: Arc<Plans>,
+    workspace: Workspace,
     states: BTreeMap<usize, TypedSimpleState>,
 }
 
 impl Runtime {
     /// A runtime for `model`; nothing is prepared yet.
     pub fn new(model: Model) -> Self {
-        Self::with_plans(Arc::new(Plans::new(model)))
+        Self::with_plans(Arc::new(Plans::new(model, Way::Best)))
     }
 
     /// A runtime that shares plans already prepared.
     pub(crate) fn with_plans(plans: Arc<Plans>) -> Self {
         Self {
             plans,
+            workspace: Workspace::default(),
             states: BTreeMap::new(),
         }
+    }
+
+    /// A runtime that leaves all of `model` to tract: what the fused kernels are compared with.
+    pub fn on_tract(model: Model) -> Self {
+        Self::with_plans(Arc::new(Plans::new(model, Way::Tract)))
+    }
+
+    /// A runtime that computes the padding behind a short record too: what skipping it is held to.
+    pub fn without_skipping(model: Model) -> Self {
+        Self::with_plans(Arc::new(Plans::new(model, Way::EveryRow)))
+    }
+
+    /// Why the model runs on tract and not on the fused kernels; `None` when it does run on them.
+    ///
+    /// # Errors
+    /// `ENGINE_ISA` names an instruction set that is not there.
+    pub fn fallback(&self) -> Result<Option<&str>, ModelError> {
+        Ok(self.plans.fused()?.as_ref().err().map(String::as_str))
     }
 
     /// The model it runs.
@@ -86,8 +109,12 @@ impl Runtime {
     ///
     /// # Errors
     /// [`ModelFault::Prepare`](crate::model::ModelFault::Prepare) when the runtime cannot: weights of contradictory shapes, for instance.
+    /// [`ModelFault::Isa`](crate::model::ModelFault::Isa) when `ENGINE_ISA` names an instruction set that is not there.
     pub fn prepare(&mut self, batch: usize) -> Result<(), ModelError> {
-        self.state(batch).map(drop)
+        match self.plans.fused()? {
+            Ok(_) => Ok(()),
+            Err(_) => self.state(batch).map(drop),
+        }
     }
 
     /// Probabilities `[batch, classes]` of `ecg [batch, 80, 256]` and `spectrogram [batch, 1, 563, 33]`, row-major.
@@ -99,8 +126,17 @@ impl Runtime {
         check_input(ECG, ecg, ECG_LEN, batch)?;
         check_input(SPECTROGRAM, spectrogram, SPECTROGRAM_LEN, batch)?;
         let classes = self.model().classes().len();
-        let state = self.state(batch)?;
-        let result = panics::catch(|| evaluate(state, ecg, spectrogram, batch));
+        let plans = Arc::clone(&self.plans);
+        let result = match plans.fused()? {
+            Ok(network) => {
+                let workspace = &mut self.workspace;
+                panics::catch(|| Ok(run_fused(network, workspace, ecg, spectrogram, classes)))
+            }
+            Err(_) => {
+                let state = self.state(batch)?;
+                panics::catch(|| evaluate(state, ecg, spectrogram, batch))
+            }
+        };
         let probabilities = match result {
             Ok(Ok(probabilities)) => probabilities,
             Ok(Err(error)) => return Err(self.failed(batch, &format!("{error:#}"))),
@@ -122,6 +158,7 @@ impl Runtime {
     /// Drops the state that failed, so that the next run starts from a fresh one.
     fn failed(&mut self, batch: usize, reason: &str) -> RunError {
         self.states.remove(&batch);
+        self.workspace = Workspace::default();
         RunError::Failed(one_line(reason))
     }
 
@@ -168,6 +205,21 @@ fn check_input(input: &'static str, values: &[f32], per_record: usize, batch: us
         }),
         None => Ok(()),
     }
+}
+
+fn run_fused(
+    network: &Network,
+    workspace: &mut Workspace,
+    ecg: &[f32],
+    spectrogram: &[f32],
+    classes: usize,
+) -> Vec<f32> {
+    let mut probabilities = vec![0.0; ecg.len() / ECG_LEN * classes];
+    let records = ecg.chunks_exact(ECG_LEN).zip(spectrogram.chunks_exact(SPECTROGRAM_LEN));
+    for ((ecg, spectrogram), row) in records.zip(probabilities.chunks_exact_mut(classes.max(1))) {
+        network.run(workspace, ecg, spectrogram, row);
+    }
+    probabilities
 }
 
 fn evaluate(state: &mut TypedSimpleState, ecg: &[f32], spectrogram: &[f32], batch: usize) -> TractResult<Vec<f32>> {

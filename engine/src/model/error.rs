@@ -117,6 +117,9 @@ pub enum ModelFault {
         /// What is wrong with it.
         problem: String,
     },
+    /// The instruction set asked for cannot run it.
+    #[error(transparent)]
+    Isa(#[from] crate::simd::IsaError),
     /// A part of ONNX that a network of this project never has.
     #[error("contains {part}, which is not supported")]
     Unsupported {

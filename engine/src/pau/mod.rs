@@ -16,7 +16,7 @@ mod backward;
 mod forward;
 pub mod initial;
 mod order;
-mod rational;
+pub(crate) mod rational;
 pub mod reference;
 
 pub use reference::MAX_COEFFICIENTS;
@@ -25,7 +25,7 @@ use crate::simd::{Isa, IsaError};
 use backward::Backward;
 use forward::{Forward, ForwardInPlace};
 use order::{Order, with_order};
-use rational::Sums;
+use rational::{Rational, Sums};
 use rayon::prelude::*;
 use thiserror::Error;
 
@@ -115,6 +115,14 @@ impl Pau {
     /// `b_1 … b_n`, as given.
     pub fn denominator(&self) -> &[f32] {
         &self.denominator
+    }
+
+    /// The coefficients in the order 5/4 or below that every published fit has; `None` for a higher one.
+    pub(crate) fn published_order(&self) -> Option<&Rational<6, 4>> {
+        match &self.kernel {
+            Order::UpTo5Over4(rational) => Some(rational),
+            Order::UpTo15Over16(_) => None,
+        }
     }
 
     /// The instruction set it computes with.

@@ -5,7 +5,7 @@ use crate::simd::{MAX_LANES, Simd};
 
 /// Coefficients padded with zeros to `M` of the numerator and `N` of the denominator, so that every loop over them unrolls.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Rational<const M: usize, const N: usize> {
+pub(crate) struct Rational<const M: usize, const N: usize> {
     numerator: [f32; M],
     /// Absolute values.
     denominator: [f32; N],
@@ -33,7 +33,7 @@ impl<const M: usize, const N: usize> Rational<M, N> {
     }
 
     #[inline(always)]
-    pub(super) fn splat<S: Simd>(&self, simd: S) -> Splat<'_, S, M, N> {
+    pub(crate) fn splat<S: Simd>(&self, simd: S) -> Splat<'_, S, M, N> {
         let zero = simd.splat(0.0);
         let mut splat = Splat {
             simd,
@@ -50,6 +50,15 @@ impl<const M: usize, const N: usize> Rational<M, N> {
             splat.denominator[k] = simd.splat(self.denominator[k]);
         }
         splat
+    }
+
+    /// `F` of every number, in `f64`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn exact_in_place(&self, x: &mut [f32]) {
+        for x in x {
+            *x = Point::new(&self.numerator[..], &self.denominator[..], f64::from(*x)).value as f32;
+        }
     }
 
     #[cold]
@@ -158,7 +167,7 @@ impl<S: Simd, const M: usize, const N: usize> LaneSums<S, M, N> {
 }
 
 /// A [`Rational`] with every coefficient in all lanes.
-pub(super) struct Splat<'a, S: Simd, const M: usize, const N: usize> {
+pub(crate) struct Splat<'a, S: Simd, const M: usize, const N: usize> {
     simd: S,
     numerator: [S::Vector; M],
     denominator: [S::Vector; N],
@@ -172,10 +181,23 @@ impl<S: Simd, const M: usize, const N: usize> Splat<'_, S, M, N> {
     #[inline(always)]
     pub(super) fn value(&self, x: S::Vector) -> S::Vector {
         let simd = self.simd;
-        let magnitude = simd.abs(x);
-        if simd.any_greater(magnitude, self.limit) {
+        if self.beyond(simd.abs(x)) {
             return simd.load(&self.rational.values(&simd.lanes(x)));
         }
+        self.value_within(x)
+    }
+
+    /// Whether one of these magnitudes is beyond what [`Self::value_within`] takes.
+    #[inline(always)]
+    pub(crate) fn beyond(&self, magnitude: S::Vector) -> bool {
+        self.simd.any_greater(magnitude, self.limit)
+    }
+
+    /// `F(x)` for an `x` that is not [`Self::beyond`] the limit; otherwise worth nothing.
+    #[inline(always)]
+    pub(crate) fn value_within(&self, x: S::Vector) -> S::Vector {
+        let simd = self.simd;
+        let magnitude = simd.abs(x);
         let mut p = self.numerator[M - 1];
         for k in (0..M - 1).rev() {
             p = simd.mul_add(p, x, self.numerator[k]);

@@ -26,6 +26,7 @@ impl Simd for Avx2 {
     type Vector = __m256;
 
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
 
     lanewise! {
         fn splat(value: f32) -> __m256 = _mm256_set1_ps(value);
@@ -39,6 +40,15 @@ impl Simd for Avx2 {
         fn neg_mul_add(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fnmadd_ps(a, b, c);
         fn abs(a: __m256) -> __m256 = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
         fn any_greater(a: __m256, b: __m256) -> bool = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) != 0;
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, shifted: __m256) -> __m256 {
+        // SAFETY: `self` exists only where `detect` has found AVX2; registers only.
+        unsafe {
+            let biased = _mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(127));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+        }
     }
 
     #[inline(always)]

@@ -32,6 +32,7 @@ impl Simd for Avx512 {
     type Vector = __m512;
 
     const LANES: usize = 16;
+    const REGISTERS: usize = 32;
 
     lanewise! {
         fn splat(value: f32) -> __m512 = _mm512_set1_ps(value);
@@ -45,6 +46,15 @@ impl Simd for Avx512 {
         fn neg_mul_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fnmadd_ps(a, b, c);
         fn abs(a: __m512) -> __m512 = _mm512_abs_ps(a);
         fn any_greater(a: __m512, b: __m512) -> bool = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) != 0;
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, shifted: __m512) -> __m512 {
+        // SAFETY: `self` exists only where `detect` has found AVX-512F; registers only.
+        unsafe {
+            let biased = _mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(127));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased))
+        }
     }
 
     #[inline(always)]

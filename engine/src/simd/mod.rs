@@ -30,6 +30,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Lanes of a vector, at most [`MAX_LANES`].
     const LANES: usize;
 
+    /// Vectors that registers hold at the same time.
+    const REGISTERS: usize;
+
     /// `value` in every lane.
     fn splat(self, value: f32) -> Self::Vector;
 
@@ -94,6 +97,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// `magnitude · sign(of)` for magnitudes ≥ 0, with `sign(±0) = 0`.
     fn with_sign(self, magnitude: Self::Vector, of: Self::Vector) -> Self::Vector;
+
+    /// `2^n` where a lane is `1.5·2²³ + n` for a whole `n` of −126 to 127, the sum that rounds a small number to `n`.
+    fn power_of_two(self, shifted: Self::Vector) -> Self::Vector;
 
     /// Whether `a > b` in any lane (never for a NaN).
     fn any_greater(self, a: Self::Vector, b: Self::Vector) -> bool;

@@ -26,6 +26,7 @@ impl Simd for Neon {
     type Vector = float32x4_t;
 
     const LANES: usize = 4;
+    const REGISTERS: usize = 32;
 
     lanewise! {
         fn splat(value: f32) -> float32x4_t = vdupq_n_f32(value);
@@ -39,6 +40,15 @@ impl Simd for Neon {
         fn neg_mul_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t = vfmsq_f32(c, a, b);
         fn abs(a: float32x4_t) -> float32x4_t = vabsq_f32(a);
         fn any_greater(a: float32x4_t, b: float32x4_t) -> bool = vmaxvq_u32(vcgtq_f32(a, b)) != 0;
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, shifted: float32x4_t) -> float32x4_t {
+        // SAFETY: `self` exists only where `detect` has found NEON; registers only.
+        unsafe {
+            let biased = vaddq_u32(vreinterpretq_u32_f32(shifted), vdupq_n_u32(127));
+            vreinterpretq_f32_u32(vshlq_n_u32::<23>(biased))
+        }
     }
 
     #[inline(always)]

@@ -37,6 +37,7 @@ impl Simd for Portable {
     type Vector = F32x8;
 
     const LANES: usize = 8;
+    const REGISTERS: usize = 8;
 
     per_lane! {
         fn add(a, b) = a + b;
@@ -48,6 +49,7 @@ impl Simd for Portable {
         fn mul_add(a, b, c) = a * b + c;
         fn neg_mul_add(a, b, c) = c - a * b;
         fn abs(a) = a.abs();
+        fn power_of_two(shifted) = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
         fn with_sign(magnitude, of) = if of == 0.0 { 0.0 } else { magnitude.copysign(of) };
     }
 

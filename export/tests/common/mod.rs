@@ -5,6 +5,7 @@
 
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
+use dualnet_engine::plan::Plan;
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::{Initial, Network, NetworkConfig, ParameterKind};
 use dualnet_export::weights::{StateDict, Tensor};
@@ -76,10 +77,34 @@ pub fn onnx_runtime(folder: &Path, models: &[PathBuf], records: usize) -> Vec<Ro
     rows
 }
 
-/// Runs `model` in the engine's CPU runtime.
-pub fn engine(model: &Path, records: usize) -> Rows {
+/// Opens `model` in the engine.
+pub fn open(model: &Path) -> Model {
+    Model::open(model).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Fails unless every node of `model` is part of a block that the fused kernels run, all of its multiply-adds with them.
+pub fn fully_recognized(model: &Model) {
+    let plan = Plan::of(model).unwrap_or_else(|mismatch| panic!("{}: {mismatch}", model.name()));
+    let claimed: usize = plan.steps().iter().map(|step| step.nodes).sum();
+    let nodes: usize = model.card().operators.values().sum();
+    assert_eq!((claimed, plan.nodes()), (nodes, nodes), "{}", model.name());
+    assert!(
+        plan.steps().iter().all(|step| step.nodes > 0 && step.multiply_adds > 0),
+        "{:?}",
+        plan.steps()
+    );
+    let runtime = Runtime::new(model.clone());
+    assert_eq!(
+        runtime.fallback().expect("an instruction set"),
+        None,
+        "{}",
+        model.name()
+    );
+}
+
+/// Runs the golden inputs on a runtime of the engine.
+pub fn engine(mut runtime: Runtime, records: usize) -> Rows {
     let inputs = NetworkInputs::read();
-    let mut runtime = Runtime::new(Model::open(model).unwrap_or_else(|error| panic!("{error}")));
     let classes = runtime.model().classes().len();
     let mut run = |first: usize, last: usize| -> Vec<Vec<f64>> {
         let (ecg, spectrogram) = (

@@ -1,0 +1,33 @@
+//! The kernels of the fused network, each written once over [`Simd`](crate::simd::Simd), each with a scalar reference beside
+//! it in its tests.
+//!
+//! Data are channels-last: channels run fastest, padded with zeros to whole panels of [`PANEL`] columns, whatever the vector
+//! length, so that packed weights and feature maps have one layout on every instruction set.
+
+// Loops over the vectors of a register tile count: vectors must stay out of iterators and closures, which lose the instruction set.
+#![allow(clippy::needless_range_loop)]
+
+mod activate;
+mod aligned;
+mod axial;
+mod gemm;
+mod lstm;
+mod matvec;
+mod packed;
+mod rows;
+#[cfg(test)]
+pub(super) mod testing;
+mod vecmath;
+mod winograd;
+
+pub(super) use activate::{Activate, ActivatePlanes, Affine, patches};
+pub(super) use aligned::Aligned;
+pub(super) use axial::{Embeddings, Frequency, Group, TimeMaps, TimeOutputs};
+pub(super) use gemm::{Gemm, Operand};
+pub(super) use lstm::{GATES, Recurrence};
+pub(super) use matvec::MatVec;
+pub(super) use packed::{PANEL, Packed, Panels, padded};
+pub(super) use rows::{Gelu, Normalize, Softmax};
+pub(super) use winograd::{
+    InputTransform, OutputTransform, PoolTransform, Scheme, Shortcut, StoreTransform, TILE_ROWS, transform_weights,
+};

@@ -1,0 +1,324 @@
+//! 3×3 convolutions of feature maps, with what follows them.
+
+use super::super::kernels::{
+    Activate, Affine, Gemm, InputTransform, Operand, OutputTransform, PANEL, Packed, PoolTransform, Scheme, Shortcut,
+    StoreTransform, TILE_ROWS, padded, patches, transform_weights,
+};
+use super::Scratch;
+use super::map::{Map, Rows};
+use crate::pau::rational::Rational;
+use crate::plan;
+use crate::simd::Isa;
+
+/// A 3×3 convolution, packed for maps of one width.
+#[derive(Clone, Debug)]
+pub(super) enum Convolution {
+    /// Of one channel: `[9, outputs]`.
+    Single(Packed),
+    /// By Winograd's transforms: for each point `[inputs, outputs]`.
+    Tiled(Scheme, Packed),
+}
+
+/// Rows of tiles computed together: about 48 tiles, which the caches hold, in pieces of equal size.
+fn rows_of_tiles(rows: usize, tiles: usize) -> usize {
+    let pieces = (rows * tiles).div_ceil(56).max(1);
+    rows.div_ceil(pieces).max(1)
+}
+
+/// Rows of single-channel pixels computed together.
+const SINGLE_ROWS: usize = 4;
+
+impl Convolution {
+    pub(super) fn new(convolution: &plan::Convolution<'_>, width: usize) -> Self {
+        let (inputs, outputs) = (convolution.inputs, convolution.outputs);
+        let weight =
+            |output: usize, input: usize, tap: usize| convolution.weight.at((output * inputs + input) * 9 + tap);
+        if inputs == 1 {
+            return Self::Single(Packed::of(9, outputs, |tap, output| weight(output, 0, tap)));
+        }
+        let scheme = Scheme::of(width);
+        let mut packed = Packed::zeros(scheme.points(), padded(inputs), outputs);
+        for panel in 0..outputs.div_ceil(PANEL) {
+            for input in 0..inputs {
+                let mut filters = [[0.0; PANEL]; 9];
+                for lane in 0..PANEL.min(outputs - panel * PANEL) {
+                    for (tap, filter) in filters.iter_mut().enumerate() {
+                        filter[lane] = weight(panel * PANEL + lane, input, tap);
+                    }
+                }
+                transform_weights(scheme, &filters, |point, values| {
+                    packed.lanes(point, panel, input).copy_from_slice(values);
+                });
+            }
+        }
+        Self::Tiled(scheme, packed)
+    }
+
+    fn outputs(&self) -> usize {
+        match self {
+            Self::Single(weights) | Self::Tiled(_, weights) => weights.columns(),
+        }
+    }
+
+    /// `F(scale·conv + shift)` of `rows`, as a map of the same extents.
+    pub(super) fn activated(
+        &self,
+        isa: Isa,
+        input: &Map,
+        rows: &Rows,
+        (affine, pau): (Affine<'_>, &Rational<6, 4>),
+        output: &mut Map,
+        scratch: &mut Scratch,
+    ) {
+        output.reset(rows.height, input.width, self.outputs());
+        match self {
+            Self::Single(weights) => single(isa, weights, input, rows, (affine, pau), output, scratch),
+            Self::Tiled(scheme, weights) => {
+                let tiles = input.width.div_ceil(scheme.outputs());
+                let step = rows_of_tiles(rows.height.div_ceil(TILE_ROWS), tiles) * TILE_ROWS;
+                for first in (0..rows.height).step_by(step) {
+                    let count = step.min(rows.height - first);
+                    let strides = products(
+                        isa,
+                        (*scheme, weights),
+                        input,
+                        rows.around(first, count.next_multiple_of(TILE_ROWS)),
+                        tiles,
+                        scratch,
+                    );
+                    let starts: Vec<usize> = (first..first + count).map(|row| output.offset(row)).collect();
+                    isa.run(StoreTransform {
+                        outputs: OutputTransform {
+                            scheme: *scheme,
+                            products: &scratch.products,
+                            strides,
+                            tiles,
+                            affine,
+                            pau,
+                            rows: &starts,
+                            width: input.width,
+                        },
+                        out: output.data_mut(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// The 2×2 means of `F(scale·conv + shift + shortcut)`, the shortcut made by `shortcut` for some rows at a time.
+    pub(super) fn pooled(
+        &self,
+        isa: Isa,
+        input: &Map,
+        (affine, pau): (Affine<'_>, &Rational<6, 4>),
+        shortcut: &ShortcutOf<'_>,
+        output: &mut Map,
+        scratch: &mut Scratch,
+    ) {
+        let Self::Tiled(scheme, weights) = self else {
+            // Plans have one channel in the first convolution of a network only; another runs on tract.
+            return;
+        };
+        let rows = input.all_rows();
+        let (height, width) = (rows.height / 2, input.width / 2);
+        output.reset(height, width, self.outputs());
+        let tiles = (2 * width).div_ceil(scheme.outputs());
+        let step = rows_of_tiles((2 * height).div_ceil(TILE_ROWS), tiles) * TILE_ROWS;
+        for first in (0..2 * height).step_by(step) {
+            let count = step.min(2 * height - first);
+            let whole = count.next_multiple_of(TILE_ROWS);
+            let strides = products(
+                isa,
+                (*scheme, weights),
+                input,
+                rows.around(first, whole),
+                tiles,
+                scratch,
+            );
+            let (shortcut_map, shortcut_rows) =
+                shortcut.rows(isa, first..first + whole, count, tiles * scheme.outputs(), scratch);
+            let starts: Vec<usize> = (first / 2..(first + count) / 2).map(|row| output.offset(row)).collect();
+            isa.run(PoolTransform {
+                outputs: OutputTransform {
+                    scheme: *scheme,
+                    products: &scratch.products,
+                    strides,
+                    tiles,
+                    affine,
+                    pau,
+                    rows: &starts,
+                    width,
+                },
+                shortcut: Shortcut {
+                    map: shortcut_map.unwrap_or(&scratch.shortcut),
+                    rows: &shortcut_rows,
+                },
+                out: output.data_mut(),
+            });
+        }
+    }
+}
+
+/// The products of all points of some rows of tiles, in `scratch`; their strides.
+fn products(
+    isa: Isa,
+    (scheme, weights): (Scheme, &Packed),
+    input: &Map,
+    rows: &[usize],
+    tiles: usize,
+    scratch: &mut Scratch,
+) -> (usize, usize) {
+    let count = (rows.len() - 2) / TILE_ROWS * tiles;
+    // A cache line more than a power of two, or all points would fall into the same few lines of the cache.
+    let strides = |channels: usize| (channels, count * channels + PANEL);
+    let (inputs, outputs) = (strides(input.channels), strides(weights.columns()));
+    scratch.points.resize(scheme.points() * inputs.1);
+    scratch.products.resize(scheme.points() * outputs.1);
+    isa.run(InputTransform {
+        scheme,
+        map: input.data(),
+        rows,
+        channels: input.channels,
+        tiles,
+        points: &mut scratch.points,
+        strides: inputs,
+    });
+    scratch.a_rows.clear();
+    scratch.a_rows.extend((0..count).map(|tile| tile * inputs.0));
+    scratch.c_rows.clear();
+    scratch.c_rows.extend((0..count).map(|tile| tile * outputs.0));
+    isa.run(Gemm {
+        batch: scheme.points(),
+        a: &scratch.points,
+        a_rows: Operand {
+            rows: &scratch.a_rows,
+            stride: inputs.1,
+        },
+        b: weights.view(),
+        bias: None,
+        c: &mut scratch.products,
+        c_rows: Operand {
+            rows: &scratch.c_rows,
+            stride: outputs.1,
+        },
+    });
+    outputs
+}
+
+fn single(
+    isa: Isa,
+    weights: &Packed,
+    input: &Map,
+    rows: &Rows,
+    (affine, pau): (Affine<'_>, &Rational<6, 4>),
+    output: &mut Map,
+    scratch: &mut Scratch,
+) {
+    let (width, channels) = (input.width, weights.columns());
+    for first in (0..rows.height).step_by(SINGLE_ROWS) {
+        let last = (first + SINGLE_ROWS).min(rows.height);
+        scratch.points.resize((last - first) * width * 9);
+        scratch.a_rows.clear();
+        scratch
+            .a_rows
+            .extend((0..(last - first) * width).map(|pixel| pixel * 9));
+        scratch.c_rows.clear();
+        for (row, out) in (first..last).zip(scratch.points.chunks_exact_mut(9 * width)) {
+            let mut around = [0; 3];
+            around.copy_from_slice(rows.around(row, 1));
+            patches(input.data(), around, width, out);
+            let start = output.offset(row);
+            scratch.c_rows.extend((0..width).map(|x| start + x * channels));
+        }
+        isa.run(Gemm {
+            batch: 1,
+            a: &scratch.points,
+            a_rows: Operand {
+                rows: &scratch.a_rows,
+                stride: 0,
+            },
+            b: weights.view(),
+            bias: None,
+            c: output.data_mut(),
+            c_rows: Operand {
+                rows: &scratch.c_rows,
+                stride: 0,
+            },
+        });
+        for row in first..last {
+            isa.run(Activate {
+                pixels: output.row_mut(row),
+                affine,
+                shortcut: None,
+                pau,
+            });
+        }
+    }
+}
+
+/// What a residual block adds: rows of its input, or their 1×1 convolution.
+pub(super) struct ShortcutOf<'a> {
+    pub(super) input: &'a Map,
+    pub(super) rows: &'a Rows,
+    pub(super) projection: Option<&'a Packed>,
+}
+
+impl<'a> ShortcutOf<'a> {
+    /// Offsets of the rows in `range`, of which the first `count` exist, and the map they lie in: `None` for `scratch.shortcut`, whose
+    /// rows are `width` pixels long.
+    fn rows(
+        &self,
+        isa: Isa,
+        range: std::ops::Range<usize>,
+        count: usize,
+        width: usize,
+        scratch: &mut Scratch,
+    ) -> (Option<&'a [f32]>, Vec<usize>) {
+        let (input, start) = (self.input, range.start);
+        let Some(weights) = self.projection else {
+            let offsets = range.map(|row| self.rows.left(row) + input.channels).collect();
+            return (Some(input.data()), offsets);
+        };
+        let channels = weights.columns();
+        let offsets: Vec<usize> = (0..range.len()).map(|row| row * width * channels).collect();
+        scratch.shortcut.resize(range.len() * width * channels);
+        scratch.a_rows.clear();
+        scratch.c_rows.clear();
+        for (row, offset) in offsets.iter().take(count).enumerate() {
+            let from = self.rows.left(start + row) + input.channels;
+            for x in 0..width.min(input.width) {
+                scratch.a_rows.push(from + x * input.channels);
+                scratch.c_rows.push(offset + x * channels);
+            }
+        }
+        isa.run(Gemm {
+            batch: 1,
+            a: input.data(),
+            a_rows: Operand {
+                rows: &scratch.a_rows,
+                stride: 0,
+            },
+            b: weights.view(),
+            bias: None,
+            c: &mut scratch.shortcut,
+            c_rows: Operand {
+                rows: &scratch.c_rows,
+                stride: 0,
+            },
+        });
+        (None, offsets)
+    }
+}
+
+/// The weights of a 1×1 convolution, `[inputs, outputs]`.
+pub(super) fn pointwise(convolution: &plan::Convolution<'_>) -> Packed {
+    let inputs = convolution.inputs;
+    let rows = if inputs == 1 { 1 } else { padded(inputs) };
+    Packed::of(rows, convolution.outputs, |row, column| {
+        if row < inputs {
+            convolution.weight.at(column * inputs + row)
+        } else {
+            0.0
+        }
+    })
+}

@@ -1,0 +1,98 @@
+//! From the feature map and the latent to probabilities.
+
+use super::super::kernels::{Activate, Affine, Aligned};
+use super::Scratch;
+use super::dense::Dense;
+use super::map::{Map, Stretch};
+use crate::pau::Pau;
+use crate::plan;
+use crate::simd::Isa;
+
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    features: Option<(Dense, Pau)>,
+    classifier: Dense,
+    one: Aligned,
+    zero: Aligned,
+}
+
+impl Head {
+    pub(super) fn new(head: &plan::Head<'_>) -> Self {
+        let classifier = Dense::new(&head.classifier);
+        let mut one = Aligned::zeros(classifier.inputs());
+        one.fill(1.0);
+        Self {
+            features: head
+                .features
+                .as_ref()
+                .map(|features| (Dense::new(&features.linear), features.activation.clone())),
+            zero: Aligned::zeros(classifier.inputs()),
+            one,
+            classifier,
+        }
+    }
+
+    /// Fills `probabilities`; `map` is what the last block gave, if there are blocks.
+    pub(super) fn run(&self, isa: Isa, latent: &[f32], map: &Map, probabilities: &mut [f32], scratch: &mut Scratch) {
+        let [mean, joined, logits, ..] = &mut scratch.floats;
+        let joined = joined.resize(self.classifier.inputs());
+        match &self.features {
+            Some((dense, pau)) => {
+                let mean = mean.resize(dense.inputs());
+                mean_over_positions(map, mean);
+                dense.vector(isa, mean, joined);
+                if let Some(pau) = pau.published_order() {
+                    isa.run(Activate {
+                        pixels: joined,
+                        affine: Affine {
+                            scale: &self.one,
+                            shift: &self.zero,
+                        },
+                        shortcut: None,
+                        pau,
+                    });
+                }
+                for (sum, latent) in joined.iter_mut().zip(latent) {
+                    *sum += latent;
+                }
+            }
+            None => joined.copy_from_slice(latent),
+        }
+        let logits = logits.resize(self.classifier.outputs());
+        self.classifier.vector(isa, joined, logits);
+        softmax(&logits[..probabilities.len()], probabilities);
+    }
+}
+
+/// The mean over all positions that the map stands for, in `f64`.
+fn mean_over_positions(map: &Map, mean: &mut [f32]) {
+    let Stretch { start, stored, real } = map.stretch;
+    let hidden = real - stored;
+    let positions = ((map.rows() + hidden) * map.width) as f64;
+    let mut sums = vec![0.0_f64; mean.len()];
+    for row in 0..map.rows() {
+        let weight = if row == start && stored > 0 {
+            1.0 + hidden as f64
+        } else {
+            1.0
+        };
+        for pixel in map.row(row).chunks_exact(map.channels) {
+            for (sum, &value) in sums.iter_mut().zip(pixel) {
+                *sum += weight * f64::from(value);
+            }
+        }
+    }
+    for (mean, sum) in mean.iter_mut().zip(sums) {
+        *mean = (sum / positions) as f32;
+    }
+}
+
+/// In `f64`, rounded once.
+fn softmax(logits: &[f32], probabilities: &mut [f32]) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let power = |logit: &f32| f64::from(logit - largest).exp();
+    let total: f64 = logits.iter().map(power).sum();
+    for (probability, logit) in probabilities.iter_mut().zip(logits) {
+        *probability = (power(logit) / total) as f32;
+    }
+}

@@ -1,0 +1,66 @@
+//! The residual block.
+
+use super::super::kernels::Packed;
+use super::Scratch;
+use super::convolution::{Convolution, ShortcutOf, pointwise};
+use super::map::Map;
+use super::norm::Norm;
+use crate::pau::Pau;
+use crate::plan;
+use crate::simd::Isa;
+
+#[derive(Clone, Debug)]
+pub(super) struct Residual {
+    first: Convolution,
+    first_norm: Norm,
+    first_activation: Pau,
+    second: Convolution,
+    second_norm: Norm,
+    projection: Option<Packed>,
+    activation: Pau,
+}
+
+impl Residual {
+    pub(super) fn new(block: &plan::ResidualBlock<'_>, latent: usize) -> Self {
+        let width = block.input.width;
+        Self {
+            first: Convolution::new(&block.first, width),
+            first_norm: Norm::new(&block.first_norm, latent),
+            first_activation: block.first_activation.clone(),
+            second: Convolution::new(&block.second, width),
+            second_norm: Norm::new(&block.second_norm, latent),
+            projection: match &block.shortcut {
+                plan::Shortcut::Identity => None,
+                plan::Shortcut::Projection(convolution) => Some(pointwise(convolution)),
+            },
+            activation: block.activation.clone(),
+        }
+    }
+
+    /// `input` to `output`, half as high and wide.
+    pub(super) fn run(&self, isa: Isa, latent: &[f32], input: &Map, output: &mut Map, scratch: &mut Scratch) {
+        let (Some(first_pau), Some(pau)) = (
+            self.first_activation.published_order(),
+            self.activation.published_order(),
+        ) else {
+            return;
+        };
+        let rows = input.rows_for_block();
+        let mut condition = std::mem::take(&mut scratch.condition);
+        let mut middle = std::mem::take(&mut scratch.middle);
+        let affine = self.first_norm.affine(isa, latent, &mut condition);
+        self.first
+            .activated(isa, input, &rows, (affine, first_pau), &mut middle, scratch);
+        let affine = self.second_norm.affine(isa, latent, &mut condition);
+        let shortcut = ShortcutOf {
+            input,
+            rows: &rows,
+            projection: self.projection.as_ref(),
+        };
+        self.second
+            .pooled(isa, &middle, (affine, pau), &shortcut, output, scratch);
+        output.stretch = rows.stretch.after_block();
+        scratch.condition = condition;
+        scratch.middle = middle;
+    }
+}
