@@ -31,21 +31,25 @@ impl Packed {
         }
     }
 
-    /// One matrix, its element at `(row, column)` given by `value`.
+    /// One matrix, its element at `(row, column)` given by `value`, which is asked in the order they are stored.
     pub(in crate::cpu) fn of(rows: usize, columns: usize, mut value: impl FnMut(usize, usize) -> f32) -> Self {
         let mut packed = Self::zeros(1, rows, columns);
-        for column in 0..columns {
+        for panel in 0..packed.panels {
+            let first = panel * PANEL;
+            let count = PANEL.min(columns - first);
             for row in 0..rows {
-                packed.set(0, row, column, value(row, column));
+                for (lane, to) in packed.lanes(0, panel, row)[..count].iter_mut().enumerate() {
+                    *to = value(row, first + lane);
+                }
             }
         }
         packed
     }
 
-    /// Stores one element.
-    pub(in crate::cpu) fn set(&mut self, matrix: usize, row: usize, column: usize, value: f32) {
-        let panel = matrix * self.panels + column / PANEL;
-        self.data[(panel * self.rows + row) * PANEL + column % PANEL] = value;
+    /// A row of a panel.
+    pub(in crate::cpu) fn lanes(&mut self, matrix: usize, panel: usize, row: usize) -> &mut [f32] {
+        let start = ((matrix * self.panels + panel) * self.rows + row) * PANEL;
+        &mut self.data[start..start + PANEL]
     }
 
     /// The contraction's length.

@@ -7,6 +7,7 @@
 //!
 //! The epilogue of the second transform runs while the tile is in registers: scale, shift, shortcut, Padé activation, pooling.
 
+use super::PANEL;
 use super::activate::Affine;
 use crate::pau::rational::{Rational, Splat};
 use crate::simd::{Kernel, MAX_LANES, Simd};
@@ -57,20 +58,31 @@ const FOUR: [[f64; 3]; 6] = [
 /// The rows of `G` of F(2, 3).
 const TWO: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
 
-/// The weights of a filter (rows along time) at every point, row by row: `G g Gᵀ`, rounded once.
-pub(in crate::cpu) fn transform_weights(scheme: Scheme, filter: &[f32; 9], mut store: impl FnMut(usize, f32)) {
+/// The weights of a panel of filters at every point, row by row: `G g Gᵀ`, rounded once. `filters[tap]` holds a tap of each, taps by rows
+/// along time.
+pub(in crate::cpu) fn transform_weights(
+    scheme: Scheme,
+    filters: &[[f32; PANEL]; 9],
+    mut store: impl FnMut(usize, &[f32; PANEL]),
+) {
     let columns: &[[f64; 3]] = match scheme {
         Scheme::Four => &FOUR,
         Scheme::Two => &TWO,
     };
     for (i, row) in FOUR.iter().enumerate() {
-        let mut along = [0.0; 3];
-        for (x, sum) in along.iter_mut().enumerate() {
-            *sum = (0..3).map(|y| row[y] * f64::from(filter[3 * y + x])).sum();
+        let mut along = [[0.0; PANEL]; 3];
+        for (x, sums) in along.iter_mut().enumerate() {
+            for lane in 0..PANEL {
+                sums[lane] = (0..3).map(|y| row[y] * f64::from(filters[3 * y + x][lane])).sum();
+            }
         }
         for (j, column) in columns.iter().enumerate() {
-            let value: f64 = (0..3).map(|x| column[x] * along[x]).sum();
-            store(i * columns.len() + j, value as f32);
+            let mut values = [0.0; PANEL];
+            for lane in 0..PANEL {
+                let value: f64 = (0..3).map(|x| column[x] * along[x][lane]).sum();
+                values[lane] = value as f32;
+            }
+            store(i * columns.len() + j, &values);
         }
     }
 }
@@ -385,7 +397,6 @@ mod tests {
     /// A map with its border, the filters, and what the epilogue needs.
     struct Case {
         height: usize,
-        width: usize,
         inputs: usize,
         outputs: usize,
         columns: usize,
@@ -407,7 +418,6 @@ mod tests {
             }
             Self {
                 height,
-                width,
                 inputs,
                 outputs,
                 columns,
@@ -443,11 +453,14 @@ mod tests {
         /// Products of all tiles, and their strides.
         fn products(&self, isa: Isa, scheme: Scheme, tiles: usize) -> (Vec<f32>, (usize, usize)) {
             let mut packed = Packed::zeros(scheme.points(), self.inputs, self.outputs);
-            for output in 0..self.outputs {
+            for panel in 0..self.outputs / PANEL {
                 for input in 0..self.inputs {
-                    let filter: &[f32] = &self.filters[(output * self.inputs + input) * 9..][..9];
-                    transform_weights(scheme, filter.try_into().unwrap(), |point, value| {
-                        packed.set(point, input, output, value);
+                    let weight = |tap: usize, lane: usize| {
+                        self.filters[((panel * PANEL + lane) * self.inputs + input) * 9 + tap]
+                    };
+                    let filters = std::array::from_fn(|tap| std::array::from_fn(|lane| weight(tap, lane)));
+                    transform_weights(scheme, &filters, |point, values| {
+                        packed.lanes(point, panel, input).copy_from_slice(values);
                     });
                 }
             }

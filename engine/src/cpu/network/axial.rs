@@ -291,7 +291,7 @@ impl Axial {
         };
         let plane = extents.plane();
         let [panels, planes, projected, maps, ..] = &mut scratch.floats;
-        let mut buffers = [panels, projected, maps].map(|buffer| std::mem::take(buffer));
+        let mut buffers = [panels, projected, maps].map(std::mem::take);
         self.input.panels_of_map(input, &rows, extents, &mut buffers[0]);
         self.input.run(isa, &buffers[0], plane, planes);
         isa.run(ActivatePlanes {

@@ -38,10 +38,17 @@ impl Convolution {
         }
         let scheme = Scheme::of(width);
         let mut packed = Packed::zeros(scheme.points(), padded(inputs), outputs);
-        for output in 0..outputs {
+        for panel in 0..outputs.div_ceil(PANEL) {
             for input in 0..inputs {
-                let filter = std::array::from_fn(|tap| weight(output, input, tap));
-                transform_weights(scheme, &filter, |point, value| packed.set(point, input, output, value));
+                let mut filters = [[0.0; PANEL]; 9];
+                for lane in 0..PANEL.min(outputs - panel * PANEL) {
+                    for (tap, filter) in filters.iter_mut().enumerate() {
+                        filter[lane] = weight(panel * PANEL + lane, input, tap);
+                    }
+                }
+                transform_weights(scheme, &filters, |point, values| {
+                    packed.lanes(point, panel, input).copy_from_slice(values);
+                });
             }
         }
         Self::Tiled(scheme, packed)

@@ -13,12 +13,13 @@ pub(super) struct Dense {
 
 impl Dense {
     pub(super) fn new(linear: &plan::Linear<'_>) -> Self {
-        let mut weights = Packed::zeros(1, padded(linear.inputs), linear.outputs);
-        for output in 0..linear.outputs {
-            for input in 0..linear.inputs {
-                weights.set(0, input, output, linear.weight(output, input));
+        let weights = Packed::of(padded(linear.inputs), linear.outputs, |input, output| {
+            if input < linear.inputs {
+                linear.weight(output, input)
+            } else {
+                0.0
             }
-        }
+        });
         let mut bias = Aligned::zeros(weights.columns());
         if let Some(values) = linear.bias {
             for (to, from) in bias.iter_mut().zip(values.iter()) {

@@ -20,27 +20,35 @@ struct Layer {
     recurrent: Packed,
 }
 
-/// The column of a gate of a hidden unit.
-fn column(gate: usize, unit: usize) -> usize {
-    (unit / PANEL * GATES + gate) * PANEL + unit % PANEL
+/// The gate and hidden unit of a column: the gates of a panel of units lie side by side.
+fn gate_and_unit(column: usize) -> (usize, usize) {
+    let panel = column / PANEL;
+    (panel % GATES, panel / GATES * PANEL + column % PANEL)
 }
 
 impl Layer {
     fn new(layer: &plan::LstmLayer<'_>) -> Self {
         let (hidden, units) = (layer.hidden, padded(layer.hidden));
-        let mut input = Packed::zeros(1, padded(layer.inputs), GATES * units);
-        let mut recurrent = Packed::zeros(1, units, GATES * units);
-        let mut bias = Aligned::zeros(GATES * units);
-        for gate in 0..GATES {
-            for unit in 0..hidden {
-                let (row, column) = (gate * hidden + unit, column(gate, unit));
-                for i in 0..layer.inputs {
-                    input.set(0, i, column, layer.input_weights.at(row * layer.inputs + i));
-                }
-                for i in 0..hidden {
-                    recurrent.set(0, i, column, layer.hidden_weights.at(row * hidden + i));
-                }
-                bias[column] = layer.biases.at(row) + layer.biases.at(GATES * hidden + row);
+        let columns = GATES * units;
+        // The row of the file's matrices for a column, none for the padding's.
+        let row = |column: usize| {
+            let (gate, unit) = gate_and_unit(column);
+            (unit < hidden).then_some(gate * hidden + unit)
+        };
+        let pack = |weights: plan::Weights<'_>, inputs: usize| {
+            Packed::of(padded(inputs), columns, |input, column| match row(column) {
+                Some(row) if input < inputs => weights.at(row * inputs + input),
+                _ => 0.0,
+            })
+        };
+        let (input, recurrent) = (
+            pack(layer.input_weights, layer.inputs),
+            pack(layer.hidden_weights, hidden),
+        );
+        let mut bias = Aligned::zeros(columns);
+        for (column, bias) in bias.iter_mut().enumerate() {
+            if let Some(row) = row(column) {
+                *bias = layer.biases.at(row) + layer.biases.at(GATES * hidden + row);
             }
         }
         Self {

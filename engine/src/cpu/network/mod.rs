@@ -51,7 +51,7 @@ enum Signal {
 
 #[derive(Debug)]
 enum Block {
-    Residual(Residual),
+    Residual(Box<Residual>),
     Axial(Box<Axial>),
 }
 
@@ -81,7 +81,7 @@ impl Network {
     pub(super) fn new(plan: &Plan<'_>, isa: Isa, skip_padding: bool) -> Self {
         let latent = plan.latent();
         let block = |block: &plan::Block<'_>| match block {
-            plan::Block::Residual(block) => Block::Residual(Residual::new(block, latent)),
+            plan::Block::Residual(block) => Block::Residual(Box::new(Residual::new(block, latent))),
             plan::Block::Axial(block) => Block::Axial(Box::new(Axial::new(block, latent))),
         };
         Self {

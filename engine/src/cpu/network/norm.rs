@@ -25,17 +25,13 @@ impl Norm {
             plan::Norm::Conditional { weight } => {
                 let real = weight.outputs / 2;
                 let channels = padded(real);
-                let mut packed = Packed::zeros(1, padded(latent), 2 * channels);
-                for output in 0..weight.outputs {
-                    let column = if output < real {
-                        output
-                    } else {
-                        channels + output - real
-                    };
-                    for input in 0..weight.inputs {
-                        packed.set(0, input, column, weight.weight(output, input));
+                let packed = Packed::of(padded(latent), 2 * channels, |input, column| {
+                    let (half, channel) = (column / channels, column % channels);
+                    match channel < real && input < weight.inputs {
+                        true => weight.weight(half * real + channel, input),
+                        false => 0.0,
                     }
-                }
+                });
                 Self {
                     channels,
                     kind: Kind::Conditional(packed),

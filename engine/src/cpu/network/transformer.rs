@@ -183,7 +183,7 @@ impl Transformer {
     /// The mean over time for windows `ecg [80, width]`.
     pub(super) fn run(&self, isa: Isa, ecg: &[f32], latent: &mut Aligned, scratch: &mut Scratch) {
         let [x, a, b, c, d, ..] = &mut scratch.floats;
-        let mut buffers = [a, b, c, d].map(|buffer| std::mem::take(buffer));
+        let mut buffers = [a, b, c, d].map(std::mem::take);
         let x = x.resize(WINDOWS * self.width);
         for ((x, ecg), position) in x.iter_mut().zip(ecg).zip(self.positions.iter()) {
             *x = ecg + position;
