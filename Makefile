@@ -35,7 +35,7 @@ test-data: libtorch venv ## the tests on the full PhysioNet/CinC 2017 training s
 	@test -n "$(ECG_DATA_DIR)" || { echo "test-data: set ECG_DATA_DIR to the unpacked training set" >&2; exit 1; }
 	ECG_DATA_DIR="$(abspath $(ECG_DATA_DIR))" $(CARGO) test $(RELEASE) --tests -- --ignored data
 
-bench: libtorch ## the benchmarks
+bench: libtorch venv ## the benchmarks
 	$(CARGO) bench --workspace --bench '*'
 
 libtorch: ## fetch libtorch into the user's cache folder (nothing to do where LIBTORCH names one)

@@ -221,13 +221,9 @@ pub(crate) fn evaluate_in(
         let batch = batch?;
         let records = batch.labels.len();
         let probabilities = predictor.probabilities(&batch.ecg, &batch.spectrogram, records)?;
-        let first = match batch.replicated {
-            true => 0,
-            false => shard.range(batch.global_records).start,
-        };
         let is_mine = !batch.replicated || shard.rank == 0;
         rows.resize((done + batch.global_records) * (count + 1), 0.0);
-        let mine = rows[(done + first) * (count + 1)..].chunks_exact_mut(count + 1);
+        let mine = rows[(done + batch.first_record) * (count + 1)..].chunks_exact_mut(count + 1);
         for ((row, probabilities), &label) in mine.zip(probabilities.chunks_exact(count)).zip(&batch.labels) {
             if is_mine {
                 for (slot, &probability) in row.iter_mut().zip(probabilities) {

@@ -388,6 +388,20 @@ fn batches_of_files_move_in_steps_of_a_file() {
     let loader = Loader::new(files(), &[4, 0, 2], options(6)).unwrap();
     let sizes: Vec<_> = loader.map(|batch| batch.unwrap().records).collect();
     assert_eq!(sizes, [vec![12, 13, 14, 0, 1, 2], vec![6, 7, 8]]);
+    let part = |rank| {
+        let options = LoaderOptions {
+            shard: Shard { rank, of: 2 },
+            ..options(9)
+        };
+        let batch = Loader::new(files(), &[4, 0, 2], options)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap();
+        (batch.first_record, batch.records)
+    };
+    assert_eq!(part(0), (0, vec![12, 13, 14]));
+    assert_eq!(part(1), (3, vec![0, 1, 2, 6, 7, 8]));
     let refusal = Loader::new(files(), &[0], options(4)).unwrap_err();
     assert!(refusal.to_string().contains("steps of 3"), "{refusal}");
 }

@@ -6,6 +6,7 @@ use super::graph::{Attribute, Graph, Mismatch};
 use super::residual::{Convolution, Norm, Shortcut, convolution, normalized, pool, shortcut};
 use super::weights::Weights;
 use crate::pau::Pau;
+use crate::signal::{BINS, FRAMES};
 
 /// Groups of every axial attention.
 pub(crate) const GROUPS: usize = 16;
@@ -162,13 +163,15 @@ struct Lines {
 impl Lines {
     /// Of the shape the attention ends in, `[-1, channels, height, width]`.
     fn of(shape: &[i64], axis: Axis) -> Result<Self, Mismatch> {
-        const LIMIT: i64 = 1 << 16;
+        const MAX_CHANNELS: i64 = 1 << 16;
+        let limits = [MAX_CHANNELS, FRAMES as i64, BINS as i64];
         let [-1, channels, height, width] = *shape else {
             return Err(Mismatch::whole(format!("an axial attention ends in {shape:?}")));
         };
         let sane = [channels, height, width]
             .iter()
-            .all(|extent| (1..=LIMIT).contains(extent));
+            .zip(limits)
+            .all(|(extent, limit)| (1..=limit).contains(extent));
         if !sane || channels % (2 * GROUPS as i64) != 0 {
             return Err(Mismatch::whole(format!("an axial attention ends in {shape:?}")));
         }

@@ -165,9 +165,9 @@ fn recognize<'a>(
     let (normed, first_activation) = graph.pau(activated)?;
     let (x, first, first_norm) = normalized(graph, normed, latent, 3)?;
     let shortcut = self::shortcut(graph, shortcut, x, second.outputs, first.inputs)?;
-    if second.inputs != first.outputs {
+    if second.inputs != first.outputs || first.outputs < 2 {
         return Err(Mismatch::whole(
-            "the convolutions of a block do not fit each other".to_owned(),
+            "the convolutions of a block do not fit each other, or meet in a single channel".to_owned(),
         ));
     }
     let unknown = |channels| Extents {

@@ -2,6 +2,9 @@
 
 use super::Step;
 
+/// A pickle can recall one list any number of times, and each recalled one is copied.
+const MAX_INTEGERS: usize = 64;
+
 /// A value on the stack; the indexed ones live in the [`Heap`]. `G` are the globals of the dialect, `O` the objects it builds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<G, O> {
@@ -110,9 +113,13 @@ impl<G: Copy, O: Copy> Heap<G, O> {
         }
     }
 
-    /// The integers of a tuple or list; `what` they are, for the message.
+    /// The integers of a tuple or list of at most 64; `what` they are, for the message.
     pub fn integers(&self, value: Value<G, O>, what: &str) -> Step<Vec<i64>> {
-        self.sequence(value)?
+        let items = self.sequence(value)?;
+        if items.len() > MAX_INTEGERS {
+            return Err(format!("{} items where {what} are expected", items.len()));
+        }
+        items
             .iter()
             .map(|item| match item {
                 Value::Integer(integer) => Ok(*integer),

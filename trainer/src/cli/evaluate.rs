@@ -21,12 +21,12 @@ pub(super) struct Arguments {
     /// Folder of the data set (A00001.mat …, REFERENCE.csv); of a network of Icentia11k's classes, 00000_batched.pkl.gz ….
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Set of labels: as released (REFERENCE.csv) or revised (REFERENCE-v3.csv).
-    #[arg(long, default_value = "released")]
-    labels: Labels,
-    /// Published split, or a file of two lines with the indices that train and validate.
-    #[arg(long, value_name = "NAME|FILE", default_value = "paper")]
-    split: String,
+    /// Set of labels: as released (REFERENCE.csv, the default) or revised (REFERENCE-v3.csv).
+    #[arg(long)]
+    labels: Option<Labels>,
+    /// Published split (paper by default), or a file of two lines with the indices that train and validate.
+    #[arg(long, value_name = "NAME|FILE")]
+    split: Option<String>,
     /// Which of its records.
     #[arg(long, default_value = "validation")]
     part: Part,
@@ -59,18 +59,19 @@ enum Format {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let (mut predictor, classes) = arguments.weights.open()?;
-    let mut options = TrainOptions {
-        split: arguments.split.clone(),
-        labels: arguments.labels,
-        ..TrainOptions::default()
-    };
+    let mut options = TrainOptions::default();
     if predictor.class_set() == ClassSet::Icentia11k {
+        if arguments.split.is_some() || arguments.labels.is_some() {
+            bail!("--split and --labels are for PhysioNet/CinC 2017; Icentia11k divides its patients by their numbers");
+        }
         ICENTIA11K.clone_into(&mut options.dataset);
         options.limit = arguments.limit;
         options.batch_size = arguments.limit.unwrap_or(SEGMENTS);
     } else if arguments.limit.is_some() {
         bail!("--limit is for networks of Icentia11k's classes; --split chooses records of the others");
     }
+    options.split = arguments.split.clone().unwrap_or(options.split);
+    options.labels = arguments.labels.unwrap_or(options.labels);
     options.batch_size = arguments.batch_size.unwrap_or(options.batch_size);
     let records = Records::open(&options, &arguments.data, 1)?;
     let indices = match arguments.part {

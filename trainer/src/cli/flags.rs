@@ -1,6 +1,7 @@
 //! The flags that describe a run, and how they and a configuration file become one.
 
 use crate::data::Labels;
+use crate::data::icentia::SEGMENTS;
 use crate::optimizer::Schedule;
 use crate::train::{BatchNorm, DATASETS, Precision, TrainOptions};
 use anyhow::{Context, bail};
@@ -198,6 +199,7 @@ impl RunFlags {
             // The data sets' own recipes; flags below still win.
             if dataset == crate::train::ICENTIA11K {
                 options.augmentation = 0.0;
+                options.batch_size = self.limit.unwrap_or(SEGMENTS);
             }
             if dataset == crate::train::COURSE_6000 {
                 dataset.clone_into(&mut options.split);

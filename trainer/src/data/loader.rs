@@ -64,6 +64,8 @@ pub struct Batch {
     pub records: Vec<u32>,
     /// Records of the whole batch, over all shards.
     pub global_records: usize,
+    /// Where this shard's first record stands in the whole batch.
+    pub first_record: usize,
     /// Records of the shard that has the fewest.
     pub smallest_shard: usize,
     /// Whether every shard has the whole batch, because it has fewer units than there are shards.
@@ -236,15 +238,16 @@ impl Work {
         batch.global_records = units.len() * self.source.records_per_unit();
         batch.replicated = shard.of > 1 && units.len() < shard.of;
         let mine = match batch.replicated {
-            true => units,
-            false => &units[shard.range(units.len())],
+            true => 0..units.len(),
+            false => shard.range(units.len()),
         };
+        batch.first_record = mine.start * self.source.records_per_unit();
         let smallest = match batch.replicated {
             true => units.len(),
             false => units.len() / shard.of.max(1),
         };
         batch.smallest_shard = smallest * self.source.records_per_unit();
-        for &unit in mine {
+        for &unit in &units[mine] {
             self.source.load(unit, &pass, workspace, &mut batch)?;
         }
         Ok(batch)

@@ -14,7 +14,7 @@
 //! because one thread issues everything in that same order; the buckets go to a stream of their own beside backward.
 //!
 //! **Losing a process.** Each process counts up a number in the store twice a second and watches the others'
-//! ([`watch`]). A closed connection ends a collective at once; whose number has stopped, or who said that it left, is then
+//! (`watch.rs`). A closed connection ends a collective at once; whose number has stopped, or who said that it left, is then
 //! named. A process that is silent for 20 s is lost even when no connection closed. Either way the others end with an error
 //! that names it, and the run goes on from its last checkpoint with `--resume`.
 //!

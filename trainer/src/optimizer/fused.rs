@@ -8,8 +8,10 @@ use tch::{Device, Kind, Tensor};
 /// The numbers of one step of rectified Adam.
 #[derive(Clone, Copy)]
 pub(super) struct Step {
-    pub(super) beta1: f32,
-    pub(super) beta2: f32,
+    /// β1 and 1 − β1, each rounded by itself.
+    pub(super) first: [f32; 2],
+    /// β2 and 1 − β2.
+    pub(super) second: [f32; 2],
     pub(super) eps: f32,
     /// Factor of `m / (√v + eps)` or, while the step is not rectified, of `m`.
     pub(super) size: f32,
@@ -82,8 +84,8 @@ impl Kernel for Chunk<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let Step {
-            beta1,
-            beta2,
+            first: [beta1, rest1],
+            second: [beta2, rest2],
             eps,
             size,
             is_rectified,
@@ -91,8 +93,8 @@ impl Kernel for Chunk<'_> {
         let moments = self.first.iter_mut().zip(self.second);
         for ((weight, gradient), (first, second)) in self.weight.iter_mut().zip(self.gradient).zip(moments) {
             let g = *gradient;
-            *first = *first * beta1 + g * (1.0 - beta1);
-            *second = *second * beta2 + g * (g * (1.0 - beta2));
+            *first = *first * beta1 + g * rest1;
+            *second = *second * beta2 + g * (g * rest2);
             let direction = if is_rectified {
                 *first / (second.sqrt() + eps)
             } else {
@@ -127,8 +129,8 @@ mod tests {
             let (weight, gradient) = (tensor([1.0, -2.0]), tensor([0.5, -0.25]));
             let (first, second) = (tensor([0.1, 0.2]), tensor([0.04, 0.09]));
             let step = Step {
-                beta1: 0.9,
-                beta2: 0.999,
+                first: [0.9, 0.1],
+                second: [0.999, 0.001],
                 eps: 1e-8,
                 size: -0.01,
                 is_rectified,
@@ -146,8 +148,8 @@ mod tests {
         }
         let scalar = tensor([1.0, 1.0]);
         let step = Step {
-            beta1: 0.9,
-            beta2: 0.999,
+            first: [0.9, 0.1],
+            second: [0.999, 0.001],
             eps: 1e-8,
             size: -0.01,
             is_rectified: true,

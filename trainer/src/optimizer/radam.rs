@@ -80,8 +80,8 @@ impl RAdam {
         let isa = Isa::detect().ok();
         let size = -learning_rate * rectification.unwrap_or(1.0) / (1.0 - decay1);
         let whole = Step {
-            beta1: BETA1 as f32,
-            beta2: BETA2 as f32,
+            first: [BETA1 as f32, (1.0 - BETA1) as f32],
+            second: [BETA2 as f32, (1.0 - BETA2) as f32],
             eps: EPS as f32,
             size: size as f32,
             is_rectified: rectification.is_some(),

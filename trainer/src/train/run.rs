@@ -201,6 +201,9 @@ impl Training {
     fn validate(&self, report: &mut dyn Report) -> Result<Validation, TrainerError> {
         // The first process's running statistics are the network's.
         self.team.share(&self.parameters)?;
+        if let Some(average) = &self.average {
+            self.team.share(average.parameters())?;
+        }
         let trained = self.evaluate(&self.parameters, report)?;
         Ok(match &self.average {
             None => Validation {

@@ -1,5 +1,6 @@
 //! Starting from another run's weights (Rohr et al. 2022: fine-tuning from Icentia11k).
 
+use super::network_of;
 use crate::error::TrainerError;
 use crate::random::Rng;
 use crate::torch::Parameters;
@@ -36,6 +37,17 @@ pub(super) fn transfer(
         path: path.to_owned(),
         reason,
     };
+    let stated = match keep_last_layer {
+        true => network_of(&state)?,
+        false => None,
+    };
+    if let Some(stated) = stated.filter(|stated| stated.config().class_names() != network.config().class_names()) {
+        return Err(fault(format!(
+            "its classes are {}, not {}: its last layer cannot be kept",
+            stated.config().class_names().join(", "),
+            network.config().class_names().join(", ")
+        )));
+    }
     let mut report = Transferred {
         taken: 0,
         left: Vec::new(),

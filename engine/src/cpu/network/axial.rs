@@ -281,7 +281,7 @@ impl Axial {
             self.input_activation.published_order(),
             self.activation.published_order(),
         ) else {
-            return;
+            unreachable!("a plan has activations of the published order only");
         };
         let rows = input.all_rows();
         let extents = Extents {

@@ -116,8 +116,7 @@ impl Convolution {
         scratch: &mut Scratch,
     ) {
         let Self::Tiled(scheme, weights) = self else {
-            // Plans have one channel in the first convolution of a network only; another runs on tract.
-            return;
+            unreachable!("a plan has a single channel in front of its first convolution only");
         };
         let rows = input.all_rows();
         let (height, width) = (rows.height / 2, input.width / 2);
@@ -281,7 +280,8 @@ impl<'a> ShortcutOf<'a> {
         };
         let channels = weights.columns();
         let offsets: Vec<usize> = (0..range.len()).map(|row| row * width * channels).collect();
-        scratch.shortcut.resize(range.len() * width * channels);
+        // Columns past the map are read with the tile they belong to.
+        scratch.shortcut.resize(range.len() * width * channels).fill(0.0);
         scratch.a_rows.clear();
         scratch.c_rows.clear();
         for (row, offset) in offsets.iter().take(count).enumerate() {

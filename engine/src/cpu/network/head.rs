@@ -41,17 +41,18 @@ impl Head {
                 let mean = mean.resize(dense.inputs());
                 mean_over_positions(map, mean);
                 dense.vector(isa, mean, joined);
-                if let Some(pau) = pau.published_order() {
-                    isa.run(Activate {
-                        pixels: joined,
-                        affine: Affine {
-                            scale: &self.one,
-                            shift: &self.zero,
-                        },
-                        shortcut: None,
-                        pau,
-                    });
-                }
+                let Some(pau) = pau.published_order() else {
+                    unreachable!("a plan has activations of the published order only");
+                };
+                isa.run(Activate {
+                    pixels: joined,
+                    affine: Affine {
+                        scale: &self.one,
+                        shift: &self.zero,
+                    },
+                    shortcut: None,
+                    pau,
+                });
                 for (sum, latent) in joined.iter_mut().zip(latent) {
                     *sum += latent;
                 }

@@ -43,7 +43,7 @@ impl Residual {
             self.first_activation.published_order(),
             self.activation.published_order(),
         ) else {
-            return;
+            unreachable!("a plan has activations of the published order only");
         };
         let rows = input.rows_for_block();
         let mut condition = std::mem::take(&mut scratch.condition);

@@ -3,6 +3,9 @@
 use super::value::{STORAGES, Storage, StorageType, View};
 use crate::pickle::{Dialect, Heap, Step, Value};
 
+/// Bytes of a storage's name, which is a number; each reference copies it.
+const MAX_KEY: usize = 64;
+
 /// A name that stands for itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
@@ -137,6 +140,9 @@ impl Dialect for TorchDialect {
             ));
         }
         let key = heap.text(key)?.to_owned();
+        if key.len() > MAX_KEY {
+            return Err(format!("a storage's name of {} bytes", key.len()));
+        }
         self.storages.push(Storage { element, key, elements });
         Ok(Value::Object(Object::Storage(self.storages.len() - 1)))
     }
