@@ -1,7 +1,8 @@
 //! Measurements of ECG-DualNet's parts, with criterion: `cargo bench -p dualnet-benches` runs them all, and
 //! `cargo bench -p dualnet-benches --bench pau -- avx2` those of one file whose name contains a word.
 //!
-//! - `benches/engine.rs`: whole networks for one record, fused kernels beside tract and ONNX Runtime, and a table of the ratios.
+//! - `benches/engine.rs`: whole networks for one record, fused kernels beside tract and ONNX Runtime, and a table of the ratios;
+//!   `ECG_BENCH_NETWORKS=dualnet-s,dualnet-xl` chooses networks.
 //! - `benches/pau.rs`: the Padé activation unit, forward and backward, on every instruction set of this machine.
 //! - `benches/signal.rs`: from a lead to the network's two inputs, and resampling.
 //! - `benches/training.rs`: a step of training, its memory, and the preparation of an epoch, beside the original code where it is there.
