@@ -220,7 +220,7 @@ fn tensors_that_do_not_fit_are_refused() {
     assert!(error.contains("float32"), "{error}");
 }
 
-/// The convolution against libtorch's, in extents that leave rests of every kind, and twice to the bit.
+/// The convolution against libtorch's in float64 (2e-6: sums of up to 256 products in float32), in extents that leave rests of every kind, and twice to the bit.
 #[test]
 fn convolutions_have_the_gradients_of_libtorch() {
     tch::manual_seed(13);
@@ -231,21 +231,22 @@ fn convolutions_have_the_gradients_of_libtorch() {
             random(&[outputs, inputs, 3, 3]),
         );
         let probe = random(&[records, outputs, height, width]);
-        let gradients = |fused: bool| {
-            let (x, weight) = (x.copy().set_requires_grad(true), weight.copy().set_requires_grad(true));
-            assert!(is_supported(&x, &weight));
-            let y = match fused {
-                true => convolution(&x, &weight).expect("a convolution"),
-                false => x.conv2d(&weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1),
+        let gradients = |kind: Kind| {
+            let leaf = |tensor: &Tensor| tensor.to_kind(kind).copy().set_requires_grad(true);
+            let (x, weight) = (leaf(&x), leaf(&weight));
+            assert_eq!(is_supported(&x, &weight), kind == Kind::Float);
+            let y = match kind {
+                Kind::Float => convolution(&x, &weight).expect("a convolution"),
+                _ => x.conv2d(&weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1),
             };
-            (&y * &probe).sum(Kind::Float).backward();
+            (&y * &probe.to_kind(kind)).sum(kind).backward();
             [y.detach(), x.grad(), weight.grad()]
         };
-        let (own, again, plain) = (gradients(true), gradients(true), gradients(false));
+        let (own, again, plain) = (gradients(Kind::Float), gradients(Kind::Float), gradients(Kind::Double));
         for (i, (own, plain)) in own.iter().zip(&plain).enumerate() {
             let (difference, norm) = distance(own, plain);
             assert!(
-                difference <= 1e-6 * norm,
+                difference <= 2e-6 * norm,
                 "{i} of {inputs} to {outputs}: {difference:e} of {norm:e}"
             );
         }

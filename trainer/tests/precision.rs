@@ -1,10 +1,12 @@
 //! bfloat16 products: how far they are from float32, and that a run with them trains and resumes.
 //!
 //! A bfloat16 number has 8 significant bits, so every rounding is off by up to 2⁻⁹ ≈ 0.002 of the number. Ten convolutions deep
-//! that stays below 3 % of the norm of the logits. On the way back the errors of both passes meet in normalizations, where
-//! gradients largely cancel: 20 % of a gradient's norm and 3 % over all weights together for ECG-DualNet. ECG-DualNet++ at its initial
-//! values has nearly one-hot attentions, whose gradients turn with every rounding: 22 % of the norm of all of them was seen, half
-//! of it is allowed, and single weights are not compared.
+//! that stays below 3 % of the norm of the logits. How far gradients move is a property of the network, and is measured: float32
+//! with nothing but the weights rounded to 8 bits moved those of ECG-DualNet by 0.24 % of their norm and those of ECG-DualNet++ by
+//! 11 %, with weights of 12 bits by a fifteenth and a twelfth of that. (At its initial values ECG-DualNet++ has nearly one-hot
+//! attentions, whose gradients turn with every rounding.) bfloat16 rounds inputs, results and gradients besides: 0.44 % and 22 %
+//! were seen, three times what the weights alone do is allowed. Single weights of ECG-DualNet may be 20 % off, where gradients
+//! largely cancel in normalizations; those of ECG-DualNet++ are not compared.
 
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::Network;
@@ -19,8 +21,8 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 const LOGITS: f64 = 0.03;
-/// Network, and what share of one gradient's norm and of all gradients' norm is allowed.
-const GRADIENTS: [(&str, f64, f64); 2] = [("dualnet-s", 0.2, 0.03), ("dualnet-pp-s", f64::INFINITY, 0.5)];
+/// Network, and what share of one gradient's norm is allowed.
+const GRADIENTS: [(&str, f64); 2] = [("dualnet-s", 0.2), ("dualnet-pp-s", f64::INFINITY)];
 
 fn norm(tensor: &Tensor) -> f64 {
     tensor.to_kind(Kind::Double).norm().double_value(&[])
@@ -79,7 +81,7 @@ fn pass(network: &Network, precision: Precision, rounding: impl Fn(f32) -> f32) 
 
 #[test]
 fn bfloat16_is_near_float32_and_is_not_float32() {
-    for (name, of_one, of_all) in GRADIENTS {
+    for (name, of_one) in GRADIENTS {
         let network = Network::preset(name).expect("a preset");
         let (single, single_gradients) = pass(&network, Precision::F32, |value| value);
         let (half, half_gradients) = pass(&network, Precision::Bf16, |value| value);
@@ -110,7 +112,11 @@ fn bfloat16_is_near_float32_and_is_not_float32() {
             "{name} in bfloat16: logits differ by {difference:.1e}, gradients by {share:.1e} of their norm; float32 \
              with weights of 8 bits: {coarse:.1e}, of 12 bits: {fine:.1e}"
         ));
-        assert!(share < of_all, "{name}: gradients differ by {share}");
+        assert!(fine < coarse / 8.0, "{name}: 16 times finer, but {fine} after {coarse}");
+        assert!(
+            share < 3.0 * coarse,
+            "{name}: gradients differ by {share}, for rounded weights by {coarse}"
+        );
     }
 }
 
