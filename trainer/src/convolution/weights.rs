@@ -86,9 +86,14 @@ pub(super) fn weight_gradient(isa: Isa, extents: Extents, x: &[f32], grad_y: &[f
         })
         .collect();
     out.par_chunks_mut(BLOCK * row).enumerate().for_each(|(block, out)| {
-        for (i, to) in out.iter_mut().enumerate() {
-            let terms = partial.iter().skip(block).step_by(blocks);
-            *to = terms.map(|sums| f64::from(sums[i])).sum::<f64>() as f32;
+        let mut total = vec![0.0; out.len()];
+        for sums in partial.iter().skip(block).step_by(blocks) {
+            for (total, &sum) in total.iter_mut().zip(sums) {
+                *total += f64::from(sum);
+            }
+        }
+        for (to, total) in out.iter_mut().zip(total) {
+            *to = total as f32;
         }
     });
 }
