@@ -6,8 +6,7 @@
 pub mod augment;
 pub mod axial;
 pub mod cli;
-pub mod convolution;
-pub mod crossval;
+pub pub mod crossval;
 pub mod data;
 pub mod device;
 pub mod distributed;

@@ -5,7 +5,6 @@
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::{Network, preset};
 use dualnet_fixtures::{NetworkInputs, golden_weight};
-use dualnet_trainer::convolution::{convolution, is_supported};
 use dualnet_trainer::loss::{CLASS_WEIGHTS, weighted_cross_entropy};
 use dualnet_trainer::pau::{ConditionalPau, pau};
 use dualnet_trainer::torch::{Mode, Parameters, Torch};
@@ -218,43 +217,4 @@ fn tensors_that_do_not_fit_are_refused() {
         .expect_err("float64 has no kernel")
         .to_string();
     assert!(error.contains("float32"), "{error}");
-}
-
-/// The convolution against libtorch's in float64 (2e-6: sums of up to 256 products in float32), in extents that leave rests of every kind, and twice to the bit.
-#[test]
-fn convolutions_have_the_gradients_of_libtorch() {
-    tch::manual_seed(13);
-    let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, tch::Device::Cpu));
-    for (records, inputs, outputs, height, width) in [(5, 16, 32, 21, 33), (3, 32, 20, 9, 2), (2, 48, 7, 1, 1)] {
-        let (x, weight) = (
-            random(&[records, inputs, height, width]),
-            random(&[outputs, inputs, 3, 3]),
-        );
-        let probe = random(&[records, outputs, height, width]);
-        let gradients = |kind: Kind| {
-            let leaf = |tensor: &Tensor| tensor.to_kind(kind).copy().set_requires_grad(true);
-            let (x, weight) = (leaf(&x), leaf(&weight));
-            assert_eq!(is_supported(&x, &weight), kind == Kind::Float);
-            let y = match kind {
-                Kind::Float => convolution(&x, &weight).expect("a convolution"),
-                _ => x.conv2d(&weight, None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1),
-            };
-            (&y * &probe.to_kind(kind)).sum(kind).backward();
-            [y.detach(), x.grad(), weight.grad()]
-        };
-        let (own, again, plain) = (gradients(Kind::Float), gradients(Kind::Float), gradients(Kind::Double));
-        for (i, (own, plain)) in own.iter().zip(&plain).enumerate() {
-            let (difference, norm) = distance(own, plain);
-            assert!(
-                difference <= 2e-6 * norm,
-                "{i} of {inputs} to {outputs}: {difference:e} of {norm:e}"
-            );
-        }
-        for (own, again) in own.iter().zip(&again) {
-            assert_eq!(flat(own), flat(again));
-        }
-    }
-    let odd = random(&[1, 3, 4, 4]);
-    assert!(convolution(&odd, &random(&[16, 3, 3, 3])).is_err());
-    assert!(convolution(&random(&[1, 16, 4, 4]), &random(&[16, 16, 1, 1])).is_err());
 }

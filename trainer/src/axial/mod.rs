@@ -122,7 +122,7 @@ fn is_plain(tensor: &Tensor) -> bool {
 }
 
 /// How many lanes a vector has.
-pub(crate) struct Lanes;
+struct Lanes;
 
 impl Kernel for Lanes {
     type Output = usize;

@@ -3,7 +3,6 @@
 use super::dropout::dropout;
 use super::layout::channels_last;
 use super::parameters::Parameters;
-use crate::convolution;
 use crate::distributed::Group;
 use crate::error::TrainerError;
 use crate::pau::pau;
@@ -105,10 +104,7 @@ impl Ops for Torch<'_> {
     fn conv2d(&mut self, x: &Tensor, weight: &str, padding: usize) -> Result<Tensor, TrainerError> {
         let padding = padding as i64;
         let y = self.multiplied(x, self.parameters.get(weight)?, |x, weight| {
-            match self.fused && padding == 1 && convolution::is_supported(x, weight) {
-                true => convolution::convolution(x, weight),
-                false => x.f_conv2d(weight, None::<&Tensor>, [1, 1], [padding, padding], [1, 1], 1),
-            }
+            x.f_conv2d(weight, None::<&Tensor>, [1, 1], [padding, padding], [1, 1], 1)
         })?;
         // A map of one channel or one pixel has two equal memory orders, of which libtorch may pick the other.
         Ok(if y.stride()[1] == 1 { y } else { channels_last(&y)? })
