@@ -6,7 +6,7 @@
 pub mod augment;
 pub mod axial;
 pub mod cli;
-pub pub mod crossval;
+pub mod crossval;
 pub mod data;
 pub mod device;
 pub mod distributed;
