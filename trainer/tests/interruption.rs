@@ -33,6 +33,15 @@ fn spawn(mut command: Command) -> Child {
         .expect("the program starts")
 }
 
+#[cfg(unix)]
+fn signal(name: &str, child: &Child) {
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &child.id().to_string()])
+        .status()
+        .expect("kill");
+    assert!(sent.success());
+}
+
 #[test]
 fn a_run_killed_at_three_steps_ends_with_the_same_bits() {
     let program = Program::new();
@@ -72,11 +81,7 @@ fn an_interrupted_run_says_so_and_goes_on() {
     let run = program.run("interrupted");
     let mut child = spawn(program.at_a_terminal(&[&SMALL_RUN[..], &["--run", &run]].concat()));
     wait_for_steps(Path::new(&run), 1, &mut child);
-    let killed = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .expect("kill");
-    assert!(killed.success());
+    signal("INT", &child);
     let status = child.wait().expect("ended");
     let mut message = String::new();
     child
@@ -89,6 +94,22 @@ fn an_interrupted_run_says_so_and_goes_on() {
     assert!(message.contains("--resume"), "{message}");
     program.succeeds(&["train", "--resume", "--run", &run]);
     assert!(Path::new(&run).join("result.json").exists());
+}
+
+/// What `nohup` starts outlives its terminal, and stops when it is asked to all the same.
+#[cfg(unix)]
+#[test]
+fn what_is_started_to_ignore_a_hangup_ignores_it_and_heeds_ctrl_c() {
+    let program = Program::new();
+    let run = program.run("nohup");
+    let line = "trap '' HUP; exec env --default-signal=INT \"$@\"";
+    let mut child = spawn(program.shell(line, &[&SMALL_RUN[..], &["--run", &run]].concat()));
+    wait_for_steps(Path::new(&run), 1, &mut child);
+    signal("HUP", &child);
+    wait_for_steps(Path::new(&run), 2, &mut child);
+    signal("INT", &child);
+    assert_eq!(child.wait().expect("ended").code(), Some(2));
+    assert!(Path::new(&run).join("last.safetensors").exists());
 }
 
 /// A limit on the size of files stands for a full disk: the write fails in the same place, with another reason.

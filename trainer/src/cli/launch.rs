@@ -2,6 +2,7 @@
 
 use super::Cli;
 use crate::distributed::{Host, Place};
+use crate::train::interrupt::on_signal;
 use anyhow::{Context, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser};
@@ -103,8 +104,7 @@ fn start(count: usize, command: &[OsString], visible: Option<String>) -> anyhow:
     }
     let program = std::env::current_exe().context("this program's file")?;
     let host = Host::open()?;
-    // Where the shell has it ignore Ctrl-C there is nothing to forward.
-    let _ = ctrlc::try_set_handler(|| {
+    on_signal(|| {
         SIGNALS.fetch_add(1, Ordering::SeqCst);
     });
     let mut processes = Processes(Vec::with_capacity(count));
@@ -186,7 +186,7 @@ impl Drop for Processes {
     }
 }
 
-/// Ctrl-C then reaches a process once, from here.
+/// Ctrl-C then reaches a process once, from here, as SIGTERM: what started this program may have it ignore the other.
 #[cfg(unix)]
 fn apart(process: &mut Command) {
     use std::os::unix::process::CommandExt;
@@ -198,7 +198,7 @@ fn interrupt(child: &mut Child) {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
     if let Ok(id) = i32::try_from(child.id()) {
-        let _ = kill(Pid::from_raw(id), Signal::SIGINT);
+        let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
     }
 }
 
