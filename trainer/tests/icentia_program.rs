@@ -138,7 +138,11 @@ fn runs_that_icentia11k_does_not_allow_are_refused_before_they_begin() {
         assert!(!run.exists(), "{message}");
         message
     };
-    assert!(refused(&[]).contains("a batch size of 24 is not possible; it moves in steps of 50"));
+    let message = refused(&["--batch-size", "24"]);
+    assert!(
+        message.contains("a batch size of 24 is not possible; it moves in steps of 50"),
+        "{message}"
+    );
     assert!(refused(&["--limit", "8", "--batch-size", "12"]).contains("steps of 8"));
     assert!(refused(&["--two-classes"]).contains("4 classes"));
     assert!(refused(&["--hold-back", "0.1"]).contains("hold_back"));
