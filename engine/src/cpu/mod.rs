@@ -15,4 +15,4 @@ mod plans;
 mod runtime;
 
 pub(crate) use plans::{Plans, Way};
-pub use runtime::{RunError, Runtime};
+pub use runtime::{RunError, Runtime, StepTime};

@@ -52,8 +52,11 @@ impl Plans {
             if self.way == Way::Tract {
                 return Ok(Err("tract was asked for".to_owned()));
             }
-            let plan = Plan::of(&self.model).map_err(|mismatch| mismatch.to_string());
-            Ok(plan.map(|plan| Network::new(&plan, isa, self.way == Way::Best)))
+            Ok(panics::catch(|| {
+                let plan = Plan::of(&self.model).map_err(|mismatch| mismatch.to_string())?;
+                Ok(Network::new(&plan, isa, self.way == Way::Best))
+            })
+            .unwrap_or_else(|panic| Err(format!("packing it failed: {}", one_line(&panic)))))
         };
         let fused = self.fused.get_or_init(pack).as_ref();
         fused.map_err(|error| ModelError::new(self.model.name(), ModelFault::Isa(error.clone())))

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::model::TypedSimpleState;
 
+use super::kernels::executed;
 use super::network::{Network, Workspace};
 use super::{Plans, Way, panics, plan};
 use crate::model::{ECG, Model, ModelError, SPECTROGRAM, one_line};
@@ -53,6 +55,16 @@ pub enum RunError {
         /// The output.
         value: f32,
     },
+}
+
+/// What one step of a plan took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepTime {
+    /// Wall-clock time.
+    pub elapsed: Duration,
+    /// Multiply-adds of its products as they were executed: fewer than the graph's where padding is skipped or a convolution is
+    /// transformed, more where extents are filled up to vectors. Transforms, activations and softmax are not counted.
+    pub multiply_adds: u64,
 }
 
 /// A model on the CPU. Clones share the prepared weights and nothing else: give each thread its own.
@@ -155,6 +167,36 @@ impl Runtime {
         }
     }
 
+    /// Runs one record as [`Runtime::run`] does and says what each step took, in the order of [`Plan::steps`](crate::plan::Plan::steps);
+    /// nothing for a model that runs on tract.
+    ///
+    /// # Errors
+    /// Those of [`Runtime::run`].
+    pub fn measure(&mut self, ecg: &[f32], spectrogram: &[f32]) -> Result<Vec<StepTime>, RunError> {
+        check_input(ECG, ecg, ECG_LEN, 1)?;
+        check_input(SPECTROGRAM, spectrogram, SPECTROGRAM_LEN, 1)?;
+        let mut probabilities = vec![0.0; self.model().classes().len()];
+        let plans = Arc::clone(&self.plans);
+        let Ok(network) = plans.fused()? else {
+            return Ok(Vec::new());
+        };
+        let workspace = &mut self.workspace;
+        let measured = panics::catch(|| {
+            let mut steps = Vec::new();
+            let mut before = (Instant::now(), executed());
+            network.run(workspace, (ecg, spectrogram), &mut probabilities, &mut || {
+                let now = (Instant::now(), executed());
+                steps.push(StepTime {
+                    elapsed: now.0 - before.0,
+                    multiply_adds: now.1.wrapping_sub(before.1),
+                });
+                before = now;
+            });
+            steps
+        });
+        measured.map_err(|panic| self.failed(1, &panic))
+    }
+
     /// Drops the state that failed, so that the next run starts from a fresh one.
     fn failed(&mut self, batch: usize, reason: &str) -> RunError {
         self.states.remove(&batch);
@@ -217,7 +259,7 @@ fn run_fused(
     let mut probabilities = vec![0.0; ecg.len() / ECG_LEN * classes];
     let records = ecg.chunks_exact(ECG_LEN).zip(spectrogram.chunks_exact(SPECTROGRAM_LEN));
     for ((ecg, spectrogram), row) in records.zip(probabilities.chunks_exact_mut(classes.max(1))) {
-        network.run(workspace, ecg, spectrogram, row);
+        network.run(workspace, (ecg, spectrogram), row, &mut || ());
     }
     probabilities
 }

@@ -5,7 +5,7 @@
 //!
 //! Against a sum in `f64` every element is within `(K + 2)·2⁻²⁴·Σ|a·b|`, as for any order of summation, and usually far closer.
 
-use super::{PANEL, Panels};
+use super::{PANEL, Panels, tally};
 use crate::simd::{Kernel, Simd};
 
 /// Rows of a matrix in a buffer: row `i` of batch member `p` starts at `rows[i] + p·stride`.
@@ -33,6 +33,7 @@ impl Kernel for Gemm<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         assert_eq!(self.a_rows.rows.len(), self.c_rows.rows.len());
+        tally::count(self.batch * self.c_rows.rows.len() * self.b.rows * self.b.columns());
         for p in 0..self.batch {
             let b = self.b.matrix(p);
             let panel_length = self.b.rows * PANEL;

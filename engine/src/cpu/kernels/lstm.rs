@@ -5,7 +5,7 @@
 
 use super::matvec::contract;
 use super::vecmath::{sigmoid, tanh};
-use super::{PANEL, Panels};
+use super::{PANEL, Panels, tally};
 use crate::simd::{Kernel, Simd};
 
 /// Gates of a unit.
@@ -46,6 +46,7 @@ impl Recurrence<'_> {
         let block_length = GATES * PANEL * units;
         assert!(self.weights.columns() == columns && self.cell.len() == units);
         assert!(self.hidden.len() == (self.steps.len() + 1) * units);
+        tally::count(self.steps.len() * units * columns);
         let weights = self.weights.matrix(0);
         for (t, &row) in self.steps.iter().enumerate() {
             let projected = &self.projected[row * columns..][..columns];

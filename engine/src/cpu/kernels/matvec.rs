@@ -1,6 +1,6 @@
 //! `y = x·B + bias` for one row `x`: four panels at a time, so that the sums do not wait for each other.
 
-use super::{PANEL, Panels};
+use super::{PANEL, Panels, tally};
 use crate::simd::{Kernel, Simd};
 
 /// `y = x·b + bias`; `y` and `bias` are as long as `b` has columns, `x` as it has rows.
@@ -19,6 +19,7 @@ impl Kernel for MatVec<'_> {
         let panel_length = self.b.rows * PANEL;
         let (b, columns) = (self.b.matrix(0), self.b.columns());
         assert!(self.x.len() == self.b.rows && self.y.len() == columns);
+        tally::count(self.b.rows * columns);
         for first in (0..columns).step_by(4 * PANEL) {
             let count = (columns - first).min(4 * PANEL);
             let panels = &b[first / PANEL * panel_length..][..count / PANEL * panel_length];

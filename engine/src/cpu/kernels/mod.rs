@@ -15,6 +15,7 @@ mod lstm;
 mod matvec;
 mod packed;
 mod rows;
+mod tally;
 #[cfg(test)]
 pub(super) mod testing;
 mod vecmath;
@@ -28,6 +29,7 @@ pub(super) use lstm::{GATES, Recurrence};
 pub(super) use matvec::MatVec;
 pub(super) use packed::{PANEL, Packed, Panels, padded};
 pub(super) use rows::{Gelu, Normalize, Softmax};
+pub(super) use tally::executed;
 pub(super) use winograd::{
     InputTransform, OutputTransform, PoolTransform, Scheme, Shortcut, StoreTransform, TILE_ROWS, transform_weights,
 };

@@ -9,6 +9,7 @@ use super::map::{Map, Rows};
 use crate::pau::rational::Rational;
 use crate::plan;
 use crate::simd::Isa;
+use std::ops::Range;
 
 /// A 3×3 convolution, packed for maps of one width.
 #[derive(Clone, Debug)]
@@ -66,38 +67,21 @@ impl Convolution {
         isa: Isa,
         input: &Map,
         rows: &Rows,
-        (affine, pau): (Affine<'_>, &Rational<6, 4>),
+        epilogue: Epilogue<'_>,
         output: &mut Map,
         scratch: &mut Scratch,
     ) {
         output.reset(rows.height, input.width, self.outputs());
         match self {
-            Self::Single(weights) => single(isa, weights, input, rows, (affine, pau), output, scratch),
+            Self::Single(weights) => single(isa, weights, input, rows, epilogue, output, scratch),
             Self::Tiled(scheme, weights) => {
-                let tiles = input.width.div_ceil(scheme.outputs());
-                let step = rows_of_tiles(rows.height.div_ceil(TILE_ROWS), tiles) * TILE_ROWS;
-                for first in (0..rows.height).step_by(step) {
-                    let count = step.min(rows.height - first);
-                    let strides = products(
-                        isa,
-                        (*scheme, weights),
-                        input,
-                        rows.around(first, count.next_multiple_of(TILE_ROWS)),
-                        tiles,
-                        scratch,
-                    );
-                    let starts: Vec<usize> = (first..first + count).map(|row| output.offset(row)).collect();
+                let tiling = Tiling::new(*scheme, weights, (rows.height, input.width));
+                for piece in tiling.pieces() {
+                    let starts: Vec<usize> = piece.clone().map(|row| output.offset(row)).collect();
+                    let source = (input, rows.around(piece.start, tiling.whole(&piece)));
+                    let (outputs, _) = tiling.outputs(isa, source, epilogue, (&starts, input.width), scratch);
                     isa.run(StoreTransform {
-                        outputs: OutputTransform {
-                            scheme: *scheme,
-                            products: &scratch.products,
-                            strides,
-                            tiles,
-                            affine,
-                            pau,
-                            rows: &starts,
-                            width: input.width,
-                        },
+                        outputs,
                         out: output.data_mut(),
                     });
                 }
@@ -110,7 +94,7 @@ impl Convolution {
         &self,
         isa: Isa,
         input: &Map,
-        (affine, pau): (Affine<'_>, &Rational<6, 4>),
+        epilogue: Epilogue<'_>,
         shortcut: &ShortcutOf<'_>,
         output: &mut Map,
         scratch: &mut Scratch,
@@ -121,35 +105,19 @@ impl Convolution {
         let rows = input.all_rows();
         let (height, width) = (rows.height / 2, input.width / 2);
         output.reset(height, width, self.outputs());
-        let tiles = (2 * width).div_ceil(scheme.outputs());
-        let step = rows_of_tiles((2 * height).div_ceil(TILE_ROWS), tiles) * TILE_ROWS;
-        for first in (0..2 * height).step_by(step) {
-            let count = step.min(2 * height - first);
-            let whole = count.next_multiple_of(TILE_ROWS);
-            let strides = products(
-                isa,
-                (*scheme, weights),
-                input,
-                rows.around(first, whole),
-                tiles,
-                scratch,
-            );
-            let (shortcut_map, shortcut_rows) =
-                shortcut.rows(isa, first..first + whole, count, tiles * scheme.outputs(), scratch);
-            let starts: Vec<usize> = (first / 2..(first + count) / 2).map(|row| output.offset(row)).collect();
+        let tiling = Tiling::new(*scheme, weights, (2 * height, 2 * width));
+        for piece in tiling.pieces() {
+            let whole = tiling.whole(&piece);
+            let columns = tiling.tiles * scheme.outputs();
+            let range = piece.start..piece.start + whole;
+            let (map, shortcut_rows) = shortcut.rows(isa, range, piece.len(), columns, scratch);
+            let starts: Vec<usize> = (piece.start / 2..piece.end / 2).map(|row| output.offset(row)).collect();
+            let source = (input, rows.around(piece.start, whole));
+            let (outputs, made) = tiling.outputs(isa, source, epilogue, (&starts, width), scratch);
             isa.run(PoolTransform {
-                outputs: OutputTransform {
-                    scheme: *scheme,
-                    products: &scratch.products,
-                    strides,
-                    tiles,
-                    affine,
-                    pau,
-                    rows: &starts,
-                    width,
-                },
+                outputs,
                 shortcut: Shortcut {
-                    map: shortcut_map.unwrap_or(&scratch.shortcut),
+                    map: map.unwrap_or(made),
                     rows: &shortcut_rows,
                 },
                 out: output.data_mut(),
@@ -158,50 +126,108 @@ impl Convolution {
     }
 }
 
-/// The products of all points of some rows of tiles, in `scratch`; their strides.
-fn products(
-    isa: Isa,
-    (scheme, weights): (Scheme, &Packed),
-    input: &Map,
-    rows: &[usize],
+/// What follows a convolution: scale, shift and activation.
+#[derive(Clone, Copy)]
+pub(super) struct Epilogue<'a> {
+    pub(super) affine: Affine<'a>,
+    pub(super) pau: &'a Rational<6, 4>,
+}
+
+/// How a convolution's outputs are divided into tiles, and rows of tiles into pieces that the caches hold.
+#[derive(Clone, Copy)]
+struct Tiling<'a> {
+    scheme: Scheme,
+    weights: &'a Packed,
+    /// Tiles of a row.
     tiles: usize,
-    scratch: &mut Scratch,
-) -> (usize, usize) {
-    let count = (rows.len() - 2) / TILE_ROWS * tiles;
-    // A cache line more than a power of two, or all points would fall into the same few lines of the cache.
-    let strides = |channels: usize| (channels, count * channels + PANEL);
-    let (inputs, outputs) = (strides(input.channels), strides(weights.columns()));
-    scratch.points.resize(scheme.points() * inputs.1);
-    scratch.products.resize(scheme.points() * outputs.1);
-    isa.run(InputTransform {
-        scheme,
-        map: input.data(),
-        rows,
-        channels: input.channels,
-        tiles,
-        points: &mut scratch.points,
-        strides: inputs,
-    });
-    scratch.a_rows.clear();
-    scratch.a_rows.extend((0..count).map(|tile| tile * inputs.0));
-    scratch.c_rows.clear();
-    scratch.c_rows.extend((0..count).map(|tile| tile * outputs.0));
-    isa.run(Gemm {
-        batch: scheme.points(),
-        a: &scratch.points,
-        a_rows: Operand {
-            rows: &scratch.a_rows,
-            stride: inputs.1,
-        },
-        b: weights.view(),
-        bias: None,
-        c: &mut scratch.products,
-        c_rows: Operand {
-            rows: &scratch.c_rows,
-            stride: outputs.1,
-        },
-    });
-    outputs
+    height: usize,
+    /// Rows of a piece, whole tiles of them.
+    step: usize,
+}
+
+impl<'a> Tiling<'a> {
+    fn new(scheme: Scheme, weights: &'a Packed, (height, width): (usize, usize)) -> Self {
+        let tiles = width.div_ceil(scheme.outputs());
+        Self {
+            scheme,
+            weights,
+            tiles,
+            height,
+            step: rows_of_tiles(height.div_ceil(TILE_ROWS), tiles) * TILE_ROWS,
+        }
+    }
+
+    fn pieces(self) -> impl Iterator<Item = Range<usize>> {
+        let Self { height, step, .. } = self;
+        (0..height)
+            .step_by(step)
+            .map(move |first| first..(first + step).min(height))
+    }
+
+    /// Rows of a piece, the last tiles' rows outside the map too.
+    fn whole(self, piece: &Range<usize>) -> usize {
+        piece.len().next_multiple_of(TILE_ROWS)
+    }
+
+    /// The products of all points for a piece, and what is to be done with them: `source` is the map and the offsets of the rows around the
+    /// piece, `written` the offsets of the rows written and their width. The second is the buffer of shortcuts, as it was.
+    fn outputs<'s>(
+        self,
+        isa: Isa,
+        (input, rows): (&Map, &[usize]),
+        Epilogue { affine, pau }: Epilogue<'s>,
+        (starts, width): (&'s [usize], usize),
+        scratch: &'s mut Scratch,
+    ) -> (OutputTransform<'s>, &'s [f32]) {
+        let Self {
+            scheme, weights, tiles, ..
+        } = self;
+        let count = (rows.len() - 2) / TILE_ROWS * tiles;
+        // A cache line more than a power of two, or all points would fall into the same few lines of the cache.
+        let strides = |channels: usize| (channels, count * channels + PANEL);
+        let (inputs, outputs) = (strides(input.channels), strides(weights.columns()));
+        scratch.points.resize(scheme.points() * inputs.1);
+        scratch.products.resize(scheme.points() * outputs.1);
+        isa.run(InputTransform {
+            scheme,
+            map: input.data(),
+            rows,
+            channels: input.channels,
+            tiles,
+            points: &mut scratch.points,
+            strides: inputs,
+        });
+        scratch.a_rows.clear();
+        scratch.a_rows.extend((0..count).map(|tile| tile * inputs.0));
+        scratch.c_rows.clear();
+        scratch.c_rows.extend((0..count).map(|tile| tile * outputs.0));
+        isa.run(Gemm {
+            batch: scheme.points(),
+            a: &scratch.points,
+            a_rows: Operand {
+                rows: &scratch.a_rows,
+                stride: inputs.1,
+            },
+            b: weights.view(),
+            bias: None,
+            c: &mut scratch.products,
+            c_rows: Operand {
+                rows: &scratch.c_rows,
+                stride: outputs.1,
+            },
+        });
+        let transform = OutputTransform {
+            scheme,
+            products: &scratch.products,
+            strides: outputs,
+            tiles,
+            affine,
+            pau,
+            rows: starts,
+            width,
+        };
+        (transform, &scratch.shortcut)
+    }
 }
 
 fn single(
@@ -209,7 +235,7 @@ fn single(
     weights: &Packed,
     input: &Map,
     rows: &Rows,
-    (affine, pau): (Affine<'_>, &Rational<6, 4>),
+    Epilogue { affine, pau }: Epilogue<'_>,
     output: &mut Map,
     scratch: &mut Scratch,
 ) {
@@ -268,7 +294,7 @@ impl<'a> ShortcutOf<'a> {
     fn rows(
         &self,
         isa: Isa,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         count: usize,
         width: usize,
         scratch: &mut Scratch,

@@ -3,14 +3,15 @@
 use super::super::kernels::{Activate, Affine, Aligned};
 use super::Scratch;
 use super::dense::Dense;
+use super::fused_order;
 use super::map::{Map, Stretch};
-use crate::pau::Pau;
+use crate::pau::rational::Rational;
 use crate::plan;
 use crate::simd::Isa;
 
 #[derive(Clone, Debug)]
 pub(super) struct Head {
-    features: Option<(Dense, Pau)>,
+    features: Option<(Dense, Rational<6, 4>)>,
     classifier: Dense,
     one: Aligned,
     zero: Aligned,
@@ -25,7 +26,7 @@ impl Head {
             features: head
                 .features
                 .as_ref()
-                .map(|features| (Dense::new(&features.linear), features.activation.clone())),
+                .map(|features| (Dense::new(&features.linear), fused_order(&features.activation))),
             zero: Aligned::zeros(classifier.inputs()),
             one,
             classifier,
@@ -41,9 +42,6 @@ impl Head {
                 let mean = mean.resize(dense.inputs());
                 mean_over_positions(map, mean);
                 dense.vector(isa, mean, joined);
-                let Some(pau) = pau.published_order() else {
-                    unreachable!("a plan has activations of the published order only");
-                };
                 isa.run(Activate {
                     pixels: joined,
                     affine: Affine {

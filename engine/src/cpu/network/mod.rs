@@ -21,6 +21,8 @@ mod norm;
 mod residual;
 mod transformer;
 
+use crate::pau::Pau;
+use crate::pau::rational::Rational;
 use crate::plan::{self, Plan};
 use crate::signal::{BINS, FRAMES};
 use crate::simd::Isa;
@@ -96,8 +98,15 @@ impl Network {
         }
     }
 
-    /// Probabilities of one record: `ecg [80, 256]`, `spectrogram [563, 33]`, as many `probabilities` as classes.
-    pub(super) fn run(&self, workspace: &mut Workspace, ecg: &[f32], spectrogram: &[f32], probabilities: &mut [f32]) {
+    /// Probabilities of one record: `ecg [80, 256]`, `spectrogram [563, 33]`, as many `probabilities` as classes. Calls `done` behind every
+    /// step of the plan.
+    pub(super) fn run(
+        &self,
+        workspace: &mut Workspace,
+        (ecg, spectrogram): (&[f32], &[f32]),
+        probabilities: &mut [f32],
+        done: &mut dyn FnMut(),
+    ) {
         let isa = self.isa;
         let Workspace { latent, maps, scratch } = workspace;
         match &self.signal {
@@ -106,6 +115,9 @@ impl Network {
             None => {
                 latent.resize(0);
             }
+        }
+        if self.signal.is_some() {
+            done();
         }
         let [input, output] = maps;
         let (mut input, mut output) = (input, output);
@@ -118,8 +130,18 @@ impl Network {
                 Block::Axial(block) => block.run(isa, latent, input, output, scratch),
             }
             std::mem::swap(&mut input, &mut output);
+            done();
         }
         self.head.run(isa, latent, input, probabilities, scratch);
+        done();
+    }
+}
+
+/// An activation's coefficients, in the only order a plan has.
+fn fused_order(pau: &Pau) -> Rational<6, 4> {
+    match pau.published_order() {
+        Some(rational) => rational.clone(),
+        None => unreachable!("a plan has activations of the published order only"),
     }
 }
 
@@ -153,7 +175,12 @@ mod tests {
             let mut results = Vec::new();
             for (network, workspace) in networks.iter().zip(&mut workspaces) {
                 let mut probabilities = vec![0.0; 4];
-                network.run(workspace, &inputs.ecg, &inputs.spectrogram, &mut probabilities);
+                network.run(
+                    workspace,
+                    (&inputs.ecg, &inputs.spectrogram),
+                    &mut probabilities,
+                    &mut || (),
+                );
                 let [features, joined, ..] = &workspace.scratch.floats;
                 results.push([features.to_vec(), joined.to_vec(), probabilities]);
             }

@@ -2,10 +2,11 @@
 
 use super::super::kernels::Packed;
 use super::Scratch;
-use super::convolution::{Convolution, ShortcutOf, pointwise};
+use super::convolution::{Convolution, Epilogue, ShortcutOf, pointwise};
+use super::fused_order;
 use super::map::Map;
 use super::norm::Norm;
-use crate::pau::Pau;
+use crate::pau::rational::Rational;
 use crate::plan;
 use crate::simd::Isa;
 
@@ -13,11 +14,11 @@ use crate::simd::Isa;
 pub(super) struct Residual {
     first: Convolution,
     first_norm: Norm,
-    first_activation: Pau,
+    first_activation: Rational<6, 4>,
     second: Convolution,
     second_norm: Norm,
     projection: Option<Packed>,
-    activation: Pau,
+    activation: Rational<6, 4>,
 }
 
 impl Residual {
@@ -26,39 +27,39 @@ impl Residual {
         Self {
             first: Convolution::new(&block.first, width),
             first_norm: Norm::new(&block.first_norm, latent),
-            first_activation: block.first_activation.clone(),
+            first_activation: fused_order(&block.first_activation),
             second: Convolution::new(&block.second, width),
             second_norm: Norm::new(&block.second_norm, latent),
             projection: match &block.shortcut {
                 plan::Shortcut::Identity => None,
                 plan::Shortcut::Projection(convolution) => Some(pointwise(convolution)),
             },
-            activation: block.activation.clone(),
+            activation: fused_order(&block.activation),
         }
     }
 
     /// `input` to `output`, half as high and wide.
     pub(super) fn run(&self, isa: Isa, latent: &[f32], input: &Map, output: &mut Map, scratch: &mut Scratch) {
-        let (Some(first_pau), Some(pau)) = (
-            self.first_activation.published_order(),
-            self.activation.published_order(),
-        ) else {
-            unreachable!("a plan has activations of the published order only");
-        };
         let rows = input.rows_for_block();
         let mut condition = std::mem::take(&mut scratch.condition);
         let mut middle = std::mem::take(&mut scratch.middle);
         let affine = self.first_norm.affine(isa, latent, &mut condition);
-        self.first
-            .activated(isa, input, &rows, (affine, first_pau), &mut middle, scratch);
+        let epilogue = Epilogue {
+            affine,
+            pau: &self.first_activation,
+        };
+        self.first.activated(isa, input, &rows, epilogue, &mut middle, scratch);
         let affine = self.second_norm.affine(isa, latent, &mut condition);
+        let epilogue = Epilogue {
+            affine,
+            pau: &self.activation,
+        };
         let shortcut = ShortcutOf {
             input,
             rows: &rows,
             projection: self.projection.as_ref(),
         };
-        self.second
-            .pooled(isa, &middle, (affine, pau), &shortcut, output, scratch);
+        self.second.pooled(isa, &middle, epilogue, &shortcut, output, scratch);
         output.stretch = rows.stretch.after_block();
         scratch.condition = condition;
         scratch.middle = middle;

@@ -1,0 +1,51 @@
+//! Axial attention along one line, for one group of channels (see [`crate::plan::AxialAttention`] for the formula).
+//!
+//! Data are planes here: `[channel][column][height]`, the height padded to whole panels. Along time a line's positions lie side by side, and
+//! vectors run along them; along frequency lines lie side by side, and vectors run across them. Relative embeddings are stored reversed,
+//! so that the row `E[c, i, ·]` is a stretch of them.
+//!
+//! The product of the two maps, the bulk of the work along time, is a [`Gemm`](super::Gemm) between [`TimeMaps`] and [`TimeOutputs`].
+
+mod frequency;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub(in crate::cpu) use frequency::Frequency;
+pub(in crate::cpu) use time::{TimeMaps, TimeOutputs};
+
+/// One group's planes: queries, keys, values.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct Group<'a> {
+    /// `gc/2`, `gc/2` and `gc` planes.
+    pub(in crate::cpu) planes: &'a [f32],
+    /// Elements between planes.
+    pub(in crate::cpu) stride: usize,
+    /// `gc`.
+    pub(in crate::cpu) channels: usize,
+    /// Positions of a line.
+    pub(in crate::cpu) span: usize,
+    pub(in crate::cpu) embeddings: Embeddings<'a>,
+    /// Factors of product, query map and key map.
+    pub(in crate::cpu) similarity: [f32; 3],
+}
+
+/// `[channel][reversed offset]`, rows of `stride`, zeros behind the `2·span − 1` values.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct Embeddings<'a> {
+    pub(in crate::cpu) stride: usize,
+    /// Queries, not reversed; `gc/2` rows.
+    pub(in crate::cpu) forward_queries: &'a [f32],
+    /// Queries, then keys; `gc/2` rows each.
+    pub(in crate::cpu) maps: &'a [f32],
+    /// Values times the group's position factors, `gc` rows.
+    pub(in crate::cpu) values: &'a [f32],
+}
+
+impl<'a> Group<'a> {
+    /// A plane from an element on.
+    #[inline(always)]
+    fn plane(&self, channel: usize, first: usize) -> &'a [f32] {
+        &self.planes[channel * self.stride + first..]
+    }
+}
