@@ -16,6 +16,7 @@ mod graph;
 mod head;
 mod residual;
 mod signal;
+mod size;
 mod step;
 mod transformer;
 mod weights;
@@ -107,6 +108,7 @@ impl<'a> Plan<'a> {
             nodes: graph.nodes(),
         };
         plan.check_extents()?;
+        size::check(&plan)?;
         graph.all_claimed()?;
         plan.steps = step::steps(&plan, graph.owners());
         Ok(plan)
