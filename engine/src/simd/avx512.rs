@@ -69,6 +69,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(self, from: &[f32], index: usize) {
+        // SAFETY: a hint, which neither reads nor faults whatever the address; `wrapping_add` makes it without a claim on it.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.as_ptr().wrapping_add(index).cast()) }
+    }
+
+    #[inline(always)]
     fn load(self, from: &[f32]) -> __m512 {
         assert!(from.len() >= Self::LANES);
         // SAFETY: AVX-512F is there (`self`), and `from` holds the 16 values read; the load takes any alignment.

@@ -104,6 +104,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Whether `a > b` in any lane (never for a NaN).
     fn any_greater(self, a: Self::Vector, b: Self::Vector) -> bool;
 
+    /// Asks for the cache line of `from[index]`, which need not exist, where the instruction set can: nothing changes but time.
+    #[inline(always)]
+    fn prefetch(self, from: &[f32], index: usize) {
+        let _ = (from, index);
+    }
+
     /// The lanes, then zeros.
     #[inline(always)]
     fn lanes(self, vector: Self::Vector) -> [f32; MAX_LANES] {

@@ -52,7 +52,9 @@ impl Recurrence<'_> {
             let projected = &self.projected[row * columns..][..columns];
             let (before, after) = self.hidden.split_at_mut((t + 1) * units);
             let before = &before[t * units..];
-            for block in 0..units / PANEL {
+            for turn in 0..units / PANEL {
+                // Back and forth: what was read last is still in the cache when weights are larger than it.
+                let block = if t % 2 == 0 { turn } else { units / PANEL - 1 - turn };
                 let panels = &weights[block * block_length..][..block_length];
                 let bias = &projected[block * GATES * PANEL..][..GATES * PANEL];
                 let gates = contract::<S, GATES, V>(simd, before, panels, Some(bias));

@@ -70,11 +70,10 @@ pub(super) fn contract<S: Simd, const P: usize, const V: usize>(
     panels: &[f32],
     bias: Option<&[f32]>,
 ) -> [[S::Vector; V]; P] {
-    let length = x.len() * PANEL;
     let mut sums = [[simd.splat(0.0); V]; P];
-    let mut b: [&[f32]; P] = [&[]; P];
+    let mut b: [&[[f32; PANEL]]; P] = [&[]; P];
     for p in 0..P {
-        b[p] = &panels[p * length..][..length];
+        b[p] = &panels[p * x.len() * PANEL..].as_chunks().0[..x.len()];
         if let Some(bias) = bias {
             for v in 0..V {
                 sums[p][v] = simd.load(&bias[p * PANEL + v * S::LANES..]);
@@ -85,7 +84,7 @@ pub(super) fn contract<S: Simd, const P: usize, const V: usize>(
         let value = simd.splat(value);
         for p in 0..P {
             for v in 0..V {
-                let column = simd.load(&b[p][i * PANEL + v * S::LANES..]);
+                let column = simd.load(&b[p][i][v * S::LANES..]);
                 sums[p][v] = simd.mul_add(value, column, sums[p][v]);
             }
         }

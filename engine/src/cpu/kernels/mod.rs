@@ -23,7 +23,7 @@ mod winograd;
 
 pub(super) use activate::{Activate, ActivatePlanes, Affine, patches};
 pub(super) use aligned::Aligned;
-pub(super) use axial::{Embeddings, Frequency, Group, TimeMaps, TimeOutputs};
+pub(super) use axial::{AlongTime, Embeddings, Frequency, Group, along_time_scratch};
 pub(super) use gemm::{Gemm, Operand};
 pub(super) use lstm::{GATES, Recurrence};
 pub(super) use matvec::MatVec;

@@ -20,9 +20,17 @@ pub(super) enum Convolution {
     Tiled(Scheme, Packed),
 }
 
-/// Rows of tiles computed together: about 48 tiles, which the caches hold, in pieces of equal size.
-fn rows_of_tiles(rows: usize, tiles: usize) -> usize {
-    let pieces = (rows * tiles).div_ceil(56).max(1);
+/// Rows of tiles computed together: about 48 tiles, which the caches hold, in pieces of equal size; twice as many where the weights are more
+/// than the caches hold, which every piece reads.
+fn rows_of_tiles(rows: usize, tiles: usize, weights: &Packed) -> usize {
+    /// At each of 36 points: 9 MB.
+    const LARGE: usize = 1 << 16;
+    let most = if weights.rows() * weights.columns() >= LARGE {
+        112
+    } else {
+        56
+    };
+    let pieces = (rows * tiles).div_ceil(most).max(1);
     rows.div_ceil(pieces).max(1)
 }
 
@@ -153,7 +161,7 @@ impl<'a> Tiling<'a> {
             weights,
             tiles,
             height,
-            step: rows_of_tiles(height.div_ceil(TILE_ROWS), tiles) * TILE_ROWS,
+            step: rows_of_tiles(height.div_ceil(TILE_ROWS), tiles, weights) * TILE_ROWS,
         }
     }
 
@@ -306,13 +314,16 @@ impl<'a> ShortcutOf<'a> {
         };
         let channels = weights.columns();
         let offsets: Vec<usize> = (0..range.len()).map(|row| row * width * channels).collect();
-        // Columns past the map are read with the tile they belong to.
-        scratch.shortcut.resize(range.len() * width * channels).fill(0.0);
+        let columns = width.min(input.width);
+        // Rows and columns past the map are read with the tile they belong to.
+        let made = scratch.shortcut.resize(range.len() * width * channels);
+        made[count * width * channels..].fill(0.0);
         scratch.a_rows.clear();
         scratch.c_rows.clear();
         for (row, offset) in offsets.iter().take(count).enumerate() {
+            made[offset + columns * channels..offset + width * channels].fill(0.0);
             let from = self.rows.left(start + row) + input.channels;
-            for x in 0..width.min(input.width) {
+            for x in 0..columns {
                 scratch.a_rows.push(from + x * input.channels);
                 scratch.c_rows.push(offset + x * channels);
             }

@@ -120,6 +120,11 @@ impl Map {
         self.rows_with(if short < real { short } else { real })
     }
 
+    /// The rows with one for the whole stretch: enough for what works on each position alone.
+    pub(super) fn distinct_rows(&self) -> Rows {
+        self.rows_with(self.stretch.real.min(1))
+    }
+
     /// Every row that the map stands for.
     pub(super) fn all_rows(&self) -> Rows {
         self.rows_with(self.stretch.real)

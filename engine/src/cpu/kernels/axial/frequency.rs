@@ -1,8 +1,8 @@
 //! Attention along frequency: all lines of a group, one to a lane.
 
 use super::Group;
-use crate::cpu::kernels::tally;
 use crate::cpu::kernels::vecmath::exp;
+use crate::cpu::kernels::{padded, tally};
 use crate::simd::{Kernel, Simd};
 
 /// All lines of a group along frequency; `height` of them, whole panels.
@@ -23,6 +23,7 @@ impl Kernel for Frequency<'_> {
         let (span, half, stride) = (group.span, group.channels / 2, group.embeddings.stride);
         let [product_factor, query_factor, key_factor] = group.similarity.map(|factor| simd.splat(factor));
         tally::count(self.height * span * span * (2 * half + span + group.channels));
+        let value_stride = padded(group.channels);
         let pairs = span * span * S::LANES;
         let (query_map, rest) = self.scratch.split_at_mut(pairs);
         let (key_map, weights) = rest.split_at_mut(pairs);
@@ -71,7 +72,7 @@ impl Kernel for Frequency<'_> {
                 for c in 0..group.channels {
                     let mut sum = simd.splat(0.0);
                     for j in 0..span {
-                        let embedding = simd.splat(group.embeddings.values[c * stride + span - 1 - i + j]);
+                        let embedding = simd.splat(group.embeddings.values[(span - 1 - i + j) * value_stride + c]);
                         let value = simd.load(group.plane(2 * half + c, j * self.height + first));
                         sum = simd.mul_add(simd.load(&weights[j * S::LANES..]), simd.add(value, embedding), sum);
                     }

@@ -4,7 +4,7 @@
 //! vectors run along them; along frequency lines lie side by side, and vectors run across them. Relative embeddings are stored reversed,
 //! so that the row `E[c, i, ·]` is a stretch of them.
 //!
-//! The product of the two maps, the bulk of the work along time, is a [`Gemm`](super::Gemm) between [`TimeMaps`] and [`TimeOutputs`].
+//! Each axis is one kernel: [`AlongTime`] for a line, [`Frequency`] for all lines of a group.
 
 mod frequency;
 #[cfg(test)]
@@ -12,7 +12,7 @@ mod tests;
 mod time;
 
 pub(in crate::cpu) use frequency::Frequency;
-pub(in crate::cpu) use time::{TimeMaps, TimeOutputs};
+pub(in crate::cpu) use time::{AlongTime, along_time_scratch};
 
 /// One group's planes: queries, keys, values.
 #[derive(Clone, Copy)]
@@ -30,15 +30,13 @@ pub(in crate::cpu) struct Group<'a> {
     pub(in crate::cpu) similarity: [f32; 3],
 }
 
-/// `[channel][reversed offset]`, rows of `stride`, zeros behind the `2·span − 1` values.
+/// Relative embeddings, their offsets reversed.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Embeddings<'a> {
-    pub(in crate::cpu) stride: usize,
-    /// Queries, not reversed; `gc/2` rows.
-    pub(in crate::cpu) forward_queries: &'a [f32],
-    /// Queries, then keys; `gc/2` rows each.
+    /// Queries, then keys, `gc/2` rows each: `[channel][offset]`, rows of `stride`, zeros behind the `2·span − 1` values.
     pub(in crate::cpu) maps: &'a [f32],
-    /// Values times the group's position factors, `gc` rows.
+    pub(in crate::cpu) stride: usize,
+    /// Values times the group's position factors: `[offset][channel]`, rows of whole panels, zeros behind the `gc` values.
     pub(in crate::cpu) values: &'a [f32],
 }
 

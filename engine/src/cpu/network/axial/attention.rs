@@ -1,9 +1,8 @@
 //! Axial attention along one axis, on planes.
 
-use super::planar::{Extents, Planar};
-use crate::cpu::kernels::{
-    Aligned, Embeddings, Frequency, Gemm, Group, Operand, PANEL, Panels, TimeMaps, TimeOutputs, padded,
-};
+use super::super::map::Stretch;
+use super::planar::{Extents, Planar, spread};
+use crate::cpu::kernels::{Aligned, AlongTime, Embeddings, Frequency, Group, PANEL, along_time_scratch, padded};
 use crate::plan::{self, Axis, GROUPS};
 use crate::simd::Isa;
 
@@ -13,8 +12,8 @@ pub(super) struct Attention {
     span: usize,
     pub(super) channels: usize,
     projection: Planar,
+    /// Elements between the channels of `maps`.
     stride: usize,
-    forward_queries: Aligned,
     maps: Aligned,
     /// For each group.
     values: Aligned,
@@ -28,23 +27,20 @@ impl Attention {
         let length = 2 * span - 1;
         let stride = padded(span) + padded(span);
         let row = |channel: usize| (0..length).map(move |offset| attention.embeddings.at(channel * length + offset));
-        let mut forward_queries = Aligned::zeros(half * stride);
-        for (channel, to) in forward_queries.chunks_exact_mut(stride).enumerate() {
-            to.iter_mut().zip(row(channel)).for_each(|(to, value)| *to = value);
-        }
         let mut maps = Aligned::zeros(2 * half * stride);
         for (channel, to) in maps.chunks_exact_mut(stride).enumerate() {
             to.iter_mut()
                 .zip(row(channel).rev())
                 .for_each(|(to, value)| *to = value);
         }
-        let mut values = Aligned::zeros(attention.channels * stride);
-        for (channel, to) in values.chunks_exact_mut(stride).enumerate() {
+        let value_stride = padded(gc);
+        let mut values = Aligned::zeros(GROUPS * length * value_stride);
+        for channel in 0..attention.channels {
+            let (group, lane) = (channel / gc, channel % gc);
             let factor = attention.position.at(channel);
-            let embedding = row(2 * half + channel % gc).rev();
-            to.iter_mut()
-                .zip(embedding)
-                .for_each(|(to, value)| *to = factor * value);
+            for (offset, value) in row(2 * half + lane).rev().enumerate() {
+                values[(group * length + offset) * value_stride + lane] = factor * value;
+            }
         }
         Self {
             axis: attention.axis,
@@ -52,7 +48,6 @@ impl Attention {
             channels: attention.channels,
             projection: Planar::new(&attention.projection, attention.channels, Some(attention.bias)),
             stride,
-            forward_queries,
             maps,
             values,
             similarity: (0..GROUPS)
@@ -61,14 +56,26 @@ impl Attention {
         }
     }
 
-    /// `planes`, in place.
-    pub(super) fn run(&self, isa: Isa, extents: Extents, planes: &mut Aligned, buffers: &mut [Aligned; 3]) {
+    /// `planes`, in place. With `short`, they are planes of those extents, in which one row stands for a stretch.
+    pub(super) fn run(
+        &self,
+        isa: Isa,
+        short: Option<(Extents, Stretch)>,
+        extents: Extents,
+        planes: &mut Aligned,
+        buffers: &mut [Aligned; 3],
+    ) {
         let [panels, projected, maps] = buffers;
-        let plane = extents.plane();
-        self.projection.panels_of_planes(planes, plane, panels);
-        self.projection.run(isa, panels, plane, projected);
-        planes.fill(0.0);
-        let gc = self.channels / GROUPS;
+        let given = short.map_or(extents, |(extents, _)| extents).plane();
+        self.projection.panels_of_planes(planes, given, panels);
+        self.projection.run(isa, panels, given, projected);
+        if let Some(short) = short {
+            spread(projected, short, extents, panels);
+            std::mem::swap(projected, panels);
+        }
+        let (gc, plane) = (self.channels / GROUPS, extents.plane());
+        planes.resize(self.channels * plane).fill(0.0);
+        let values = self.values.len() / GROUPS;
         for (index, similarity) in self.similarity.iter().enumerate() {
             let group = Group {
                 planes: &projected[index * 2 * gc * plane..][..2 * gc * plane],
@@ -76,16 +83,24 @@ impl Attention {
                 channels: gc,
                 span: self.span,
                 embeddings: Embeddings {
-                    stride: self.stride,
-                    forward_queries: &self.forward_queries,
                     maps: &self.maps,
-                    values: &self.values[index * gc * self.stride..][..gc * self.stride],
+                    stride: self.stride,
+                    values: &self.values[index * values..][..values],
                 },
                 similarity: *similarity,
             };
             let out = &mut planes[index * gc * plane..][..gc * plane];
             match self.axis {
-                Axis::Time => along_time(isa, group, extents, maps, out),
+                Axis::Time => {
+                    for column in 0..extents.width {
+                        isa.run(AlongTime {
+                            group,
+                            first: column * extents.padded_height,
+                            scratch: maps.resize(along_time_scratch(self.span, gc)),
+                            out,
+                        });
+                    }
+                }
                 Axis::Frequency => isa.run(Frequency {
                     group,
                     height: extents.padded_height,
@@ -94,44 +109,5 @@ impl Attention {
                 }),
             }
         }
-    }
-}
-
-fn along_time(isa: Isa, group: Group<'_>, extents: Extents, maps: &mut Aligned, out: &mut [f32]) {
-    let (span, width) = (extents.height, extents.padded_height);
-    let maps = maps.resize(3 * span * width);
-    let (query_map, rest) = maps.split_at_mut(span * width);
-    let (key_map, products) = rest.split_at_mut(span * width);
-    let rows: Vec<usize> = (0..span).map(|i| i * width).collect();
-    for column in 0..extents.width {
-        let first = column * width;
-        isa.run(TimeMaps {
-            group,
-            first,
-            width,
-            query_map,
-            key_map,
-        });
-        isa.run(Gemm {
-            batch: 1,
-            a: query_map,
-            a_rows: Operand { rows: &rows, stride: 0 },
-            b: Panels {
-                data: key_map,
-                rows: span,
-                panels: width / PANEL,
-            },
-            bias: None,
-            c: products,
-            c_rows: Operand { rows: &rows, stride: 0 },
-        });
-        isa.run(TimeOutputs {
-            group,
-            first,
-            width,
-            key_map,
-            products,
-            out,
-        });
     }
 }

@@ -49,26 +49,28 @@ impl Axial {
 
     /// `input` to `output`, half as high and wide.
     pub(super) fn run(&self, isa: Isa, latent: &[f32], input: &Map, output: &mut Map, scratch: &mut Scratch) {
-        let rows = input.all_rows();
-        let extents = Extents {
+        let (rows, distinct) = (input.all_rows(), input.distinct_rows());
+        let extents_of = |rows: &Rows| Extents {
             height: rows.height,
             padded_height: padded(rows.height),
             width: input.width,
         };
-        let plane = extents.plane();
+        let (extents, short) = (extents_of(&rows), extents_of(&distinct));
         let [panels, planes, projected, maps, ..] = &mut scratch.floats;
         let mut buffers = [panels, projected, maps].map(std::mem::take);
-        self.input.panels_of_map(input, &rows, extents, &mut buffers[0]);
-        self.input.run(isa, &buffers[0], plane, planes);
+        self.input.panels_of_map(input, &distinct, short, &mut buffers[0]);
+        self.input.run(isa, &buffers[0], short.plane(), planes);
         isa.run(ActivatePlanes {
             planes,
-            length: plane,
+            length: short.plane(),
             affine: self.input_norm.affine(isa, latent, &mut scratch.condition),
             pau: &self.input_activation,
         });
-        for attention in &self.attention {
-            attention.run(isa, extents, planes, &mut buffers);
-        }
+        let [time, frequency] = &self.attention;
+        let short = (distinct.height < rows.height).then_some((short, distinct.stretch));
+        time.run(isa, short, extents, planes, &mut buffers);
+        frequency.run(isa, None, extents, planes, &mut buffers);
+        let plane = extents.plane();
 
         let channels = self.attention[1].channels;
         let (height, width) = (extents.height / 2, extents.width / 2);

@@ -1,6 +1,6 @@
 //! 1×1 convolutions that give planes, and the panels of pixels they read.
 
-use super::super::map::{Map, Rows};
+use super::super::map::{Map, Rows, Stretch};
 use crate::cpu::kernels::{Aligned, Gemm, Operand, PANEL, Panels};
 use crate::plan;
 use crate::simd::Isa;
@@ -28,6 +28,19 @@ impl Extents {
     /// Elements of a plane, whole panels.
     pub(super) fn plane(self) -> usize {
         self.padded_height * self.width
+    }
+}
+
+/// `planes` of some rows as planes of every row: the stretch's one row repeated. Zeros behind the rows.
+pub(super) fn spread(planes: &[f32], (from, stretch): (Extents, Stretch), to: Extents, out: &mut Aligned) {
+    let columns = planes.chunks_exact(from.padded_height);
+    let out = out.resize(columns.len() * to.padded_height);
+    let Stretch { start, real, .. } = stretch;
+    for (column, out) in columns.zip(out.chunks_exact_mut(to.padded_height)) {
+        out[..start].copy_from_slice(&column[..start]);
+        out[start..start + real].fill(column[start]);
+        out[start + real..to.height].copy_from_slice(&column[start + 1..from.height]);
+        out[to.height..].fill(0.0);
     }
 }
 
