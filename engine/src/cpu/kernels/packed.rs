@@ -52,11 +52,6 @@ impl Packed {
         &mut self.data[start..start + PANEL]
     }
 
-    /// The contraction's length.
-    pub(in crate::cpu) fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// Columns, whole panels of them.
     pub(in crate::cpu) fn columns(&self) -> usize {
         self.panels * PANEL

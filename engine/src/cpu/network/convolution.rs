@@ -5,9 +5,10 @@ use super::super::kernels::{
     StoreTransform, TILE_ROWS, padded, patches, transform_weights,
 };
 use super::Scratch;
+use super::integer::{IntegerConvolution, IntegerPointwise};
 use super::map::{Map, Rows};
 use crate::pau::rational::Rational;
-use crate::plan;
+use crate::plan::{self, Quantization};
 use crate::simd::Isa;
 
 /// A 3×3 convolution, packed for maps of one width.
@@ -17,22 +18,27 @@ pub(super) enum Convolution {
     Single(Packed),
     /// By Winograd's transforms: for each point `[inputs, outputs]`.
     Tiled(Scheme, Packed),
+    /// Of 8-bit values.
+    Integer(IntegerConvolution),
 }
 
 /// Rows of tiles computed together: about 48 tiles, which the caches hold, in pieces of equal size.
-fn rows_of_tiles(rows: usize, tiles: usize) -> usize {
+pub(super) fn rows_of_tiles(rows: usize, tiles: usize) -> usize {
     let pieces = (rows * tiles).div_ceil(56).max(1);
     rows.div_ceil(pieces).max(1)
 }
 
 /// Rows of single-channel pixels computed together.
-const SINGLE_ROWS: usize = 4;
+pub(super) const SINGLE_ROWS: usize = 4;
 
 impl Convolution {
     pub(super) fn new(convolution: &plan::Convolution<'_>, width: usize) -> Self {
         let (inputs, outputs) = (convolution.inputs, convolution.outputs);
         let weight =
             |output: usize, input: usize, tap: usize| convolution.weight.at((output * inputs + input) * 9 + tap);
+        if let Some(input) = convolution.input {
+            return Self::Integer(IntegerConvolution::new(convolution, input, width));
+        }
         if inputs == 1 {
             return Self::Single(Packed::of(9, outputs, |tap, output| weight(output, 0, tap)));
         }
@@ -57,21 +63,31 @@ impl Convolution {
     fn outputs(&self) -> usize {
         match self {
             Self::Single(weights) | Self::Tiled(_, weights) => weights.columns(),
+            Self::Integer(convolution) => convolution.outputs(),
         }
     }
 
-    /// `F(scale·conv + shift)` of `rows`, as a map of the same extents.
+    /// What its norm's scales are multiplied by.
+    pub(super) fn factors(&self) -> Option<&[f32]> {
+        match self {
+            Self::Integer(convolution) => Some(convolution.factors()),
+            _ => None,
+        }
+    }
+
+    /// `F(scale·conv + shift)` of `rows`, as a map of the same extents, rounded like `output` says when this is of 8-bit values.
     pub(super) fn activated(
         &self,
         isa: Isa,
         input: &Map,
         rows: &Rows,
         (affine, pau): (Affine<'_>, &Rational<6, 4>),
-        output: &mut Map,
+        (output, rounding): (&mut Map, Option<Quantization>),
         scratch: &mut Scratch,
     ) {
-        output.reset(rows.height, input.width, self.outputs());
+        output.reset_as(rows.height, input.width, self.outputs(), rounding);
         match self {
+            Self::Integer(convolution) => convolution.activated(isa, input, rows, (affine, pau), output, scratch),
             Self::Single(weights) => single(isa, weights, input, rows, (affine, pau), output, scratch),
             Self::Tiled(scheme, weights) => {
                 let tiles = input.width.div_ceil(scheme.outputs());
@@ -112,15 +128,19 @@ impl Convolution {
         input: &Map,
         (affine, pau): (Affine<'_>, &Rational<6, 4>),
         shortcut: &ShortcutOf<'_>,
-        output: &mut Map,
+        (output, rounding): (&mut Map, Option<Quantization>),
         scratch: &mut Scratch,
     ) {
-        let Self::Tiled(scheme, weights) = self else {
-            unreachable!("a plan has a single channel in front of its first convolution only");
-        };
         let rows = input.all_rows();
         let (height, width) = (rows.height / 2, input.width / 2);
-        output.reset(height, width, self.outputs());
+        output.reset_as(height, width, self.outputs(), rounding);
+        let (scheme, weights) = match self {
+            Self::Tiled(scheme, weights) => (scheme, weights),
+            Self::Integer(convolution) => {
+                return convolution.pooled(isa, input, &rows, (affine, pau), shortcut, output, scratch);
+            }
+            Self::Single(_) => unreachable!("a plan has a single channel in front of its first convolution only"),
+        };
         let tiles = (2 * width).div_ceil(scheme.outputs());
         let step = rows_of_tiles((2 * height).div_ceil(TILE_ROWS), tiles) * TILE_ROWS;
         for first in (0..2 * height).step_by(step) {
@@ -259,7 +279,25 @@ fn single(
 pub(super) struct ShortcutOf<'a> {
     pub(super) input: &'a Map,
     pub(super) rows: &'a Rows,
-    pub(super) projection: Option<&'a Packed>,
+    pub(super) projection: Option<&'a Pointwise>,
+}
+
+/// A 1×1 convolution, packed.
+#[derive(Clone, Debug)]
+pub(super) enum Pointwise {
+    /// `[inputs, outputs]`.
+    Float(Packed),
+    /// Of 8-bit values.
+    Integer(IntegerPointwise),
+}
+
+impl Pointwise {
+    pub(super) fn new(convolution: &plan::Convolution<'_>) -> Self {
+        match convolution.input {
+            None => Self::Float(pointwise(convolution)),
+            Some(input) => Self::Integer(IntegerPointwise::new(convolution, input)),
+        }
+    }
 }
 
 impl<'a> ShortcutOf<'a> {
@@ -274,7 +312,7 @@ impl<'a> ShortcutOf<'a> {
         scratch: &mut Scratch,
     ) -> (Option<&'a [f32]>, Vec<usize>) {
         let (input, start) = (self.input, range.start);
-        let Some(weights) = self.projection else {
+        let Some(Pointwise::Float(weights)) = self.projection else {
             let offsets = range.map(|row| self.rows.left(row) + input.channels).collect();
             return (Some(input.data()), offsets);
         };
