@@ -52,24 +52,31 @@ fn plan(model: &Model, format: Format) -> anyhow::Result<String> {
     let fused: usize = steps.iter().map(|step| step.nodes).sum();
     let share = if fallback.is_none() { 1.0 } else { 0.0 };
     let work: u64 = steps.iter().map(|step| step.multiply_adds).sum();
+    let int8: u64 = steps.iter().map(|step| step.int8_multiply_adds).sum();
+    let int8_share = int8 as f64 / work.max(1) as f64;
     if matches!(format, Format::Json) {
         let steps: Vec<Value> = steps
             .iter()
-            .map(|step| json!({"what": step.what, "runs_on": "fused", "nodes": step.nodes, "multiply_adds": step.multiply_adds}))
+            .map(|step| {
+                json!({
+                    "what": step.what, "runs_on": "fused", "precision": step.precision(), "nodes": step.nodes,
+                    "multiply_adds": step.multiply_adds, "int8_multiply_adds": step.int8_multiply_adds,
+                })
+            })
             .collect();
         let report = json!({
             "isa": isa, "steps": steps, "nodes_fused": fused, "nodes_on_tract": nodes - fused,
-            "share_fused": share, "fallback": fallback,
+            "share_fused": share, "share_int8": int8_share, "fallback": fallback,
         });
         return Ok(serde_json::to_string_pretty(&report)? + "\n");
     }
     let mut text = String::new();
     let millions = |work: u64| work as f64 / 1e6;
     for step in steps {
-        let (what, nodes) = (&step.what, step.nodes);
+        let (what, nodes, precision) = (&step.what, step.nodes, step.precision());
         writeln!(
             text,
-            "{what:<50} {nodes:>4} nodes {:>9.1} M multiply-adds  fused, {isa}",
+            "{what:<50} {nodes:>4} nodes {:>9.1} M multiply-adds  fused, {isa}, {precision}",
             millions(step.multiply_adds)
         )?;
     }
@@ -82,6 +89,9 @@ fn plan(model: &Model, format: Format) -> anyhow::Result<String> {
             ""
         )?;
         writeln!(text, "why: {reason}")?;
+    }
+    if int8 > 0 {
+        writeln!(text, "{:.1} % of the multiply-adds in int8", 100.0 * int8_share)?;
     }
     let all = format!("{:.1} % of the multiply-adds in fused kernels", 100.0 * share);
     writeln!(

@@ -4,7 +4,7 @@
 use super::Extents;
 use super::graph::{Attribute, Graph, Mismatch};
 use super::residual::{Convolution, Norm, Shortcut, convolution, normalized, pool, shortcut};
-use super::weights::Weights;
+use super::weights::{Quantization, Weights};
 use crate::pau::Pau;
 use crate::signal::{BINS, FRAMES};
 
@@ -69,6 +69,23 @@ pub struct AxialAttention<'a> {
     pub similarity: [Weights<'a>; 3],
     /// `[channels]`.
     pub position: Weights<'a>,
+    /// How the operands of its products are rounded; the projection's are then too, and only then.
+    pub rounding: Option<AxialRounding>,
+}
+
+/// How the operands of an axial attention's products are rounded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AxialRounding {
+    /// `q` and `Eq`.
+    pub queries: [Quantization; 2],
+    /// `k` and `Ek`.
+    pub keys: [Quantization; 2],
+    /// `qe` and `ke`, for their product.
+    pub maps: [Quantization; 2],
+    /// `S` and `v`.
+    pub values: [Quantization; 2],
+    /// `S` again, rounded alike, and `Ev`.
+    pub positions: [Quantization; 2],
 }
 
 impl AxialAttention<'_> {
@@ -112,16 +129,36 @@ pub(super) fn recognize<'a>(
     let (time, activated) = attention(graph, between, Axis::Time)?;
     let (normed, input_activation) = graph.pau(activated)?;
     let (x, input_map, input_norm) = normalized(graph, normed, latent, 1)?;
-    let pooled = match graph.operator(added) {
-        "Conv" => graph.first_input(added)?,
-        _ => added,
+    // The pooled input: rounded for its 1×1 convolution alone.
+    let (projected, rounding) = match graph.operator(added) {
+        "Conv" => {
+            let reads = graph.first_input(added)?;
+            graph.activation(reads)?
+        }
+        _ => (added, None),
     };
-    if pool(graph, pooled)? != x {
+    let pooled = pool(graph, projected)?;
+    if graph.activation(pooled)? != (x, input_map.input) {
         return Err(Mismatch::whole(
             "a shortcut does not come from its block's input".to_owned(),
         ));
     }
-    let shortcut = shortcut(graph, added, pooled, output_map.outputs, input_map.inputs)?;
+    let quantized = input_map.input.is_some();
+    let attended = time.rounding.is_some() && frequency.rounding.is_some();
+    let plain = time.rounding.is_none() && frequency.rounding.is_none();
+    if output_map.input.is_some() != quantized || !(if quantized { attended } else { plain }) {
+        return Err(Mismatch::whole("an axial block is quantized in part".to_owned()));
+    }
+    let shortcut = shortcut(
+        graph,
+        added,
+        (projected, rounding),
+        output_map.outputs,
+        input_map.inputs,
+    )?;
+    if matches!(&shortcut, Shortcut::Projection(_)) && rounding.is_some() != quantized {
+        return Err(Mismatch::whole("an axial block is quantized in part".to_owned()));
+    }
     let channels = input_map.outputs;
     if [time.channels, frequency.channels, output_map.inputs] != [channels; 3] {
         return Err(Mismatch::whole(
@@ -212,12 +249,14 @@ fn attention<'a>(graph: &mut Graph<'a>, value: &str, axis: Axis) -> Result<(Axia
     let [sum] = graph.single(transposed, "Transpose", &perm(&lines.back))?;
     let [from_values, scaled] = graph.single(sum, "Add", &[])?;
     let from_values = reshape(graph, from_values, &[-1, groups, across, span, gc])?;
-    let [weights, values] = graph.single(from_values, "MatMul", &[])?;
+    let operands = graph.single(from_values, "MatMul", &[])?;
+    let ([weights, values], value_rounding) = graph.operands(operands)?;
     let [from_positions, factor] = graph.single(scaled, "Mul", &[])?;
     let position = graph.floats_of(factor, [1, GROUPS, 1, 1, gc as usize])?;
     let from_positions = reshape(graph, from_positions, &[-1, groups, across, span, gc])?;
     let [from_positions] = graph.single(from_positions, "Transpose", &perm(&swap))?;
-    let [weights_by_position, value_embedding] = graph.single(from_positions, "MatMul", &[])?;
+    let operands = graph.single(from_positions, "MatMul", &[])?;
+    let ([weights_by_position, value_embedding], position_rounding) = graph.operands(operands)?;
     let [weights_again] = graph.single(weights_by_position, "Transpose", &perm(&swap))?;
     same(weights, weights_again)?;
     let [value_embedding] = graph.single(value_embedding, "Transpose", &perm(&[1, 2, 0]))?;
@@ -236,12 +275,20 @@ fn attention<'a>(graph: &mut Graph<'a>, value: &str, axis: Axis) -> Result<(Axia
     let (product, product_factor) = term(product_term)?;
     let (query_map, query_factor) = term(query_term)?;
     let (key_map, key_factor) = term(key_term)?;
-    let [answering, asking] = graph.single(product, "MatMul", &[])?;
+    let operands = graph.single(product, "MatMul", &[])?;
+    let ([answering, asking], map_rounding) = graph.operands(operands)?;
     let [query_again] = graph.single(answering, "Transpose", &perm(&[0, 2, 1]))?;
     same(query_map, query_again)?;
     same(key_map, asking)?;
-    let (query_part, query_embedding) = embedded_map(graph, query_map, &lines)?;
-    let (key_part, key_embedding) = embedded_map(graph, key_map, &lines)?;
+    let (query_part, query_embedding, query_rounding) = embedded_map(graph, query_map, &lines)?;
+    let (key_part, key_embedding, key_rounding) = embedded_map(graph, key_map, &lines)?;
+    let roundings = (
+        query_rounding,
+        key_rounding,
+        map_rounding,
+        value_rounding,
+        position_rounding,
+    );
 
     let halves = [gc / 2, gc / 2, gc];
     let by_group = split(graph, [query_part, key_part, value_part], 2, &halves)?;
@@ -256,6 +303,22 @@ fn attention<'a>(graph: &mut Graph<'a>, value: &str, axis: Axis) -> Result<(Axia
     let projected = reshape(graph, by_group, &[-1, groups, 2 * gc, lines.height, lines.width])?;
     let (x, projection, bias) = convolution(graph, projected, 1)?;
     let channels = GROUPS * gc as usize;
+    let rounding = match roundings {
+        (Some(queries), Some(keys), Some(maps), Some(values), Some(positions)) if values[0] == positions[0] => {
+            Some(AxialRounding {
+                queries,
+                keys,
+                maps,
+                values,
+                positions,
+            })
+        }
+        (None, None, None, None, None) => None,
+        _ => return Err(Mismatch::whole("an axial attention is quantized in part".to_owned())),
+    };
+    if projection.input.is_some() != rounding.is_some() {
+        return Err(Mismatch::whole("an axial attention is quantized in part".to_owned()));
+    }
     let bias = bias.filter(|_| (projection.inputs, projection.outputs) == (channels, 2 * channels));
     let attention = AxialAttention {
         axis,
@@ -267,19 +330,24 @@ fn attention<'a>(graph: &mut Graph<'a>, value: &str, axis: Axis) -> Result<(Axia
         embeddings,
         similarity: [product_factor, query_factor, key_factor],
         position,
+        rounding,
     };
     Ok((attention, x))
 }
 
-/// `Σ part[c, i]·E[c, i, j]`: the part and the embedding.
-fn embedded_map<'a>(graph: &mut Graph<'a>, value: &str, lines: &Lines) -> Result<(&'a str, &'a str), Mismatch> {
+/// A part, its embedding, and how both are rounded.
+type EmbeddedMap<'a> = (&'a str, &'a str, Option<[Quantization; 2]>);
+
+/// `Σ part[c, i]·E[c, i, j]`.
+fn embedded_map<'a>(graph: &mut Graph<'a>, value: &str, lines: &Lines) -> Result<EmbeddedMap<'a>, Mismatch> {
     let swap = [Attribute::Ints("perm", &[1, 0, 2])];
     let [product] = graph.single(value, "Transpose", &swap)?;
-    let [part, embedding] = graph.single(product, "MatMul", &[])?;
+    let operands = graph.single(product, "MatMul", &[])?;
+    let ([part, embedding], rounding) = graph.operands(operands)?;
     let [embedding] = graph.single(embedding, "Transpose", &swap)?;
     let part = reshape(graph, part, &[lines.span, -1, lines.group_channels / 2])?;
     let [part] = graph.single(part, "Transpose", &[Attribute::Ints("perm", &lines.by_position)])?;
-    Ok((part, embedding))
+    Ok((part, embedding, rounding))
 }
 
 /// A split of `axis` into exactly these parts: what is split.

@@ -5,9 +5,14 @@ use std::fmt;
 
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
-use super::weights::{Linear, Weights};
+use super::weights::{Linear, Quantization, Weights};
 use crate::model::{DOMAIN, PADE_ACTIVATION, PROBABILITIES};
 use crate::pau::Pau;
+
+/// ONNX's number of the type of 32-bit floats.
+const FLOAT: i32 = 1;
+/// ONNX's number of the type of signed 8-bit integers.
+const INT8: i32 = 3;
 
 /// Where a graph departs from the networks this project exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +175,10 @@ impl<'a> Graph<'a> {
                 format!("the {operator} needs exactly the attributes {attributes:?}"),
             ));
         }
+        // What is rounded once may be read by several.
+        let shared = matches!(operator, "QuantizeLinear" | "DequantizeLinear");
         match &mut self.owners[index] {
+            Some(_) if shared => {}
             Some(_) => return Err(Mismatch::at(node, "is part of two blocks".to_owned())),
             owner => *owner = Some(self.owner),
         }
@@ -217,7 +225,6 @@ impl<'a> Graph<'a> {
 
     /// A stored float tensor of `N` axes, and its extents.
     pub(super) fn floats<const N: usize>(&self, name: &str) -> Result<(Weights<'a>, [usize; N]), Mismatch> {
-        const FLOAT: i32 = 1;
         let tensor = self.tensor(name, FLOAT)?;
         let extents: Option<Vec<usize>> = tensor.dims.iter().map(|&extent| usize::try_from(extent).ok()).collect();
         let extents = extents.and_then(|extents| <[usize; N]>::try_from(extents).ok());
@@ -243,6 +250,95 @@ impl<'a> Graph<'a> {
             )));
         }
         Ok(weights)
+    }
+
+    /// What is rounded to 8 bits and back as `value`, and how; `value` itself when it is not.
+    pub(super) fn activation<'v>(&mut self, value: &'v str) -> Result<(&'v str, Option<Quantization>), Mismatch>
+    where
+        'a: 'v,
+    {
+        if self.operator(value) != "DequantizeLinear" {
+            return Ok((value, None));
+        }
+        let [rounded, scale, zero_point] = self.single(value, "DequantizeLinear", &[])?;
+        let [x, same_scale, same_zero_point] = self.single(rounded, "QuantizeLinear", &[])?;
+        let quantization = self.quantization(scale, zero_point)?;
+        if self.quantization(same_scale, same_zero_point)? != quantization {
+            return Err(Mismatch::whole(format!(
+                "`{}` is rounded by one scale and read by another",
+                value.escape_default()
+            )));
+        }
+        Ok((x, Some(quantization)))
+    }
+
+    /// Both operands of a product of two activations: what is rounded, and how, if both are.
+    pub(super) fn operands<'v>(
+        &mut self,
+        values: [&'v str; 2],
+    ) -> Result<([&'v str; 2], Option<[Quantization; 2]>), Mismatch>
+    where
+        'a: 'v,
+    {
+        let [(a, left), (b, right)] = [self.activation(values[0])?, self.activation(values[1])?];
+        match (left, right) {
+            (Some(left), Some(right)) => Ok(([a, b], Some([left, right]))),
+            (None, None) => Ok(([a, b], None)),
+            _ => Err(Mismatch::whole(
+                "one operand of a product is quantized and the other is not".to_owned(),
+            )),
+        }
+    }
+
+    fn quantization(&self, scale: &str, zero_point: &str) -> Result<Quantization, Mismatch> {
+        let scale = Quantization::check_scale(self.floats_of(scale, [])?.at(0))?;
+        let zero_point = self.bytes::<0>(zero_point)?.0[0] as i8;
+        Ok(Quantization { scale, zero_point })
+    }
+
+    /// A stored float tensor of `N` axes, or one of 8-bit integers with a scale for each output, the extent of `axis`; its extents.
+    pub(super) fn weights<const N: usize>(
+        &mut self,
+        name: &str,
+        axis: usize,
+    ) -> Result<(Weights<'a>, [usize; N]), Mismatch> {
+        if self.operator(name) != "DequantizeLinear" {
+            return self.floats(name);
+        }
+        let attributes = [Attribute::Int("axis", axis as i64)];
+        let [values, scales, zero_points] = self.single(name, "DequantizeLinear", &attributes)?;
+        let (values, extents) = self.bytes::<N>(values)?;
+        let outputs = extents[axis];
+        let (_, [count]) = self.floats::<1>(scales)?;
+        let stored = self.tensor(scales, FLOAT)?.raw_data.as_chunks::<4>().0;
+        let (zero_points, [zero_count]) = self.bytes::<1>(zero_points)?;
+        if [count, zero_count] != [outputs; 2] || outputs == 0 || zero_points.iter().any(|&zero| zero != 0) {
+            return Err(Mismatch::whole(format!(
+                "`{}` has not a scale and a zero point of 0 for each of its {outputs} outputs",
+                name.escape_default()
+            )));
+        }
+        for scale in stored {
+            Quantization::check_scale(f32::from_le_bytes(*scale))?;
+        }
+        let inner = extents[axis + 1..].iter().product();
+        Ok((Weights::int8(values, stored, inner), extents))
+    }
+
+    /// A stored tensor of 8-bit integers of `N` axes, and its extents.
+    fn bytes<const N: usize>(&self, name: &str) -> Result<(&'a [u8], [usize; N]), Mismatch> {
+        let tensor = self.tensor(name, INT8)?;
+        let extents: Option<Vec<usize>> = tensor.dims.iter().map(|&extent| usize::try_from(extent).ok()).collect();
+        let extents = extents.and_then(|extents| <[usize; N]>::try_from(extents).ok());
+        let values: &'a [u8] = &tensor.raw_data;
+        let length = |extents: [usize; N]| extents.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+        match extents {
+            Some(extents) if length(extents) == Some(values.len()) => Ok((values, extents)),
+            _ => Err(Mismatch::whole(format!(
+                "tensor `{}` has not {N} axes",
+                name.escape_default()
+            ))),
+        }
     }
 
     /// What the node that computes `value` reads first; claims nothing.
@@ -327,7 +423,7 @@ impl<'a> Graph<'a> {
             (x, weight, None)
         };
         let (weight, extents) = self.floats(weight)?;
-        Ok((x, Linear::new(weight, extents, false, bias)?))
+        Ok((x, Linear::new(weight, extents, false, bias, None)?))
     }
 
     /// `value = x·W + b` for matrices `x`, the bias always there.
@@ -335,8 +431,9 @@ impl<'a> Graph<'a> {
         let [product, bias] = self.single(value, "Add", &[])?;
         let bias = self.floats::<1>(bias)?.0;
         let [x, weight] = self.single(product, "MatMul", &[])?;
-        let (weight, extents) = self.floats(weight)?;
-        Ok((x, Linear::new(weight, extents, true, Some(bias))?))
+        let (x, input) = self.activation(x)?;
+        let (weight, extents) = self.weights(weight, 1)?;
+        Ok((x, Linear::new(weight, extents, true, Some(bias), input)?))
     }
 }
 

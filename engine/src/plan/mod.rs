@@ -22,15 +22,15 @@ mod transformer;
 mod weights;
 
 pub(crate) use axial::GROUPS;
-pub use axial::{AxialAttention, AxialBlock, Axis};
+pub use axial::{AxialAttention, AxialBlock, AxialRounding, Axis};
 pub use graph::Mismatch;
 pub use head::{Features, Head};
 pub use residual::{Convolution, Norm, ResidualBlock, Shortcut};
 pub use signal::{LstmLayer, SignalEncoder};
 pub use step::Step;
 pub(crate) use transformer::EPSILON;
-pub use transformer::{LayerNorm, Transformer, TransformerLayer};
-pub use weights::{Linear, Weights};
+pub use transformer::{AttentionRounding, LayerNorm, Transformer, TransformerLayer};
+pub use weights::{Linear, Quantization, Weights};
 
 use crate::model::Model;
 use graph::Graph;
@@ -170,6 +170,14 @@ impl<'a> Plan<'a> {
 }
 
 impl Block<'_> {
+    /// How its input is rounded.
+    pub fn rounding(&self) -> Option<Quantization> {
+        match self {
+            Self::Residual(block) => block.first.input,
+            Self::Axial(block) => block.input_map.input,
+        }
+    }
+
     /// What it reads.
     pub fn input(&self) -> Extents {
         match self {

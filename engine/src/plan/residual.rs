@@ -1,7 +1,7 @@
 //! The residual block of the spectrogram encoder, and the chain of all blocks.
 
 use super::graph::{Attribute, Graph, Mismatch, Owner};
-use super::weights::{Linear, Weights};
+use super::weights::{Linear, Quantization, Weights, check_operands};
 use super::{Block, Extents, axial};
 use crate::model::SPECTROGRAM;
 use crate::pau::Pau;
@@ -39,6 +39,8 @@ pub struct Convolution<'a> {
     pub outputs: usize,
     /// `[outputs, inputs, taps]`: 9 taps by rows along time, or 1.
     pub weight: Weights<'a>,
+    /// How its input is rounded; the weights are 8-bit then, and only then.
+    pub input: Option<Quantization>,
 }
 
 /// A factor and a term per channel.
@@ -81,6 +83,9 @@ impl Norm<'_> {
         }
     }
 }
+
+/// Sums of a quantized convolution stay below 2 to this power: beyond, the integer kernels for 3×3 taps would not be exact.
+const EXACT_BITS: u32 = 27;
 
 /// All blocks, from the spectrogram to `features`.
 pub(super) fn chain<'a>(
@@ -164,7 +169,12 @@ fn recognize<'a>(
     let (activated, second, second_norm) = normalized(graph, main, latent, 3)?;
     let (normed, first_activation) = graph.pau(activated)?;
     let (x, first, first_norm) = normalized(graph, normed, latent, 3)?;
-    let shortcut = self::shortcut(graph, shortcut, x, second.outputs, first.inputs)?;
+    let shortcut = self::shortcut(graph, shortcut, (x, first.input), second.outputs, first.inputs)?;
+    if first.input.is_some() != second.input.is_some() {
+        return Err(Mismatch::whole(
+            "one convolution of a block is quantized and the other is not".to_owned(),
+        ));
+    }
     if second.inputs != first.outputs || first.outputs < 2 {
         return Err(Mismatch::whole(
             "the convolutions of a block do not fit each other, or meet in a single channel".to_owned(),
@@ -189,22 +199,29 @@ fn recognize<'a>(
     Ok((block, x))
 }
 
-/// `x` itself or its 1×1 convolution, as `value`.
+/// `x`, rounded as it is for the block, itself or its 1×1 convolution, as `value`.
 pub(super) fn shortcut<'a>(
     graph: &mut Graph<'a>,
     value: &'a str,
-    x: &str,
+    (x, rounding): (&str, Option<Quantization>),
     outputs: usize,
     inputs: usize,
 ) -> Result<Shortcut<'a>, Mismatch> {
-    let (reads, shortcut, given) = if value == x {
-        (value, Shortcut::Identity, inputs)
+    let (source, quantization) = graph.activation(value)?;
+    let (reads, shortcut, given) = if source == x {
+        if quantization != rounding {
+            return Err(differently_rounded());
+        }
+        (source, Shortcut::Identity, inputs)
     } else {
         let (reads, convolution, bias) = convolution(graph, value, 1)?;
         if bias.is_some() || convolution.inputs != inputs {
             return Err(Mismatch::whole(
                 "a shortcut is not a 1×1 convolution of the block's input".to_owned(),
             ));
+        }
+        if convolution.input != rounding {
+            return Err(differently_rounded());
         }
         (reads, Shortcut::Projection(convolution), convolution.outputs)
     };
@@ -214,6 +231,10 @@ pub(super) fn shortcut<'a>(
         ));
     }
     Ok(shortcut)
+}
+
+fn differently_rounded() -> Mismatch {
+    Mismatch::whole("a block and its shortcut read differently rounded inputs".to_owned())
 }
 
 /// 2×2 average pooling: what it reads.
@@ -278,7 +299,9 @@ pub(super) fn convolution<'a>(
         let [x, weight] = graph.single(value, "Conv", &attributes)?;
         (x, weight, None)
     };
-    let (weight, [outputs, inputs, height, width]) = graph.floats::<4>(weight)?;
+    let (x, input) = graph.activation(x)?;
+    let (weight, [outputs, inputs, height, width]) = graph.weights::<4>(weight, 0)?;
+    check_operands(input, weight, EXACT_BITS)?;
     if [height, width] != [size; 2] || outputs == 0 || inputs == 0 {
         return Err(Mismatch::whole(format!(
             "a convolution has {height}×{width} taps: {size}×{size} are expected"
@@ -291,6 +314,7 @@ pub(super) fn convolution<'a>(
             inputs,
             outputs,
             weight,
+            input,
         },
         bias,
     ))

@@ -2,7 +2,7 @@
 
 use super::graph::{Attribute, Graph, Mismatch, Owner};
 use super::transformer::{self, Transformer};
-use super::weights::Weights;
+use super::weights::{Quantization, Weights, check_operands};
 use crate::model::ECG;
 use crate::signal::WINDOW;
 
@@ -28,6 +28,8 @@ pub struct LstmLayer<'a> {
     pub hidden_weights: Weights<'a>,
     /// `[8·hidden]`: of the input's gates, then of the hidden state's.
     pub biases: Weights<'a>,
+    /// How its inputs are rounded; all weights are 8-bit then, and only then.
+    pub input: Option<Quantization>,
 }
 
 impl SignalEncoder<'_> {
@@ -76,7 +78,18 @@ fn lstm_layer<'a>(graph: &mut Graph<'a>, value: &str, last: bool) -> Result<(Lst
     let place = if last { (1, 2) } else { (0, 1) };
     let width = [Attribute::Int("hidden_size", hidden as i64)];
     let [input, w, r, b] = graph.node(value, "LSTM", place, &width)?;
-    let (input_weights, [directions, gates, inputs]) = graph.floats::<3>(w)?;
+    let (input, rounding) = graph.activation(input)?;
+    let (input_weights, [directions, gates, inputs]) = graph.weights::<3>(w, 1)?;
+    let (hidden_weights, extents) = graph.weights::<3>(r, 1)?;
+    check_operands(rounding, input_weights, 31)?;
+    // The state is 16-bit: its sign and 32767 for 1.
+    let state = rounding.map(|_| 1 << 15);
+    if input_weights.is_int8() != hidden_weights.is_int8() || extents != [1, 4 * hidden, hidden] {
+        return Err(Mismatch::whole(
+            "an LSTM's two weights do not fit each other".to_owned(),
+        ));
+    }
+    hidden_weights.check_sums(state.unwrap_or(0), 31)?;
     if directions != 1 || hidden == 0 || gates != 4 * hidden {
         return Err(Mismatch::whole(format!(
             "an LSTM's weights are not those of one direction of {hidden} units"
@@ -86,8 +99,9 @@ fn lstm_layer<'a>(graph: &mut Graph<'a>, value: &str, last: bool) -> Result<(Lst
         inputs,
         hidden,
         input_weights,
-        hidden_weights: graph.floats_of(r, [1, 4 * hidden, hidden])?,
+        hidden_weights,
         biases: graph.floats_of(b, [1, 8 * hidden])?,
+        input: rounding,
     };
     Ok((layer, input))
 }

@@ -13,6 +13,19 @@ pub struct Step {
     pub nodes: usize,
     /// Multiply-adds for one record of 60 s, as the graph defines it.
     pub multiply_adds: u64,
+    /// Those of them whose operands are 8-bit.
+    pub int8_multiply_adds: u64,
+}
+
+impl Step {
+    /// `f32`, or `int8` when the bulk of the step is in 8 bits.
+    pub fn precision(&self) -> &'static str {
+        if 2 * self.int8_multiply_adds > self.multiply_adds {
+            "int8"
+        } else {
+            "f32"
+        }
+    }
 }
 
 pub(super) fn steps(plan: &Plan<'_>, owners: &[Option<Owner>]) -> Vec<Step> {
@@ -24,6 +37,7 @@ pub(super) fn steps(plan: &Plan<'_>, owners: &[Option<Owner>]) -> Vec<Step> {
             what,
             nodes: count(Owner::Signal),
             multiply_adds,
+            int8_multiply_adds: int8_signal(signal),
         });
     }
     for (index, block) in plan.blocks.iter().enumerate() {
@@ -31,6 +45,8 @@ pub(super) fn steps(plan: &Plan<'_>, owners: &[Option<Owner>]) -> Vec<Step> {
             what: describe_block(block),
             nodes: count(Owner::Block(plan.blocks.len() - 1 - index)),
             multiply_adds: block_work(block),
+            // A block's products are all rounded or none; conditions stay floats.
+            int8_multiply_adds: block.rounding().map_or(0, |_| block_work(block) - conditions(block)),
         });
     }
     let head = &plan.head;
@@ -42,6 +58,7 @@ pub(super) fn steps(plan: &Plan<'_>, owners: &[Option<Owner>]) -> Vec<Step> {
         what: format!("head, {} classes", head.classifier.outputs),
         nodes: count(Owner::Head),
         multiply_adds: features + head.classifier.multiply_adds(),
+        int8_multiply_adds: 0,
     });
     steps
 }
@@ -61,18 +78,46 @@ fn describe_signal(signal: &SignalEncoder<'_>) -> (String, u64) {
         }
         SignalEncoder::Transformer(transformer) => {
             let width = transformer.width as u64;
-            let layer = |layer: &super::TransformerLayer<'_>| {
-                let linear = [&layer.projection, &layer.output, &layer.widen, &layer.narrow];
-                let linear: u64 = linear.iter().map(|linear| linear.multiply_adds()).sum();
-                steps * linear + 2 * steps * steps * width
-            };
-            let work = transformer.layers.iter().map(layer).sum();
+            let work = transformer.layers.iter().map(|layer| layer_work(layer, width)).sum();
             let heads = transformer.layers.first().map_or(0, |layer| layer.heads);
             (
                 format!("Transformer of {} layers, {heads} heads", transformer.layers.len()),
                 work,
             )
         }
+    }
+}
+
+/// Of one layer of a Transformer of this width.
+fn layer_work(layer: &super::TransformerLayer<'_>, width: u64) -> u64 {
+    let steps = WINDOWS as u64;
+    let linear = [&layer.projection, &layer.output, &layer.widen, &layer.narrow];
+    let linear: u64 = linear.iter().map(|linear| linear.multiply_adds()).sum();
+    steps * linear + 2 * steps * steps * width
+}
+
+/// The multiply-adds in 8 bits.
+fn int8_signal(signal: &SignalEncoder<'_>) -> u64 {
+    match signal {
+        SignalEncoder::Lstm(layers) => layers
+            .iter()
+            .filter(|layer| layer.input.is_some())
+            .map(|layer| WINDOWS as u64 * (layer.input_weights.len() + layer.hidden_weights.len()) as u64)
+            .sum(),
+        SignalEncoder::Transformer(transformer) => transformer
+            .layers
+            .iter()
+            .filter(|layer| layer.rounding.is_some())
+            .map(|layer| layer_work(layer, transformer.width as u64))
+            .sum(),
+    }
+}
+
+/// The multiply-adds that make a block's conditions of the latent.
+fn conditions(block: &Block<'_>) -> u64 {
+    match block {
+        Block::Residual(block) => block.first_norm.multiply_adds() + block.second_norm.multiply_adds(),
+        Block::Axial(block) => block.input_norm.multiply_adds() + block.output_norm.multiply_adds(),
     }
 }
 

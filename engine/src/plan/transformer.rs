@@ -1,7 +1,7 @@
 //! The Transformer encoder over the waveform's windows (Vaswani et al. 2017): post-norm layers, a last normalization, the mean over time.
 
 use super::graph::{Attribute, Graph, Mismatch};
-use super::weights::{Linear, Weights};
+use super::weights::{Linear, Quantization, Weights};
 use crate::model::ECG;
 use crate::signal::{WINDOW, WINDOWS};
 
@@ -38,6 +38,17 @@ pub struct TransformerLayer<'a> {
     pub narrow: Linear<'a>,
     /// `norm₂`.
     pub norm: LayerNorm<'a>,
+    /// How the operands of both products of activations are rounded; the linear maps' are then too, and only then.
+    pub rounding: Option<AttentionRounding>,
+}
+
+/// How the operands of an attention's two products are rounded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionRounding {
+    /// The queries, divided by the root of their length, and the keys.
+    pub scores: [Quantization; 2],
+    /// The softmax and the values.
+    pub mixed: [Quantization; 2],
 }
 
 /// `(x − mean)/√(variance + 1e-5)·scale + shift` over a step.
@@ -93,7 +104,7 @@ fn layer<'a>(graph: &mut Graph<'a>, value: &str, width: usize) -> Result<(Transf
     let (sum, attention_norm) = layer_norm(graph, middle, width)?;
     let [x, attended] = graph.single(sum, "Add", &[])?;
     let (joined, output) = graph.linear(attended)?;
-    let (heads, attention_reads, projection) = attention(graph, joined, width)?;
+    let (heads, attention_reads, projection, rounding) = attention(graph, joined, width)?;
     let fits = |linear: &Linear<'_>, inputs, outputs| linear.inputs == inputs && linear.outputs == outputs;
     let hidden = widen.outputs;
     let fitting = fits(&widen, width, hidden)
@@ -105,7 +116,12 @@ fn layer<'a>(graph: &mut Graph<'a>, value: &str, width: usize) -> Result<(Transf
             "the parts of a Transformer layer do not fit each other".to_owned(),
         ));
     }
+    let linear = [&projection, &output, &widen, &narrow];
+    if linear.iter().any(|linear| linear.input.is_some() != rounding.is_some()) {
+        return Err(Mismatch::whole("a Transformer layer is quantized in part".to_owned()));
+    }
     let layer = TransformerLayer {
+        rounding,
         heads,
         projection,
         output,
@@ -133,15 +149,25 @@ fn gelu<'a>(graph: &mut Graph<'a>, value: &str) -> Result<&'a str, Mismatch> {
     Ok(x)
 }
 
-/// Multi-head self-attention up to its output projection: the heads, what it reads, and the projection that makes queries, keys, values.
-fn attention<'a>(graph: &mut Graph<'a>, value: &str, width: usize) -> Result<(usize, &'a str, Linear<'a>), Mismatch> {
+/// An attention's heads, what it reads, the projection that makes queries, keys, values, and how products are rounded.
+type Attention<'a> = (usize, &'a str, Linear<'a>, Option<AttentionRounding>);
+
+/// Multi-head self-attention up to its output projection.
+fn attention<'a>(graph: &mut Graph<'a>, value: &str, width: usize) -> Result<Attention<'a>, Mismatch> {
     let perm = |axes| [Attribute::Ints("perm", axes)];
     let [joined, shape] = graph.single(value, "Reshape", &[])?;
     graph.list(shape, &[-1, WINDOWS as i64, width as i64])?;
     let [mixed] = graph.single(joined, "Transpose", &perm(&[0, 2, 1, 3]))?;
-    let [weights, value] = graph.single(mixed, "MatMul", &[])?;
+    let operands = graph.single(mixed, "MatMul", &[])?;
+    let ([weights, value], mixed) = graph.operands(operands)?;
     let [scores] = graph.single(weights, "Softmax", &[Attribute::Int("axis", -1)])?;
-    let [query, key] = graph.single(scores, "MatMul", &[])?;
+    let operands = graph.single(scores, "MatMul", &[])?;
+    let ([query, key], scores) = graph.operands(operands)?;
+    let rounding = match (scores, mixed) {
+        (Some(scores), Some(mixed)) => Some(AttentionRounding { scores, mixed }),
+        (None, None) => None,
+        _ => return Err(Mismatch::whole("an attention is quantized in part".to_owned())),
+    };
     let [query, factor] = graph.single(query, "Mul", &[])?;
     let mut heads = None;
     let mut parts = [""; 3];
@@ -174,5 +200,5 @@ fn attention<'a>(graph: &mut Graph<'a>, value: &str, width: usize) -> Result<(us
         ));
     }
     let (x, projection) = graph.linear(projected)?;
-    Ok((heads, x, projection))
+    Ok((heads, x, projection, rounding))
 }

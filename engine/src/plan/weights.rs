@@ -1,28 +1,53 @@
-//! Tensors stored in a model file, borrowed.
+//! Tensors stored in a model file, borrowed, and how the values they meet are rounded.
 
 use super::graph::Mismatch;
 
-/// A tensor of 32-bit floats, row-major, in the file's bytes.
-///
-/// Other ways to store one (16-bit floats, quantized integers with their scales) become further forms of this type.
+/// A tensor, row-major, in the file's bytes: of 32-bit floats, or of 8-bit integers with a scale per output.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
-    values: &'a [[u8; 4]],
+    values: Values<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Values<'a> {
+    Floats(&'a [[u8; 4]]),
+    /// The scale of a value is that of its output, `index / inner % outputs`.
+    Bytes {
+        values: &'a [u8],
+        scales: &'a [[u8; 4]],
+        inner: usize,
+    },
 }
 
 impl<'a> Weights<'a> {
     pub(super) fn new(values: &'a [[u8; 4]]) -> Self {
-        Self { values }
+        Self {
+            values: Values::Floats(values),
+        }
+    }
+
+    pub(super) fn int8(values: &'a [u8], scales: &'a [[u8; 4]], inner: usize) -> Self {
+        Self {
+            values: Values::Bytes { values, scales, inner },
+        }
     }
 
     /// Its number of values.
     pub fn len(self) -> usize {
-        self.values.len()
+        match self.values {
+            Values::Floats(values) => values.len(),
+            Values::Bytes { values, .. } => values.len(),
+        }
     }
 
     /// Whether it has none.
     pub fn is_empty(self) -> bool {
-        self.values.is_empty()
+        self.len() == 0
+    }
+
+    /// Whether it is stored in 8 bits.
+    pub fn is_int8(self) -> bool {
+        matches!(self.values, Values::Bytes { .. })
     }
 
     /// The value at a row-major position.
@@ -30,12 +55,87 @@ impl<'a> Weights<'a> {
     /// # Panics
     /// Beyond the end.
     pub fn at(self, index: usize) -> f32 {
-        f32::from_le_bytes(self.values[index])
+        match self.values {
+            Values::Floats(values) => f32::from_le_bytes(values[index]),
+            Values::Bytes { values, .. } => f32::from(values[index] as i8) * self.scale_at(index),
+        }
+    }
+
+    /// The 8-bit value at a row-major position; 0 in a tensor of floats.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    pub fn byte(self, index: usize) -> i8 {
+        match self.values {
+            Values::Floats(_) => 0,
+            Values::Bytes { values, .. } => values[index] as i8,
+        }
+    }
+
+    /// What the 8-bit value at a row-major position is multiplied by; 1 in a tensor of floats.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    pub fn scale_at(self, index: usize) -> f32 {
+        match self.values {
+            Values::Floats(_) => 1.0,
+            Values::Bytes { scales, inner, .. } => f32::from_le_bytes(scales[index / inner % scales.len()]),
+        }
     }
 
     /// All values.
     pub fn iter(self) -> impl ExactSizeIterator<Item = f32> + 'a {
-        self.values.iter().map(|bytes| f32::from_le_bytes(*bytes))
+        (0..self.len()).map(move |index| self.at(index))
+    }
+
+    /// The largest sum of magnitudes of an output's 8-bit values.
+    fn largest_row(self) -> u64 {
+        let Values::Bytes { values, scales, inner } = self.values else {
+            return 0;
+        };
+        let mut sums = vec![0_u64; scales.len()];
+        for (index, value) in values.iter().enumerate() {
+            sums[index / inner % scales.len()] += u64::from((*value as i8).unsigned_abs());
+        }
+        sums.into_iter().max().unwrap_or(0)
+    }
+
+    /// Fails when a sum of these times integers of magnitude `largest` could reach `2^bits`.
+    pub(super) fn check_sums(self, largest: u64, bits: u32) -> Result<(), Mismatch> {
+        let sum = self.largest_row().saturating_mul(largest);
+        if sum < 1 << bits {
+            return Ok(());
+        }
+        Err(Mismatch::whole(format!(
+            "a sum of quantized products could reach {sum}, which the kernels hold below 2^{bits}"
+        )))
+    }
+}
+
+/// How an activation is rounded to 8 bits: `round(x/scale) + zero_point`, −128 to 127.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantization {
+    /// The distance of two neighbouring values, between 2⁻⁶⁰ and 2⁶⁰.
+    pub scale: f32,
+    /// What 0 becomes.
+    pub zero_point: i8,
+}
+
+impl Quantization {
+    /// The largest magnitude of a rounded value minus the zero point.
+    pub fn largest(self) -> u64 {
+        let zero_point = i64::from(self.zero_point);
+        (zero_point + 128).max(127 - zero_point).unsigned_abs()
+    }
+
+    pub(super) fn check_scale(scale: f32) -> Result<f32, Mismatch> {
+        const SMALLEST: f32 = f32::from_bits((127 - 60) << 23);
+        if (SMALLEST..=1.0 / SMALLEST).contains(&scale) {
+            return Ok(scale);
+        }
+        Err(Mismatch::whole(format!(
+            "a scale is {scale:e}: 2⁻⁶⁰ to 2⁶⁰ is expected"
+        )))
     }
 }
 
@@ -48,6 +148,8 @@ pub struct Linear<'a> {
     pub outputs: usize,
     /// `b`, if there is one.
     pub bias: Option<Weights<'a>>,
+    /// How `x` is rounded; the weights are 8-bit then, and only then.
+    pub input: Option<Quantization>,
     weight: Weights<'a>,
     /// Whether the file has `[inputs, outputs]` and not `[outputs, inputs]`.
     inputs_first: bool,
@@ -59,6 +161,7 @@ impl<'a> Linear<'a> {
         extents: [usize; 2],
         inputs_first: bool,
         bias: Option<Weights<'a>>,
+        input: Option<Quantization>,
     ) -> Result<Self, Mismatch> {
         let [outputs, inputs] = if inputs_first {
             [extents[1], extents[0]]
@@ -70,10 +173,12 @@ impl<'a> Linear<'a> {
                 "a bias for {outputs} outputs is of another length"
             )));
         }
+        check_operands(input, weight, 31)?;
         Ok(Self {
             inputs,
             outputs,
             bias,
+            input,
             weight,
             inputs_first,
         })
@@ -84,16 +189,40 @@ impl<'a> Linear<'a> {
     /// # Panics
     /// Beyond the extents.
     pub fn weight(&self, output: usize, input: usize) -> f32 {
+        self.weight.at(self.index(output, input))
+    }
+
+    /// The 8-bit value and the scale of `W[output][input]`.
+    ///
+    /// # Panics
+    /// Beyond the extents.
+    pub fn byte(&self, output: usize, input: usize) -> (i8, f32) {
+        let index = self.index(output, input);
+        (self.weight.byte(index), self.weight.scale_at(index))
+    }
+
+    fn index(&self, output: usize, input: usize) -> usize {
         let [row, column, width] = if self.inputs_first {
             [input, output, self.outputs]
         } else {
             [output, input, self.inputs]
         };
-        self.weight.at(row * width + column)
+        row * width + column
     }
 
     /// Multiply-adds for one `x`.
     pub fn multiply_adds(&self) -> u64 {
         (self.inputs * self.outputs) as u64
+    }
+}
+
+/// Fails unless both operands of a product are quantized or none is, and its sums stay below `2^bits`.
+pub(super) fn check_operands(input: Option<Quantization>, weight: Weights<'_>, bits: u32) -> Result<(), Mismatch> {
+    match (input, weight.is_int8()) {
+        (None, false) => Ok(()),
+        (Some(input), true) => weight.check_sums(input.largest(), bits),
+        _ => Err(Mismatch::whole(
+            "one operand of a product is quantized and the other is not".to_owned(),
+        )),
     }
 }

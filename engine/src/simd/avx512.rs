@@ -1,24 +1,37 @@
-//! AVX-512F: sixteen lanes.
+//! AVX-512F and BW: sixteen lanes.
 
 use super::{Kernel, Simd, lanewise};
 use std::arch::x86_64::*;
 
-/// Proof that the processor has AVX-512F.
+/// Proof that the processor has AVX-512F and BW, and VNNI where `VNNI` says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Avx512(());
+pub struct Avx512<const VNNI: bool>(());
 
-impl Avx512 {
+impl<const VNNI: bool> Avx512<VNNI> {
     pub(super) fn detect() -> Option<Self> {
-        is_x86_feature_detected!("avx512f").then_some(Self(()))
+        let found = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && (!VNNI || is_x86_feature_detected!("avx512vnni"));
+        found.then_some(Self(()))
     }
 
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx512f")]
-        fn compiled<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512bw")]
+        fn compiled<K: Kernel, const VNNI: bool>(simd: Avx512<VNNI>, kernel: K) -> K::Output {
             kernel.run(simd)
         }
-        // SAFETY: `self` exists only where `detect` has found AVX-512F.
-        unsafe { compiled(self, kernel) }
+        #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+        fn with_vnni<K: Kernel, const VNNI: bool>(simd: Avx512<VNNI>, kernel: K) -> K::Output {
+            kernel.run(simd)
+        }
+        // SAFETY: `self` exists only where `detect` has found AVX-512F and BW, and with `VNNI` that too.
+        unsafe {
+            if VNNI {
+                with_vnni(self, kernel)
+            } else {
+                compiled(self, kernel)
+            }
+        }
     }
 }
 
@@ -28,7 +41,7 @@ fn first(lanes: usize) -> __mmask16 {
     ((1u32 << lanes) - 1) as __mmask16
 }
 
-impl Simd for Avx512 {
+impl<const VNNI: bool> Simd for Avx512<VNNI> {
     type Vector = __m512;
 
     const LANES: usize = 16;

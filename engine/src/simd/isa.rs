@@ -19,7 +19,9 @@ pub struct Isa(Token);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Token {
     #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
+    Avx512Vnni(Avx512<true>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512<false>),
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     #[cfg(target_arch = "aarch64")]
@@ -45,7 +47,7 @@ impl Isa {
     /// The environment variable that forces an instruction set by name.
     pub const VARIABLE: &'static str = "ENGINE_ISA";
 
-    /// The instruction set named by the environment variable `ENGINE_ISA` (`avx512`, `avx2`, `neon` or `portable`), or the
+    /// The instruction set named by the environment variable `ENGINE_ISA` (`avx512vnni`, `avx512`, `avx2`, `neon` or `portable`), or the
     /// widest one available when the variable is unset or empty. Decided once per process.
     ///
     /// # Errors
@@ -81,6 +83,8 @@ impl Isa {
     pub fn available() -> Vec<Self> {
         [
             #[cfg(target_arch = "x86_64")]
+            Avx512::detect().map(Token::Avx512Vnni),
+            #[cfg(target_arch = "x86_64")]
             Avx512::detect().map(Token::Avx512),
             #[cfg(target_arch = "x86_64")]
             Avx2::detect().map(Token::Avx2),
@@ -94,9 +98,11 @@ impl Isa {
         .collect()
     }
 
-    /// `avx512`, `avx2`, `neon` or `portable`.
+    /// `avx512vnni`, `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512Vnni(_) => "avx512vnni",
             #[cfg(target_arch = "x86_64")]
             Token::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
@@ -110,6 +116,8 @@ impl Isa {
     /// Runs `kernel`, compiled for this instruction set.
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512Vnni(simd) => simd.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Token::Avx512(simd) => simd.run(kernel),
             #[cfg(target_arch = "x86_64")]

@@ -1,6 +1,6 @@
 //! Vectors of `f32` lanes: one trait, one thin file per instruction set, one run-time choice.
 //!
-//! A kernel is written once, generic over [`Simd`], and started by [`Isa::run`], which compiles it once per instruction set
+//! A kernel is written once, generic over [`Simd`] (or [`Integer`], which adds integer lanes), and started by [`Isa::run`], which compiles it once per instruction set
 //! and calls the copy for the chosen one. The vector types are tokens' types: a token such as [`Portable`] or the AVX-512
 //! one exists only where its instructions do, which is what makes every lane operation a safe call.
 
@@ -8,11 +8,13 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod integer;
 mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 
+pub use integer::Integer;
 pub use isa::{Isa, IsaError};
 pub use portable::Portable;
 
@@ -136,7 +138,7 @@ pub trait Kernel {
     type Output;
 
     /// Computes with the instructions of `simd`. Implementations are `#[inline(always)]`, or they run without those instructions.
-    fn run<S: Simd>(self, simd: S) -> Self::Output;
+    fn run<S: Integer>(self, simd: S) -> Self::Output;
 }
 
 /// Lane operations that are one expression of intrinsics.

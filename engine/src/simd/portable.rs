@@ -9,7 +9,7 @@ pub struct Portable;
 /// Eight lanes.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
-pub struct F32x8([f32; 8]);
+pub struct F32x8(pub(super) [f32; 8]);
 
 impl Portable {
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {

@@ -11,6 +11,7 @@ mod activate;
 mod aligned;
 mod axial;
 mod gemm;
+pub(super) mod integer;
 mod lstm;
 mod matvec;
 mod packed;
@@ -22,7 +23,7 @@ mod vecmath;
 mod winograd;
 
 pub(super) use activate::{Activate, ActivatePlanes, Affine, patches};
-pub(super) use aligned::Aligned;
+pub(super) use aligned::{Aligned, Buffer};
 pub(super) use axial::{AlongTime, Embeddings, Frequency, Group, along_time_scratch};
 pub(super) use gemm::{Gemm, Operand};
 pub(super) use lstm::{GATES, Recurrence};

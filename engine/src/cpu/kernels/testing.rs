@@ -16,6 +16,12 @@ pub(in crate::cpu) fn numbers(key: &str, count: usize) -> Vec<f32> {
     stream(key, count).into_iter().map(|value| value as f32).collect()
 }
 
+/// Reproducible whole numbers from −`largest` to `largest`.
+pub(in crate::cpu) fn integers(key: &str, count: usize, largest: i16) -> Vec<i16> {
+    let value = |value: f64| (value * f64::from(largest)).round() as i16;
+    stream(key, count).into_iter().map(value).collect()
+}
+
 #[track_caller]
 pub(in crate::cpu) fn within(isa: Isa, found: f32, expected: f64, bound: f64) {
     let difference = (f64::from(found) - expected).abs();

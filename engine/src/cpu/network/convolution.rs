@@ -5,9 +5,10 @@ use super::super::kernels::{
     StoreTransform, TILE_ROWS, padded, patches, transform_weights,
 };
 use super::Scratch;
+use super::integer::{IntegerConvolution, IntegerPointwise};
 use super::map::{Map, Rows};
 use crate::pau::rational::Rational;
-use crate::plan;
+use crate::plan::{self, Quantization};
 use crate::simd::Isa;
 use std::ops::Range;
 
@@ -18,30 +19,41 @@ pub(super) enum Convolution {
     Single(Packed),
     /// By Winograd's transforms: for each point `[inputs, outputs]`.
     Tiled(Scheme, Packed),
+    /// Of 8-bit values.
+    Integer(IntegerConvolution),
 }
 
-/// Rows of tiles computed together: about 48 tiles, which the caches hold, in pieces of equal size; twice as many where the weights are more
-/// than the caches hold, which every piece reads.
-fn rows_of_tiles(rows: usize, tiles: usize, weights: &Packed) -> usize {
+/// Tiles computed together, which the caches hold; twice as many where the weights are more than the caches hold, which every piece reads.
+fn most_tiles(weights: &Packed) -> usize {
     /// At each of 36 points: 9 MB.
     const LARGE: usize = 1 << 16;
-    let most = if weights.rows() * weights.columns() >= LARGE {
-        112
+    if weights.rows() * weights.columns() >= LARGE {
+        2 * TILES
     } else {
-        56
-    };
+        TILES
+    }
+}
+
+/// Tiles that the caches hold.
+pub(super) const TILES: usize = 56;
+
+/// Rows of tiles computed together, about `most` tiles in pieces of equal size.
+pub(super) fn rows_of_tiles(rows: usize, tiles: usize, most: usize) -> usize {
     let pieces = (rows * tiles).div_ceil(most).max(1);
     rows.div_ceil(pieces).max(1)
 }
 
 /// Rows of single-channel pixels computed together.
-const SINGLE_ROWS: usize = 4;
+pub(super) const SINGLE_ROWS: usize = 4;
 
 impl Convolution {
     pub(super) fn new(convolution: &plan::Convolution<'_>, width: usize) -> Self {
         let (inputs, outputs) = (convolution.inputs, convolution.outputs);
         let weight =
             |output: usize, input: usize, tap: usize| convolution.weight.at((output * inputs + input) * 9 + tap);
+        if let Some(input) = convolution.input {
+            return Self::Integer(IntegerConvolution::new(convolution, input, width));
+        }
         if inputs == 1 {
             return Self::Single(Packed::of(9, outputs, |tap, output| weight(output, 0, tap)));
         }
@@ -66,21 +78,33 @@ impl Convolution {
     fn outputs(&self) -> usize {
         match self {
             Self::Single(weights) | Self::Tiled(_, weights) => weights.columns(),
+            Self::Integer(convolution) => convolution.outputs(),
         }
     }
 
-    /// `F(scale·conv + shift)` of `rows`, as a map of the same extents.
+    /// What its norm's scales are multiplied by.
+    pub(super) fn factors(&self) -> Option<&[f32]> {
+        match self {
+            Self::Integer(convolution) => Some(convolution.factors()),
+            _ => None,
+        }
+    }
+
+    /// `F(scale·conv + shift)` of `rows`, as a map of the same extents, rounded like `output` says when this is of 8-bit values.
     pub(super) fn activated(
         &self,
         isa: Isa,
         input: &Map,
         rows: &Rows,
         epilogue: Epilogue<'_>,
-        output: &mut Map,
+        (output, rounding): (&mut Map, Option<Quantization>),
         scratch: &mut Scratch,
     ) {
-        output.reset(rows.height, input.width, self.outputs());
+        output.reset_as(rows.height, input.width, self.outputs(), rounding);
         match self {
+            Self::Integer(convolution) => {
+                convolution.activated(isa, input, rows, (epilogue.affine, epilogue.pau), output, scratch);
+            }
             Self::Single(weights) => single(isa, weights, input, rows, epilogue, output, scratch),
             Self::Tiled(scheme, weights) => {
                 let tiling = Tiling::new(*scheme, weights, (rows.height, input.width));
@@ -104,15 +128,20 @@ impl Convolution {
         input: &Map,
         epilogue: Epilogue<'_>,
         shortcut: &ShortcutOf<'_>,
-        output: &mut Map,
+        (output, rounding): (&mut Map, Option<Quantization>),
         scratch: &mut Scratch,
     ) {
-        let Self::Tiled(scheme, weights) = self else {
-            unreachable!("a plan has a single channel in front of its first convolution only");
-        };
         let rows = input.all_rows();
         let (height, width) = (rows.height / 2, input.width / 2);
-        output.reset(height, width, self.outputs());
+        output.reset_as(height, width, self.outputs(), rounding);
+        let (scheme, weights) = match self {
+            Self::Tiled(scheme, weights) => (scheme, weights),
+            Self::Integer(convolution) => {
+                let epilogue = (epilogue.affine, epilogue.pau);
+                return convolution.pooled(isa, input, &rows, epilogue, shortcut, output, scratch);
+            }
+            Self::Single(_) => unreachable!("a plan has a single channel in front of its first convolution only"),
+        };
         let tiling = Tiling::new(*scheme, weights, (2 * height, 2 * width));
         for piece in tiling.pieces() {
             let whole = tiling.whole(&piece);
@@ -161,7 +190,7 @@ impl<'a> Tiling<'a> {
             weights,
             tiles,
             height,
-            step: rows_of_tiles(height.div_ceil(TILE_ROWS), tiles, weights) * TILE_ROWS,
+            step: rows_of_tiles(height.div_ceil(TILE_ROWS), tiles, most_tiles(weights)) * TILE_ROWS,
         }
     }
 
@@ -293,7 +322,25 @@ fn single(
 pub(super) struct ShortcutOf<'a> {
     pub(super) input: &'a Map,
     pub(super) rows: &'a Rows,
-    pub(super) projection: Option<&'a Packed>,
+    pub(super) projection: Option<&'a Pointwise>,
+}
+
+/// A 1×1 convolution, packed.
+#[derive(Clone, Debug)]
+pub(super) enum Pointwise {
+    /// `[inputs, outputs]`.
+    Float(Packed),
+    /// Of 8-bit values.
+    Integer(IntegerPointwise),
+}
+
+impl Pointwise {
+    pub(super) fn new(convolution: &plan::Convolution<'_>) -> Self {
+        match convolution.input {
+            None => Self::Float(pointwise(convolution)),
+            Some(input) => Self::Integer(IntegerPointwise::new(convolution, input)),
+        }
+    }
 }
 
 impl<'a> ShortcutOf<'a> {
@@ -308,7 +355,7 @@ impl<'a> ShortcutOf<'a> {
         scratch: &mut Scratch,
     ) -> (Option<&'a [f32]>, Vec<usize>) {
         let (input, start) = (self.input, range.start);
-        let Some(weights) = self.projection else {
+        let Some(Pointwise::Float(weights)) = self.projection else {
             let offsets = range.map(|row| self.rows.left(row) + input.channels).collect();
             return (Some(input.data()), offsets);
         };

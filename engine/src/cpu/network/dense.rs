@@ -1,71 +1,125 @@
 //! A linear map with its packed weights.
 
-use super::super::kernels::{Aligned, Gemm, MatVec, Operand, Packed, padded};
+use super::super::kernels::integer::{Pairs, Product, Quantize, Results, Rounding};
+use super::super::kernels::{Aligned, Buffer, Gemm, MatVec, Operand, Packed, padded};
 use crate::plan;
 use crate::simd::Isa;
 
 /// `y = W·x + b`, both padded.
 #[derive(Clone, Debug)]
 pub(super) struct Dense {
-    weights: Packed,
+    weights: Weights,
+    inputs: usize,
     bias: Aligned,
+}
+
+/// `[inputs, outputs]`.
+#[derive(Clone, Debug)]
+enum Weights {
+    Float(Packed),
+    /// 8-bit, with the factor of each output's sums and how inputs are rounded.
+    Integer(Pairs<i16>, Aligned, Rounding),
 }
 
 impl Dense {
     pub(super) fn new(linear: &plan::Linear<'_>) -> Self {
-        let weights = Packed::of(padded(linear.inputs), linear.outputs, |input, output| {
-            if input < linear.inputs {
-                linear.weight(output, input)
-            } else {
-                0.0
+        let inputs = padded(linear.inputs);
+        let weights = match linear.input {
+            None => Weights::Float(Packed::of(inputs, linear.outputs, |input, output| {
+                if input < linear.inputs {
+                    linear.weight(output, input)
+                } else {
+                    0.0
+                }
+            })),
+            Some(rounding) => {
+                let packed = Pairs::of(inputs, linear.outputs, |input, output| match input < linear.inputs {
+                    true => linear.byte(output, input).0.into(),
+                    false => 0,
+                });
+                let mut factors = Aligned::zeros(packed.columns());
+                for (output, factor) in factors.iter_mut().take(linear.outputs).enumerate() {
+                    *factor = rounding.scale * linear.byte(output, 0).1;
+                }
+                Weights::Integer(packed, factors, Rounding::new(rounding.scale, rounding.zero_point))
             }
-        });
-        let mut bias = Aligned::zeros(weights.columns());
+        };
+        let mut bias = Aligned::zeros(padded(linear.outputs));
         if let Some(values) = linear.bias {
             for (to, from) in bias.iter_mut().zip(values.iter()) {
                 *to = from;
             }
         }
-        Self { weights, bias }
+        Self { weights, inputs, bias }
     }
 
     /// Padded length of `x`.
     pub(super) fn inputs(&self) -> usize {
-        self.weights.rows()
+        self.inputs
     }
 
     /// Padded length of `y`.
     pub(super) fn outputs(&self) -> usize {
-        self.weights.columns()
+        self.bias.len()
     }
 
     /// One vector.
     pub(super) fn vector(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
-        isa.run(MatVec {
-            x,
-            b: self.weights.view(),
-            bias: Some(&self.bias),
-            y,
-        });
+        match &self.weights {
+            Weights::Float(weights) => isa.run(MatVec {
+                x,
+                b: weights.view(),
+                bias: Some(&self.bias),
+                y,
+            }),
+            Weights::Integer(..) => self.rows(isa, 1, (x, self.inputs), y, &mut Buffer::default()),
+        }
     }
 
     /// As many vectors as `rows`, `x [rows, inputs]` whose rows are `stride` apart to `y [rows, outputs]`, padded.
-    pub(super) fn rows(&self, isa: Isa, rows: usize, (x, stride): (&[f32], usize), y: &mut [f32]) {
+    pub(super) fn rows(
+        &self,
+        isa: Isa,
+        rows: usize,
+        (x, stride): (&[f32], usize),
+        y: &mut [f32],
+        bytes: &mut Buffer<i16>,
+    ) {
         let offsets = |width: usize| (0..rows).map(|row| row * width).collect::<Vec<usize>>();
-        isa.run(Gemm {
-            batch: 1,
-            a: x,
-            a_rows: Operand {
-                rows: &offsets(stride),
-                stride: 0,
-            },
-            b: self.weights.view(),
-            bias: Some(&self.bias),
-            c: y,
-            c_rows: Operand {
-                rows: &offsets(self.outputs()),
-                stride: 0,
-            },
-        });
+        let a_rows = Operand {
+            rows: &offsets(stride),
+            stride: 0,
+        };
+        let c_rows = Operand {
+            rows: &offsets(self.outputs()),
+            stride: 0,
+        };
+        match &self.weights {
+            Weights::Float(weights) => isa.run(Gemm {
+                batch: 1,
+                a: x,
+                a_rows,
+                b: weights.view(),
+                bias: Some(&self.bias),
+                c: y,
+                c_rows,
+            }),
+            Weights::Integer(weights, factors, rounding) => {
+                let length = (rows - 1) * stride + self.inputs;
+                isa.run(Quantize {
+                    from: &x[..length],
+                    to: bytes.resize(length),
+                    rounding: *rounding,
+                });
+                isa.run(Product {
+                    batch: 1,
+                    a: bytes,
+                    a_rows,
+                    b: weights.view(),
+                    c: Results::Values(y, factors, &self.bias),
+                    c_rows,
+                });
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The stacked LSTM layers.
 
-use super::super::kernels::{Aligned, GATES, Gemm, Operand, PANEL, Packed, Recurrence, padded};
+use super::super::kernels::integer::{IntegerRecurrence, Pairs, Product, Quantize, Results, Rounding, STATE_SCALE};
+use super::super::kernels::{Aligned, Buffer, GATES, Gemm, Operand, PANEL, Packed, Recurrence, padded};
 use super::Scratch;
 use crate::plan;
 use crate::signal::{WINDOW, WINDOWS};
@@ -14,10 +15,36 @@ pub(super) struct Lstm {
 
 #[derive(Clone, Debug)]
 struct Layer {
+    /// Padded lengths of inputs and state.
+    inputs: usize,
     units: usize,
-    input: Packed,
     bias: Aligned,
-    recurrent: Packed,
+    weights: Weights,
+}
+
+/// `[inputs, 4·units]` and `[units, 4·units]`.
+#[derive(Clone, Debug)]
+enum Weights {
+    Float {
+        input: Packed,
+        recurrent: Packed,
+    },
+    /// 8-bit, with the factor of each column's sums.
+    Integer {
+        rounding: Rounding,
+        input: Pairs<i16>,
+        input_factors: Aligned,
+        recurrent: Pairs<i8>,
+        recurrent_factors: Aligned,
+    },
+}
+
+/// What the steps of all layers need beside their outputs.
+#[derive(Default)]
+struct Buffers {
+    projected: Aligned,
+    cell: Aligned,
+    bytes: Buffer<i16>,
 }
 
 /// The gate and hidden unit of a column: the gates of a panel of units lie side by side.
@@ -35,16 +62,43 @@ impl Layer {
             let (gate, unit) = gate_and_unit(column);
             (unit < hidden).then_some(gate * hidden + unit)
         };
-        let pack = |weights: plan::Weights<'_>, inputs: usize| {
-            Packed::of(padded(inputs), columns, |input, column| match row(column) {
-                Some(row) if input < inputs => weights.at(row * inputs + input),
-                _ => 0.0,
-            })
+        let weights = match layer.input {
+            None => {
+                let pack = |weights: plan::Weights<'_>, inputs: usize| {
+                    Packed::of(padded(inputs), columns, |input, column| match row(column) {
+                        Some(row) if input < inputs => weights.at(row * inputs + input),
+                        _ => 0.0,
+                    })
+                };
+                Weights::Float {
+                    input: pack(layer.input_weights, layer.inputs),
+                    recurrent: pack(layer.hidden_weights, hidden),
+                }
+            }
+            Some(quantization) => {
+                let byte = |weights: plan::Weights<'_>, inputs: usize, input: usize, column: usize| match row(column) {
+                    Some(row) if input < inputs => weights.byte(row * inputs + input),
+                    _ => 0,
+                };
+                let factors = |weights: plan::Weights<'_>, inputs: usize, factor: f32| {
+                    let mut factors = Aligned::zeros(columns);
+                    for (column, to) in factors.iter_mut().enumerate() {
+                        *to = row(column).map_or(0.0, |row| factor * weights.scale_at(row * inputs));
+                    }
+                    factors
+                };
+                let (input, recurrent) = (layer.input_weights, layer.hidden_weights);
+                Weights::Integer {
+                    rounding: Rounding::new(quantization.scale, quantization.zero_point),
+                    input: Pairs::of(padded(layer.inputs), columns, |i, column| {
+                        byte(input, layer.inputs, i, column).into()
+                    }),
+                    input_factors: factors(input, layer.inputs, quantization.scale),
+                    recurrent: Pairs::of(units, columns, |i, column| byte(recurrent, hidden, i, column)),
+                    recurrent_factors: factors(recurrent, hidden, 1.0 / STATE_SCALE),
+                }
+            }
         };
-        let (input, recurrent) = (
-            pack(layer.input_weights, layer.inputs),
-            pack(layer.hidden_weights, hidden),
-        );
         let mut bias = Aligned::zeros(columns);
         for (column, bias) in bias.iter_mut().enumerate() {
             if let Some(row) = row(column) {
@@ -52,10 +106,10 @@ impl Layer {
             }
         }
         Self {
+            inputs: padded(layer.inputs),
             units,
-            input,
             bias,
-            recurrent,
+            weights,
         }
     }
 
@@ -66,42 +120,80 @@ impl Layer {
         x: &[f32],
         distinct: usize,
         hidden: &mut Aligned,
-        scratch: &mut [Aligned; 2],
+        buffers: &mut Buffers,
         rows: [&mut Vec<usize>; 2],
     ) {
-        let [projected, cell] = scratch;
+        let Buffers { projected, cell, bytes } = buffers;
         let [a_rows, c_rows] = rows;
-        let columns = self.input.columns();
+        let columns = GATES * self.units;
         a_rows.clear();
-        a_rows.extend((0..distinct).map(|row| row * self.input.rows()));
+        a_rows.extend((0..distinct).map(|row| row * self.inputs));
         c_rows.clear();
         c_rows.extend((0..distinct).map(|row| row * columns));
-        isa.run(Gemm {
-            batch: 1,
-            a: x,
-            a_rows: Operand {
-                rows: a_rows,
-                stride: 0,
-            },
-            b: self.input.view(),
-            bias: Some(&self.bias),
-            c: projected.resize(distinct * columns),
-            c_rows: Operand {
-                rows: c_rows,
-                stride: 0,
-            },
-        });
+        projected.resize(distinct * columns);
+        let stride = 0;
+        match &self.weights {
+            Weights::Float { input, .. } => isa.run(Gemm {
+                batch: 1,
+                a: x,
+                a_rows: Operand { rows: a_rows, stride },
+                b: input.view(),
+                bias: Some(&self.bias),
+                c: projected,
+                c_rows: Operand { rows: c_rows, stride },
+            }),
+            Weights::Integer {
+                rounding,
+                input,
+                input_factors,
+                ..
+            } => {
+                let length = distinct * self.inputs;
+                isa.run(Quantize {
+                    from: &x[..length],
+                    to: bytes.resize(length),
+                    rounding: *rounding,
+                });
+                isa.run(Product {
+                    batch: 1,
+                    a: bytes,
+                    a_rows: Operand { rows: a_rows, stride },
+                    b: input.view(),
+                    c: Results::Values(projected, input_factors, &self.bias),
+                    c_rows: Operand { rows: c_rows, stride },
+                });
+            }
+        }
         a_rows.clear();
         a_rows.extend((0..WINDOWS).map(|step| step.min(distinct - 1)));
         cell.resize(self.units).fill(0.0);
         hidden.resize((WINDOWS + 1) * self.units)[..self.units].fill(0.0);
-        isa.run(Recurrence {
-            projected,
-            steps: a_rows,
-            weights: self.recurrent.view(),
-            cell,
-            hidden,
-        });
+        match &self.weights {
+            Weights::Float { recurrent, .. } => isa.run(Recurrence {
+                projected,
+                steps: a_rows,
+                weights: recurrent.view(),
+                cell,
+                hidden,
+            }),
+            Weights::Integer {
+                recurrent,
+                recurrent_factors,
+                ..
+            } => {
+                let state = bytes.resize(2 * self.units);
+                state.fill(0);
+                isa.run(IntegerRecurrence {
+                    projected,
+                    steps: a_rows,
+                    weights: recurrent.view(),
+                    scales: recurrent_factors,
+                    cell,
+                    state,
+                    hidden,
+                });
+            }
+        }
     }
 }
 
@@ -116,11 +208,16 @@ impl Lstm {
     pub(super) fn run(&self, isa: Isa, ecg: &[f32], skip_padding: bool, latent: &mut Aligned, scratch: &mut Scratch) {
         let Scratch {
             floats: [projected, cell, hidden, next, ..],
+            bytes,
             a_rows,
             c_rows,
             ..
         } = scratch;
-        let mut buffers = [std::mem::take(projected), std::mem::take(cell)];
+        let mut buffers = Buffers {
+            projected: std::mem::take(projected),
+            cell: std::mem::take(cell),
+            bytes: std::mem::take(bytes),
+        };
         let mut distinct = WINDOWS;
         if skip_padding {
             let last = &ecg[(WINDOWS - 1) * WINDOW..][..WINDOW];
@@ -132,7 +229,7 @@ impl Lstm {
             distinct = WINDOWS + 1 - equal;
         }
         for (index, layer) in self.layers.iter().enumerate() {
-            let x = if index == 0 { ecg } else { &hidden[layer.input.rows()..] };
+            let x = if index == 0 { ecg } else { &hidden[layer.inputs..] };
             layer.run(isa, x, distinct, next, &mut buffers, [&mut *a_rows, &mut *c_rows]);
             std::mem::swap(hidden, next);
             distinct = WINDOWS;
@@ -141,6 +238,6 @@ impl Lstm {
         latent
             .resize(units)
             .copy_from_slice(&hidden[WINDOWS * units..][..units]);
-        [*projected, *cell] = buffers;
+        (*projected, *cell, *bytes) = (buffers.projected, buffers.cell, buffers.bytes);
     }
 }

@@ -1,14 +1,22 @@
 //! Feature maps, channels-last with a border of zeros, and the stretch of equal rows in them.
 
-use super::super::kernels::{Aligned, Scheme, padded};
+use super::super::kernels::integer::{Quantize, Rounding, Target};
+use super::super::kernels::{Aligned, Buffer, Scheme, padded};
+use crate::plan::Quantization;
+use crate::simd::Isa;
 
 /// A feature map `[rows, width, channels]`.
 ///
 /// Around it lies a border of zeros: one column before, at least one behind (whole tiles of a convolution fit in), and one row, which
 /// stands for both the row above and the rows below. Channels are padded to whole panels, except a single one.
+///
+/// Values are floats, or 8-bit values minus their zero point, as the layers that read them need them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Map {
     data: Aligned,
+    bytes: Buffer<i16>,
+    /// How its values are rounded; `None` when they are floats.
+    pub(super) quantization: Option<Quantization>,
     rows: usize,
     pub(super) width: usize,
     columns: usize,
@@ -34,20 +42,36 @@ pub(super) struct Rows {
 }
 
 impl Map {
-    /// Gives the map these extents; its border is zero then, the rest undefined.
+    /// Gives the map these extents, for floats; its border is zero then, the rest undefined.
     pub(super) fn reset(&mut self, rows: usize, width: usize, channels: usize) {
+        self.reset_as(rows, width, channels, None);
+    }
+
+    /// The same for values rounded like this.
+    pub(super) fn reset_as(&mut self, rows: usize, width: usize, channels: usize, quantization: Option<Quantization>) {
         self.rows = rows;
         self.width = width;
         self.columns = width.next_multiple_of(Scheme::of(width).outputs()) + 2;
         self.channels = if channels == 1 { 1 } else { padded(channels) };
         self.stretch = Stretch::default();
+        self.quantization = quantization;
         let (row, channels) = (self.row_length(), self.channels);
-        let data = self.data.resize((rows + 1) * row);
-        data[..row].fill(0.0);
-        for row in data[row..].chunks_exact_mut(row) {
-            row[..channels].fill(0.0);
-            row[(width + 1) * channels..].fill(0.0);
+        let length = (rows + 1) * row;
+        let border = [0..channels, (width + 1) * channels..row];
+        match quantization {
+            None => clear(self.data.resize(length), row, border, 0.0),
+            Some(_) => clear(self.bytes.resize(length), row, border, 0),
         }
+    }
+
+    /// The map's values, which were floats, rounded.
+    pub(super) fn quantize(&mut self, isa: Isa, quantization: Quantization) {
+        self.quantization = Some(quantization);
+        isa.run(Quantize {
+            from: &self.data,
+            to: self.bytes.resize((self.rows + 1) * self.row_length()),
+            rounding: Rounding::new(quantization.scale, quantization.zero_point),
+        });
     }
 
     /// One channel, `[rows, width]`; equal last rows become a stretch if `skip`.
@@ -90,6 +114,19 @@ impl Map {
     /// Everything, borders too.
     pub(super) fn data(&self) -> &[f32] {
         &self.data
+    }
+
+    /// Everything, borders too, of a map of 8-bit values.
+    pub(super) fn bytes(&self) -> &[i16] {
+        &self.bytes
+    }
+
+    /// Where a layer writes what the map is to hold; borders must stay zero.
+    pub(super) fn target(&mut self) -> Target<'_> {
+        match self.quantization {
+            None => Target::Floats(&mut self.data),
+            Some(to) => Target::Quantized(&mut self.bytes, Rounding::new(to.scale, to.zero_point)),
+        }
     }
 
     /// Everything, borders too, which must stay zero.
@@ -148,6 +185,16 @@ impl Map {
                 stored: shown,
                 real,
             },
+        }
+    }
+}
+
+/// A row of zeros, and the borders of all others.
+fn clear<T: Copy>(data: &mut [T], row: usize, border: [std::ops::Range<usize>; 2], zero: T) {
+    data[..row].fill(zero);
+    for row in data[row..].chunks_exact_mut(row) {
+        for part in &border {
+            row[part.clone()].fill(zero);
         }
     }
 }

@@ -11,10 +11,13 @@
 //! **Determinism.** Records of a batch run one after the other, so results depend on the record, the weights and the instruction set alone:
 //! not on the batch or the number of threads, bit for bit.
 
+mod attention;
 mod axial;
+mod axial_integer;
 mod convolution;
 mod dense;
 mod head;
+mod integer;
 mod lstm;
 mod map;
 mod norm;
@@ -23,17 +26,18 @@ mod transformer;
 
 use crate::pau::Pau;
 use crate::pau::rational::Rational;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, Quantization};
 use crate::signal::{BINS, FRAMES};
 use crate::simd::Isa;
 use axial::Axial;
+use axial_integer::IntegerAxial;
 use head::Head;
 use lstm::Lstm;
 use map::Map;
 use residual::Residual;
 use transformer::Transformer;
 
-use super::kernels::Aligned;
+use super::kernels::{Aligned, Buffer};
 
 /// A network whose weights are packed.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(super) struct Network {
     isa: Isa,
     signal: Option<Signal>,
     blocks: Vec<Block>,
+    /// How each block's input is rounded.
+    inputs: Vec<Option<Quantization>>,
     head: Head,
     skip_padding: bool,
 }
@@ -55,6 +61,7 @@ enum Signal {
 enum Block {
     Residual(Box<Residual>),
     Axial(Box<Axial>),
+    IntegerAxial(Box<IntegerAxial>),
 }
 
 /// Buffers of a run; they grow to what the network needs and stay.
@@ -76,6 +83,11 @@ struct Scratch {
     a_rows: Vec<usize>,
     c_rows: Vec<usize>,
     floats: [Aligned; 6],
+    bytes: Buffer<i16>,
+    sums: Buffer<i32>,
+    axial: axial_integer::Buffers,
+    /// A value that is to be rounded may be infinite or not a number, which rounding would hide.
+    undefined: bool,
 }
 
 impl Network {
@@ -84,7 +96,10 @@ impl Network {
         let latent = plan.latent();
         let block = |block: &plan::Block<'_>| match block {
             plan::Block::Residual(block) => Block::Residual(Box::new(Residual::new(block, latent))),
-            plan::Block::Axial(block) => Block::Axial(Box::new(Axial::new(block, latent))),
+            plan::Block::Axial(block) => match IntegerAxial::new(block, latent) {
+                Some(block) => Block::IntegerAxial(Box::new(block)),
+                None => Block::Axial(Box::new(Axial::new(block, latent))),
+            },
         };
         Self {
             isa,
@@ -93,6 +108,7 @@ impl Network {
                 plan::SignalEncoder::Transformer(transformer) => Signal::Transformer(Transformer::new(transformer)),
             }),
             blocks: plan.blocks.iter().map(block).collect(),
+            inputs: plan.blocks.iter().map(plan::Block::rounding).collect(),
             head: Head::new(&plan.head),
             skip_padding,
         }
@@ -121,18 +137,27 @@ impl Network {
         }
         let [input, output] = maps;
         let (mut input, mut output) = (input, output);
+        scratch.undefined = false;
         if !self.blocks.is_empty() {
             input.fill_single(spectrogram, FRAMES, BINS, self.skip_padding);
         }
-        for block in &self.blocks {
+        for (index, block) in self.blocks.iter().enumerate() {
+            if let (Some(rounding), None) = (self.inputs[index], input.quantization) {
+                input.quantize(isa, rounding);
+            }
+            let next = self.inputs.get(index + 1).copied().flatten();
             match block {
-                Block::Residual(block) => block.run(isa, latent, input, output, scratch),
+                Block::Residual(block) => block.run(isa, latent, input, (output, next), scratch),
                 Block::Axial(block) => block.run(isa, latent, input, output, scratch),
+                Block::IntegerAxial(block) => block.run(isa, latent, input, output, scratch),
             }
             std::mem::swap(&mut input, &mut output);
             done();
         }
         self.head.run(isa, latent, input, probabilities, scratch);
+        if scratch.undefined {
+            probabilities.fill(f32::NAN);
+        }
         done();
     }
 }

@@ -20,7 +20,9 @@ enum Kind {
 }
 
 impl Norm {
-    pub(super) fn new(norm: &plan::Norm<'_>, latent: usize) -> Self {
+    /// The scale of each channel is multiplied by its one of `factors`, if there are any.
+    pub(super) fn new(norm: &plan::Norm<'_>, latent: usize, factors: Option<&[f32]>) -> Self {
+        let factor = |channel: usize| factors.map_or(1.0, |factors| factors[channel]);
         match norm {
             plan::Norm::Conditional { weight } => {
                 let real = weight.outputs / 2;
@@ -28,7 +30,8 @@ impl Norm {
                 let packed = Packed::of(padded(latent), 2 * channels, |input, column| {
                     let (half, channel) = (column / channels, column % channels);
                     match channel < real && input < weight.inputs {
-                        true => weight.weight(half * real + channel, input),
+                        true if half == 0 => weight.weight(channel, input) * factor(channel),
+                        true => weight.weight(real + channel, input),
                         false => 0.0,
                     }
                 });
@@ -40,7 +43,9 @@ impl Norm {
             plan::Norm::Fixed { shift } => {
                 let channels = padded(shift.len());
                 let mut values = Aligned::zeros(2 * channels);
-                values[..shift.len()].fill(1.0);
+                for (channel, scale) in values[..shift.len()].iter_mut().enumerate() {
+                    *scale = factor(channel);
+                }
                 for (to, from) in values[channels..].iter_mut().zip(shift.iter()) {
                     *to = from;
                 }

@@ -1,7 +1,8 @@
 //! The Transformer encoder over the waveform's windows.
 
-use super::super::kernels::{Aligned, Gelu, Gemm, Normalize, Operand, PANEL, Panels, Softmax, padded};
+use super::super::kernels::{Aligned, Buffer, Gelu, Gemm, Normalize, Operand, PANEL, Panels, Softmax, padded};
 use super::Scratch;
+use super::attention::IntegerAttention;
 use super::dense::Dense;
 use crate::plan;
 use crate::plan::EPSILON;
@@ -25,6 +26,7 @@ struct Layer {
     widen: Dense,
     narrow: Dense,
     norm: Norm,
+    integer: Option<IntegerAttention>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,25 +72,30 @@ impl Layer {
             widen: Dense::new(&layer.widen),
             narrow: Dense::new(&layer.narrow),
             norm: Norm::new(&layer.norm),
+            integer: layer.rounding.map(IntegerAttention::new),
         }
     }
 
     /// `x [80, width]`, in place.
-    fn run(&self, isa: Isa, width: usize, x: &mut [f32], buffers: &mut [Aligned; 4]) {
+    fn run(&self, isa: Isa, width: usize, x: &mut [f32], buffers: &mut [Aligned; 4], bytes: &mut Buffer<i16>) {
         let [projected, mixed, packed, added] = buffers;
         let projected = projected.resize(WINDOWS * self.projection.outputs());
-        self.projection.rows(isa, WINDOWS, (x, width), projected);
+        self.projection.rows(isa, WINDOWS, (x, width), projected, bytes);
         // The last head writes whole panels, which may reach beyond the row.
         let stride = width + PANEL;
         let mixed = mixed.resize(WINDOWS * stride);
-        attend(isa, self.heads, width, projected, (mixed, stride), packed);
+        match &self.integer {
+            None => attend(isa, self.heads, width, projected, (mixed, stride), packed),
+            Some(integer) => integer.attend(isa, self.heads, width, projected, (mixed, stride), (packed, bytes)),
+        }
         let added = added.resize(WINDOWS * width);
-        self.output.rows(isa, WINDOWS, (mixed, stride), added);
+        self.output.rows(isa, WINDOWS, (mixed, stride), added, bytes);
         self.attention_norm.run(isa, x, Some(added));
         let hidden = packed.resize(WINDOWS * self.widen.outputs());
-        self.widen.rows(isa, WINDOWS, (x, width), hidden);
+        self.widen.rows(isa, WINDOWS, (x, width), hidden, bytes);
         isa.run(Gelu(hidden));
-        self.narrow.rows(isa, WINDOWS, (hidden, self.widen.outputs()), added);
+        self.narrow
+            .rows(isa, WINDOWS, (hidden, self.widen.outputs()), added, bytes);
         self.norm.run(isa, x, Some(added));
     }
 }
@@ -182,6 +189,7 @@ impl Transformer {
 
     /// The mean over time for windows `ecg [80, width]`.
     pub(super) fn run(&self, isa: Isa, ecg: &[f32], latent: &mut Aligned, scratch: &mut Scratch) {
+        let mut bytes = std::mem::take(&mut scratch.bytes);
         let [x, a, b, c, d, ..] = &mut scratch.floats;
         let mut buffers = [a, b, c, d].map(std::mem::take);
         let x = x.resize(WINDOWS * self.width);
@@ -189,7 +197,7 @@ impl Transformer {
             *x = ecg + position;
         }
         for layer in &self.layers {
-            layer.run(isa, self.width, x, &mut buffers);
+            layer.run(isa, self.width, x, &mut buffers, &mut bytes);
         }
         self.norm.run(isa, x, None);
         let latent = latent.resize(self.width);
@@ -208,5 +216,6 @@ impl Transformer {
             scratch.floats[3],
             scratch.floats[4],
         ] = buffers;
+        scratch.bytes = bytes;
     }
 }

@@ -34,11 +34,11 @@ impl Axial {
         let [time, frequency] = &block.attention;
         Self {
             input: Planar::new(&block.input_map, padded(block.input_map.inputs), None),
-            input_norm: Norm::new(&block.input_norm, latent),
+            input_norm: Norm::new(&block.input_norm, latent, None),
             input_activation: fused_order(&block.input_activation),
             attention: [Attention::new(time), Attention::new(frequency)],
             output: pointwise(&block.output_map),
-            output_norm: Norm::new(&block.output_norm, latent),
+            output_norm: Norm::new(&block.output_norm, latent, None),
             projection: match &block.shortcut {
                 plan::Shortcut::Identity => None,
                 plan::Shortcut::Projection(convolution) => Some(pointwise(convolution)),
