@@ -3,27 +3,22 @@
 //!
 //! Weights are the golden ones; the record is a real one, cut.
 
+mod common;
+
+use common::{SECONDS, file, inputs, networks, processor};
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::plan::Plan;
-use dualnet_engine::record::Record;
-use dualnet_engine::signal::{ECG_LEN, FRAMES, Inputs, Preprocessor, SPECTROGRAM_LEN};
+use dualnet_engine::signal::{FRAMES, Inputs};
 use dualnet_engine::simd::Isa;
-use dualnet_export::network::{Initial, Network, ParameterKind};
-use dualnet_export::onnx::{Card, export};
-use dualnet_export::weights::{StateDict, Tensor};
-use dualnet_fixtures::{golden_weight, python, records_dir};
+use dualnet_fixtures::python;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const NETWORKS: [&str; 5] = ["dualnet-s", "dualnet-m", "dualnet-xl", "dualnet-pp-s", "dualnet-pp-xl"];
-/// Cuts of a record of 60 s.
-const RECORD: &str = "A00005";
-const SECONDS: [usize; 3] = [10, 30, 60];
 /// Two float32 runtimes on the same file.
 const TOLERANCE: f64 = 1e-4;
 
@@ -34,12 +29,11 @@ fn main() {
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
-    let wanted = std::env::var("ECG_BENCH_NETWORKS").unwrap_or_else(|_| NETWORKS.join(","));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let records: Vec<Inputs> = SECONDS.iter().map(|seconds| inputs(seconds * 300)).collect();
     let mut rows = Vec::new();
     let mut version = String::new();
-    for name in wanted.split(',') {
+    for name in &networks() {
         let path = folder.path().join(format!("{name}.onnx"));
         std::fs::write(&path, file(name)).expect("the temporary folder is writable");
         let model = Model::open(&path).expect("an exported file");
@@ -119,37 +113,6 @@ fn time(
     (1e3 * median.as_secs_f64(), probabilities)
 }
 
-/// The network's inputs for the first samples of the record.
-fn inputs(samples: usize) -> Inputs {
-    let path = records_dir().join(RECORD).with_extension("mat");
-    let record = Record::open(path).expect("a fixture record");
-    let (mut ecg, mut spectrogram) = (vec![0.0; ECG_LEN], vec![0.0; SPECTROGRAM_LEN]);
-    let lead = &record.samples()[..samples];
-    Preprocessor::new()
-        .prepare(lead, &mut ecg, &mut spectrogram)
-        .expect("finite samples");
-    Inputs { ecg, spectrogram }
-}
-
-/// The exported file of a preset with the golden weights.
-fn file(name: &str) -> Vec<u8> {
-    let network = Network::preset(name).expect("a preset");
-    let mut weights = StateDict::default();
-    for parameter in network.parameters() {
-        if parameter.kind == ParameterKind::Integer {
-            continue;
-        }
-        let initial: Vec<f32> = match &parameter.initial {
-            Initial::Values(values) => values.iter().map(|&value| value as f32).collect(),
-            _ => Vec::new(),
-        };
-        let values = golden_weight(name, &parameter.name, &parameter.shape, &initial);
-        let tensor = Tensor::f32(&parameter.shape, values).expect("the rule fills the shape");
-        weights.tensors.insert(parameter.name, tensor);
-    }
-    export(&network, &weights, Path::new("golden weights"), &Card::default()).expect("an exportable network")
-}
-
 /// What the Python process reports, and its probabilities.
 fn onnx_runtime(model: &Path, folder: &Path, records: &[Inputs], rounds: usize) -> (Value, Vec<Vec<f64>>) {
     let raw = |name: String, values: &[f32]| -> PathBuf {
@@ -175,13 +138,4 @@ fn onnx_runtime(model: &Path, folder: &Path, records: &[Inputs], rounds: usize) 
     let answer: Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
     let probabilities = serde_json::from_value(answer["probabilities"].clone()).expect("rows");
     (answer, probabilities)
-}
-
-/// The processor's name.
-fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }

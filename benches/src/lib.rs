@@ -3,6 +3,7 @@
 //!
 //! - `benches/engine.rs`: whole networks for one record, fused kernels beside tract and ONNX Runtime, and a table of the ratios;
 //!   `ECG_BENCH_NETWORKS=dualnet-s,dualnet-xl` chooses networks.
+//! - `benches/layers.rs`: each step of the plan of those networks: time, rate, share of the core's peak, which it measures beside them.
 //! - `benches/pau.rs`: the Padé activation unit, forward and backward, on every instruction set of this machine.
 //! - `benches/signal.rs`: from a lead to the network's two inputs, and resampling.
 //! - `benches/training.rs`: a step of training, its memory, and the preparation of an epoch, beside the original code where it is there.

@@ -94,3 +94,48 @@ fn block(block: &Block<'_>) -> u64 {
     };
     parts.into_iter().fold(0, u64::saturating_add)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Head, LstmLayer, Weights};
+
+    /// Layers that share their tensors cost a file nothing: each is packed.
+    #[test]
+    fn layers_count_each_for_itself() {
+        let none = Weights::new(&[]);
+        let classifier = Linear::new(none, [4, 4096], false, None).unwrap();
+        let layer = LstmLayer {
+            inputs: 4096,
+            hidden: 4096,
+            input_weights: none,
+            hidden_weights: none,
+            biases: none,
+        };
+        for (layers, fits) in [(1, true), (10, false)] {
+            let plan = Plan {
+                signal: Some(SignalEncoder::Lstm(vec![layer; layers])),
+                blocks: Vec::new(),
+                head: Head {
+                    features: None,
+                    classifier,
+                },
+                steps: Vec::new(),
+                nodes: 0,
+            };
+            assert_eq!(check(&plan).is_ok(), fits, "{layers} layers");
+        }
+    }
+
+    /// Two channels fill a vector, and a filter of nine taps every point of a tile.
+    #[test]
+    fn a_few_channels_count_as_packed() {
+        let narrow = Convolution {
+            inputs: 2,
+            outputs: 17,
+            weight: Weights::new(&[]),
+        };
+        assert_eq!(matrix(narrow.inputs, narrow.outputs), 16 * 32);
+        assert_eq!(matrix(usize::MAX - 100, usize::MAX - 100), u64::MAX);
+    }
+}

@@ -1,5 +1,6 @@
-//! Numbers that start at a cache line.
+//! Numbers that start at a cache line, in pages as large as the system has where there are many.
 
+use memmap2::MmapMut;
 use std::marker::PhantomData;
 
 /// One cache line.
@@ -22,9 +23,9 @@ unsafe impl Number for i16 {}
 unsafe impl Number for i8 {}
 
 /// A buffer of numbers whose first element starts a cache line, so that no vector of a panel crosses one.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::cpu) struct Buffer<T> {
-    lines: Vec<Line>,
+    memory: Memory,
     len: usize,
     numbers: PhantomData<T>,
 }
@@ -32,10 +33,44 @@ pub(in crate::cpu) struct Buffer<T> {
 /// A buffer of floats.
 pub(in crate::cpu) type Aligned = Buffer<f32>;
 
+#[derive(Debug)]
+enum Memory {
+    Lines(Vec<Line>),
+    /// Weights that are read once a record miss the cache of page addresses as often as they have pages.
+    Pages(MmapMut),
+}
+
+impl Memory {
+    /// At least as many zero bytes.
+    fn zeros(bytes: usize) -> Self {
+        /// A large page of x86-64 and aarch64, in bytes. Half of one is worth a mapping.
+        const PAGE: usize = 2 << 20;
+        if bytes >= PAGE / 2
+            && !cfg!(miri)
+            && let Some(bytes) = bytes.checked_next_multiple_of(PAGE)
+            && let Ok(pages) = MmapMut::map_anon(bytes)
+        {
+            // Without large pages it works as well, only more slowly.
+            #[cfg(target_os = "linux")]
+            let _ = pages.advise(memmap2::Advice::HugePage);
+            return Self::Pages(pages);
+        }
+        Self::Lines(vec![Line([0; 64]); bytes.div_ceil(64)])
+    }
+
+    /// Bytes.
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Lines(lines) => lines.len() * 64,
+            Self::Pages(pages) => pages.len(),
+        }
+    }
+}
+
 impl<T> Default for Buffer<T> {
     fn default() -> Self {
         Self {
-            lines: Vec::new(),
+            memory: Memory::Lines(Vec::new()),
             len: 0,
             numbers: PhantomData,
         }
@@ -43,13 +78,10 @@ impl<T> Default for Buffer<T> {
 }
 
 impl<T: Number> Buffer<T> {
-    /// Numbers of a line.
-    const PER_LINE: usize = 64 / size_of::<T>();
-
     /// `len` zeros.
     pub(in crate::cpu) fn zeros(len: usize) -> Self {
         Self {
-            lines: vec![Line([0; 64]); len.div_ceil(Self::PER_LINE)],
+            memory: Memory::zeros(len.saturating_mul(size_of::<T>())),
             len,
             numbers: PhantomData,
         }
@@ -57,12 +89,21 @@ impl<T: Number> Buffer<T> {
 
     /// Makes the buffer `len` long, whatever it holds then, and never smaller than it was in memory.
     pub(in crate::cpu) fn resize(&mut self, len: usize) -> &mut [T] {
-        if self.lines.len() * Self::PER_LINE < len {
+        let bytes = len.saturating_mul(size_of::<T>());
+        if self.memory.capacity() < bytes {
             // Zeros come from the system; the old contents are not needed.
-            self.lines = vec![Line([0; 64]); len.div_ceil(Self::PER_LINE)];
+            self.memory = Memory::zeros(bytes);
         }
         self.len = len;
         self
+    }
+}
+
+impl<T: Number> Clone for Buffer<T> {
+    fn clone(&self) -> Self {
+        let mut clone = Self::zeros(self.len);
+        clone.copy_from_slice(self);
+        clone
     }
 }
 
@@ -70,15 +111,43 @@ impl<T: Number> std::ops::Deref for Buffer<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: a `Line` is 64 initialized bytes, aligned for every `Number`, any bits of which are one; the vector owns lines
-        // for at least `len` numbers, and the borrow of `self` keeps them alive and unchanged.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        let start: *const T = match &self.memory {
+            Memory::Lines(lines) => lines.as_ptr().cast(),
+            Memory::Pages(pages) => pages.as_ptr().cast(),
+        };
+        // SAFETY: `zeros` and `resize` keep `len` numbers within the memory's capacity. Lines and pages are aligned for every `Number`,
+        // any bits of which are one, a mapping is private to this value, both are initialized, and the borrow of `self` keeps them alive
+        // and unchanged.
+        unsafe { std::slice::from_raw_parts(start, self.len) }
     }
 }
 
 impl<T: Number> std::ops::DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
+        let start: *mut T = match &mut self.memory {
+            Memory::Lines(lines) => lines.as_mut_ptr().cast(),
+            Memory::Pages(pages) => pages.as_mut_ptr().cast(),
+        };
         // SAFETY: as in `deref`, and the borrow of `self` is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(start, self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_and_large_buffers_start_a_line_with_zeros() {
+        let mut buffer = Aligned::default();
+        for len in [1, 17, 1 << 20, 3 << 20] {
+            let numbers = buffer.resize(len);
+            assert_eq!(numbers.as_ptr() as usize % 64, 0);
+            assert!(numbers.len() == len && numbers.iter().all(|&number| number == 0.0));
+            let clone = buffer.clone();
+            assert_eq!(clone[len - 1].to_bits(), 0);
+        }
+        buffer[5] = 2.0;
+        assert_eq!((buffer.clone()[5], buffer.resize(6)[5]), (2.0, 2.0));
     }
 }
