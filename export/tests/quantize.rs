@@ -2,10 +2,9 @@
 
 mod common;
 
-use common::{fail, golden_state, largest_difference, onnx_runtime_on, succeed};
+use common::{fail, golden_state, largest_difference, onnx_runtime_on, sealed, succeed};
 use dualnet_engine::classifier::prepare_record;
 use dualnet_engine::cpu::Runtime;
-use dualnet_engine::model::digest::{Initializer, file_digest_position, file_sha256, weights_sha256};
 use dualnet_engine::record::records_in;
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_engine::{Model, Precision, Record};
@@ -225,22 +224,7 @@ fn with_weights(float: &[u8], value: f32) -> Vec<u8> {
     raw.chunks_exact_mut(4)
         .for_each(|bytes| bytes.copy_from_slice(&value.to_le_bytes()));
     largest.raw_data = raw.into();
-    let digest = weights_sha256(graph.initializer.iter().map(|tensor| Initializer {
-        name: &tensor.name,
-        data_type: tensor.data_type,
-        dims: &tensor.dims,
-        raw_data: &tensor.raw_data,
-    }));
-    let entry = model
-        .metadata_props
-        .iter_mut()
-        .find(|entry| entry.key == "dualnet.weights_sha256");
-    entry.expect("a digest").value = digest;
-    let mut bytes = model.write_to_bytes().expect("ONNX");
-    let digits = file_digest_position(&bytes).expect("a digest");
-    let digest = file_sha256(&bytes, digits.clone()).expect("a digest");
-    bytes[digits].copy_from_slice(digest.as_bytes());
-    bytes
+    sealed(model)
 }
 
 #[test]

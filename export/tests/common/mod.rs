@@ -5,11 +5,13 @@
 
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
+use dualnet_engine::model::digest::{Initializer, file_digest_position, file_sha256, weights_sha256};
 use dualnet_engine::plan::Plan;
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::{Initial, Network, NetworkConfig, ParameterKind};
 use dualnet_export::weights::{StateDict, Tensor};
 use dualnet_fixtures::{NetworkInputs, golden_weight, python};
+use onnx_ir::{Message, ModelProto};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -111,6 +113,27 @@ pub fn fully_recognized(model: &Model) {
         "{}",
         model.name()
     );
+}
+
+/// An edited file with the digests that `export` would have written.
+pub fn sealed(mut model: ModelProto) -> Vec<u8> {
+    let graph = model.graph.mut_or_insert_default();
+    let digest = weights_sha256(graph.initializer.iter().map(|tensor| Initializer {
+        name: &tensor.name,
+        data_type: tensor.data_type,
+        dims: &tensor.dims,
+        raw_data: &tensor.raw_data,
+    }));
+    let entry = model
+        .metadata_props
+        .iter_mut()
+        .find(|entry| entry.key == "dualnet.weights_sha256");
+    entry.expect("a digest").value = digest;
+    let mut bytes = model.write_to_bytes().expect("ONNX");
+    let digits = file_digest_position(&bytes).expect("a digest");
+    let digest = file_sha256(&bytes, digits.clone()).expect("a digest");
+    bytes[digits].copy_from_slice(digest.as_bytes());
+    bytes
 }
 
 /// Runs the golden inputs on a runtime of the engine.
