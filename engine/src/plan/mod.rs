@@ -108,6 +108,7 @@ impl<'a> Plan<'a> {
         };
         plan.check_extents()?;
         graph.all_claimed()?;
+        graph.check_magnitudes()?;
         plan.steps = step::steps(&plan, graph.owners());
         Ok(plan)
     }
