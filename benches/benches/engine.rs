@@ -1,5 +1,5 @@
 //! Whole networks: one record of 10, 30 and 60 s, one thread, batch 1, on the fused kernels, on tract, and in ONNX Runtime (a Python
-//! process), all on the same exported file in the same run. Prints a Markdown table of medians and ratios, for `results/`.
+//! process), all on the same exported file in the same run, and on the fused kernels for the int8 file made of it. Prints a Markdown table of medians and ratios, for `results/`.
 //!
 //! Weights are the golden ones; the record is a real one, cut.
 
@@ -12,7 +12,9 @@ use dualnet_engine::cpu::Runtime;
 use dualnet_engine::plan::Plan;
 use dualnet_engine::signal::{FRAMES, Inputs};
 use dualnet_engine::simd::Isa;
-use dualnet_fixtures::python;
+use dualnet_export::onnx::Card;
+use dualnet_export::quantize::{Recordings, quantize};
+use dualnet_fixtures::{python, records_dir};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,10 @@ use std::time::{Duration, Instant};
 
 /// Two float32 runtimes on the same file.
 const TOLERANCE: f64 = 1e-4;
+/// The fused kernels and tract on the same int8 file: a value between two levels may go either way.
+const INT8_TOLERANCE: f32 = 0.02;
+/// Records that the int8 files' ranges are found on.
+const CALIBRATION: usize = 4;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -35,8 +41,10 @@ fn main() {
     let mut version = String::new();
     for name in &networks() {
         let path = folder.path().join(format!("{name}.onnx"));
-        std::fs::write(&path, file(name)).expect("the temporary folder is writable");
+        let bytes = file(name);
+        std::fs::write(&path, &bytes).expect("the temporary folder is writable");
         let model = Model::open(&path).expect("an exported file");
+        let int8 = int8(name, &bytes);
         let work = Plan::of(&model).expect("a recognized network").multiply_adds();
         let (peer, answers) = onnx_runtime(
             &path,
@@ -57,12 +65,23 @@ fn main() {
                 }
                 medians.push(median);
             }
+            let (int8_fused, probabilities) = time(
+                &mut criterion,
+                (name, *seconds, "fused int8"),
+                Runtime::new(int8.clone()),
+                inputs,
+            );
+            let on_tract = Runtime::on_tract(int8.clone()).run(&inputs.ecg, &inputs.spectrogram, 1);
+            for (ours, theirs) in probabilities.iter().zip(on_tract.expect("probabilities")) {
+                assert!((ours - theirs).abs() <= INT8_TOLERANCE, "{name} in int8");
+            }
             let (fused, tract, theirs) = (medians[0], medians[1], peer["ms"][index].as_f64().unwrap_or(f64::NAN));
             let padding = 100.0 * (1.0 - (1 + seconds * 300 / 32) as f64 / FRAMES as f64);
             rows.push(format!(
-                "| {name} | {seconds} s | {padding:.0} % | {fused:.2} | {tract:.1} | {theirs:.1} | {:.2} | {:.2} | {:.0} |",
+                "| {name} | {seconds} s | {padding:.0} % | {fused:.2} | {int8_fused:.2} | {tract:.1} | {theirs:.1} | {:.2} | {:.2} | {:.2} | {:.0} |",
                 tract / fused,
                 theirs / fused,
+                theirs / int8_fused,
                 2e-6 * work as f64 / fused,
             ));
         }
@@ -74,9 +93,9 @@ fn main() {
         processor()
     );
     println!(
-        "| network | record | padding | fused | tract | ONNX Runtime | tract ÷ fused | ONNX Runtime ÷ fused | GFLOP/s* |"
+        "| network | record | padding | fused | fused int8 | tract | ONNX Runtime | tract ÷ fused | ONNX Runtime ÷ fused | ONNX Runtime ÷ int8 | GFLOP/s* |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     rows.iter().for_each(|row| println!("{row}"));
     println!("\n\\* of the graph as written, for 60 s: skipped padding and Winograd's savings count as done.");
 }
@@ -111,6 +130,15 @@ fn time(
     times.sort();
     let median = times.get(times.len() / 2).copied().unwrap_or_default();
     (1e3 * median.as_secs_f64(), probabilities)
+}
+
+/// The same network in 8 bits. It must run on the fused kernels.
+fn int8(name: &str, float: &[u8]) -> Model {
+    let recordings = Recordings::draw(&records_dir(), None, CALIBRATION, 0).expect("the fixture records");
+    let file = quantize(Path::new(name), float, &recordings, &[], &Card::default(), |_| {});
+    let model = Model::from_bytes(name, &file.expect("a file that can be quantized").bytes).expect("a model file");
+    Plan::of(&model).expect("a recognized int8 network");
+    model
 }
 
 /// What the Python process reports, and its probabilities.

@@ -12,8 +12,13 @@ use tract_onnx::prelude::Framework;
 /// The embedded model file with every `from` replaced by `to` of the same length, and its checksums computed again:
 /// what somebody would write who knows the format.
 fn forged(from: &[u8], to: &[u8]) -> Vec<u8> {
+    forged_of(Model::EMBEDDED_FILE, from, to)
+}
+
+/// The same for another file.
+fn forged_of(file: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
-    let mut bytes = Model::EMBEDDED_FILE.to_vec();
+    let mut bytes = file.to_vec();
     let positions: Vec<usize> = (0..bytes.len() - from.len())
         .filter(|&position| bytes[position..].starts_with(from))
         .collect();
@@ -81,9 +86,11 @@ fn refused_by_the_program(bytes: &[u8], word: &str) {
 }
 
 #[test]
-fn the_embedded_file_passes_every_check() {
+fn the_embedded_files_pass_every_check() {
     let model = Model::from_bytes("embedded", Model::EMBEDDED_FILE).unwrap();
     assert_eq!(model.card(), Model::embedded().unwrap().card());
+    let model = Model::from_bytes("embedded", Model::EMBEDDED_INT8_FILE).unwrap();
+    assert_eq!(model.card(), Model::embedded_int8().unwrap().card());
     assert!(forged(b"dualnet.format_version", b"dualnet.format_version") == Model::EMBEDDED_FILE);
 }
 
@@ -182,6 +189,76 @@ fn a_weight_that_is_not_a_number() {
     refused_by_the_program(&bytes, "finite");
 }
 
+/// The first 64 bytes of a stored vector of scales, and what the tensor is called.
+fn scales() -> (Vec<u8>, String) {
+    let proto = tract_onnx::onnx()
+        .proto_model_for_read(&mut &*Model::EMBEDDED_INT8_FILE)
+        .unwrap();
+    let initializers = proto.graph.unwrap().initializer;
+    let scales = initializers
+        .into_iter()
+        .find(|tensor| tensor.name.ends_with("_scale") && tensor.raw_data.len() >= 64)
+        .expect("a scale per output");
+    (scales.raw_data[..64].to_vec(), scales.name)
+}
+
+#[test]
+fn an_int8_file_with_scales_that_mean_nothing() {
+    let (scales, name) = scales();
+    for (bad, word) in [(f32::NAN, "not a finite number"), (0.0, "positive"), (-1.0, "positive")] {
+        let mut poisoned = scales.clone();
+        poisoned[12..16].copy_from_slice(&bad.to_le_bytes());
+        let bytes = forged_of(Model::EMBEDDED_INT8_FILE, &scales, &poisoned);
+        let message = refusal(&bytes);
+        assert!(message.contains(word), "{message}");
+        refused_by_the_program(&bytes, name.trim_end_matches("_scale"));
+    }
+}
+
+#[test]
+fn an_int8_file_without_its_scales() {
+    // The tensor's own name (field 8 of TensorProto), not what the nodes call it.
+    let (_, name) = scales();
+    let own = |name: &str| [&[0x42, name.len() as u8], name.as_bytes()].concat();
+    let other = format!("{}E", &name[..name.len() - 1]);
+    let bytes = forged_of(Model::EMBEDDED_INT8_FILE, &own(&name), &own(&other));
+    refused_by_the_program(&bytes, &name);
+}
+
+#[test]
+fn an_int8_file_of_unknown_precision() {
+    let bytes = forged_of(
+        Model::EMBEDDED_INT8_FILE,
+        b"dualnet.precision\x12\x04int8",
+        b"dualnet.precision\x12\x04int4",
+    );
+    refused_by_the_program(&bytes, "f32 and int8 are supported");
+}
+
+#[test]
+fn the_precision_of_a_file_is_not_that_of_a_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let float = write(folder.path(), "float.onnx", Model::EMBEDDED_FILE);
+    let int8 = write(folder.path(), "int8.onnx", Model::EMBEDDED_INT8_FILE);
+    for (model, precision, words) in [
+        (&float, "int8", ["float.onnx", "export quantize"]),
+        (&int8, "f32", ["int8.onnx", "weights are int8"]),
+        (&int8, "f16", ["int8.onnx", "cuda"]),
+    ] {
+        let output = run([
+            Path::new("classify"),
+            Path::new("--precision"),
+            Path::new(precision),
+            Path::new("--model"),
+            model,
+            &fixture("A00001.mat"),
+        ]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        let line = only_line(&output);
+        assert!(words.iter().all(|word| line.contains(word)), "{line}");
+    }
+}
+
 /// A matrix turned on its side passes every check of the file; that it does not fit is found by the runtime, whether it
 /// says so or panics.
 #[test]
@@ -259,11 +336,7 @@ fn a_missing_model_file() {
 
 #[test]
 fn devices_and_precisions_that_do_not_exist_name_what_does() {
-    for (flag, word) in [
-        ("--device=cuda", "cpu"),
-        ("--precision=int8", "export quantize"),
-        ("--precision=f16", "cuda"),
-    ] {
+    for (flag, word) in [("--device=cuda", "cpu"), ("--precision=f16", "cuda")] {
         let output = run([Path::new("classify"), Path::new(flag), &fixture("A00001.mat")]);
         assert_eq!(output.status.code(), Some(2), "{flag}");
         let line = only_line(&output);
@@ -275,7 +348,7 @@ fn devices_and_precisions_that_do_not_exist_name_what_does() {
 fn wrong_usage() {
     let record = fixture("A00001.mat");
     let record = record.to_str().unwrap();
-    let wrong: [&[&str]; 14] = [
+    let wrong: [&[&str]; 17] = [
         &[],
         &["diagnose", record],
         &["classify"],
@@ -287,6 +360,9 @@ fn wrong_usage() {
         &["classify", "--sampling-rate", "0", record],
         &["classify", "--sampling-rate", "49", record],
         &["classify", "--device", "gpu", record],
+        &["classify", "--precision", "int4", record],
+        &["info", "--precision", "f16"],
+        &["info", "--precision", "int8", "--model", "none.onnx"],
         &["classify", "--output", "/no/such/folder/out.csv", record],
         &["classify", "-", "-"],
         &["score", "--reference", "none.csv", "--predictions", "none.csv"],

@@ -267,6 +267,34 @@ fn a_record_at_another_rate_is_resampled_and_a_long_one_cut_with_a_warning() {
 }
 
 #[test]
+fn the_embedded_model_classifies_in_int8() {
+    let float = classify(&["--format=ndjson"], &[&records_dir()]);
+    let int8 = classify(&["--format=ndjson", "--precision=int8"], &[&records_dir()]);
+    assert_eq!(int8.status.code(), Some(0), "{}", stderr(&int8));
+    let (float, int8) = (objects(&float), objects(&int8));
+    assert_eq!(float.len(), int8.len());
+    let mut same = 0;
+    for (float, int8) in float.iter().zip(&int8) {
+        assert_eq!(
+            (&float["precision"], &int8["precision"]),
+            (&"f32".into(), &"int8".into())
+        );
+        assert_ne!(float["model"], int8["model"]);
+        same += usize::from(float["class"] == int8["class"]);
+        for class in ["N", "O", "A", "~"] {
+            let difference =
+                float["probabilities"][class].as_f64().unwrap() - int8["probabilities"][class].as_f64().unwrap();
+            assert!(difference.abs() < 0.1, "{}: {class} {difference}", float["record"]);
+        }
+    }
+    assert!(same + 1 >= float.len(), "{same} of {} classes kept", float.len());
+    let card: serde_json::Value =
+        serde_json::from_str(&stdout(&run(["info", "--precision=int8", "--format=json"]))).unwrap();
+    assert_eq!(card["precision"], "int8");
+    assert!(card["quantization"]["records"].as_u64().unwrap() >= 100);
+}
+
+#[test]
 fn info_prints_the_card() {
     let text = run(["info"]);
     assert_eq!(text.status.code(), Some(0));

@@ -2,19 +2,44 @@
 
 mod common;
 
-use common::fully_recognized;
+use common::{fully_recognized, sealed};
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::plan::Plan;
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_engine::{Model, Record};
 use dualnet_export::network::{Network, NetworkConfig, PRESETS, ParameterKind, PauInitial, preset};
 use dualnet_export::onnx::{Card, export};
+use dualnet_export::quantize::{Recordings, quantize};
 use dualnet_export::weights::{StateDict, Tensor};
 use dualnet_fixtures::records_dir;
+use onnx_ir::{Message, ModelProto, NodeProto, TensorProto};
 use std::path::Path;
 
 /// The file of `config`, its weights small and all positive.
 fn model(config: &NetworkConfig) -> Model {
+    Model::from_bytes(&config.name, &file(config)).expect("a model file")
+}
+
+/// The same in 8 bits, its ranges those of one record.
+fn int8_file(config: &NetworkConfig) -> Vec<u8> {
+    let recordings = Recordings::draw(&records_dir(), None, 1, 0).expect("the fixture records");
+    let name = Path::new(&config.name);
+    let quantized = quantize(name, &file(config), &recordings, &[], &Card::default(), |_| {});
+    quantized.expect("a file that can be quantized").bytes
+}
+
+fn int8_model(config: &NetworkConfig) -> Model {
+    Model::from_bytes(&config.name, &int8_file(config)).expect("a model file")
+}
+
+/// The share of multiply-adds whose operands are 8-bit.
+fn int8_share(model: &Model) -> f64 {
+    let plan = Plan::of(model).expect("a recognized network");
+    let int8: u64 = plan.steps().iter().map(|step| step.int8_multiply_adds).sum();
+    int8 as f64 / plan.multiply_adds() as f64
+}
+
+fn file(config: &NetworkConfig) -> Vec<u8> {
     let network = Network::new(config.clone()).expect("a valid configuration");
     let mut state = StateDict::default();
     for parameter in network.parameters() {
@@ -26,8 +51,7 @@ fn model(config: &NetworkConfig) -> Model {
         let tensor = Tensor::f32(&parameter.shape, values.collect()).expect("as many as the shape says");
         state.tensors.insert(parameter.name, tensor);
     }
-    let bytes = export(&network, &state, Path::new("made up"), &Card::default()).expect("an exportable network");
-    Model::from_bytes(&config.name, &bytes).expect("a model file")
+    export(&network, &state, Path::new("made up"), &Card::default()).expect("an exportable network")
 }
 
 /// The preset, both ablations, two classes.
@@ -50,6 +74,30 @@ fn every_network_is_recognized() {
     }
 }
 
+/// All of their operations run on our kernels, 90 % and more of them in 8 bits. What is left are conditions, head and, in an ablation
+/// without blocks, nothing.
+#[test]
+fn every_int8_network_is_recognized() {
+    for name in PRESETS.iter().filter(|name| !LARGEST.contains(name)) {
+        for config in variants(name) {
+            let model = int8_model(&config);
+            fully_recognized(&model);
+            let share = int8_share(&model);
+            assert!(share >= 0.9, "{name}: {share}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "gigabytes: make test-golden"]
+fn golden_the_largest_int8_networks_are_recognized() {
+    for name in LARGEST {
+        let model = int8_model(&preset(name).expect("a preset"));
+        fully_recognized(&model);
+        assert!(int8_share(&model) >= 0.9);
+    }
+}
+
 #[test]
 #[ignore = "gigabytes: make test-golden"]
 fn golden_the_largest_networks_are_recognized() {
@@ -63,34 +111,124 @@ fn golden_the_largest_networks_are_recognized() {
 /// Widths that are no multiple of a vector, other numbers of blocks, blocks without a projection. Against tract 1e-4, against every row computed 1e-5.
 #[test]
 fn configured_networks_are_recognized_and_agree_with_tract() {
+    for config in unusual() {
+        agrees_with_tract(&model(&config), [1e-4, 1e-5]);
+    }
+}
+
+/// The same in 8 bits. Against tract 0.02: it sums floats, so a value between two levels may go the other way. Every row computed is the
+/// same bits: sums are exact.
+#[test]
+fn configured_int8_networks_are_recognized_and_agree_with_tract() {
+    for config in unusual() {
+        agrees_with_tract(&int8_model(&config), [0.02, 1e-7]);
+    }
+}
+
+fn unusual() -> Vec<NetworkConfig> {
     let variant = |name: &str, latent: usize, channels: &[usize], spans: &[(usize, usize)]| {
         let mut config = preset(name).expect("a preset");
         (config.latent, config.channels, config.spans) = (latent, channels.to_vec(), spans.to_vec());
         config
     };
-    let configs = [
+    vec![
         variant("dualnet-s", 37, &[5, 5, 19], &[]),
         variant("dualnet-s", 16, &[33, 7], &[]),
         variant("dualnet-pp-s", 256, &[16, 32, 32, 64], &[(140, 8), (70, 4)]),
         variant("dualnet-pp-s", 256, &[6, 32], &[(281, 16)]),
-    ];
+    ]
+}
+
+/// The fused kernels against tract and against every row computed, within these bounds.
+fn agrees_with_tract(model: &Model, [tract_bound, skipping_bound]: [f32; 2]) {
     let record = Record::open(records_dir().join("A00001.mat")).expect("a fixture");
     let (mut ecg, mut spectrogram) = (vec![0.0; ECG_LEN], vec![0.0; SPECTROGRAM_LEN]);
     let mut preprocessor = Preprocessor::new();
     preprocessor
         .prepare(record.samples(), &mut ecg, &mut spectrogram)
         .expect("finite samples");
-    for config in configs {
-        let model = model(&config);
-        fully_recognized(&model);
-        let run = |mut runtime: Runtime| runtime.run(&ecg, &spectrogram, 1).expect("probabilities");
-        let fused = run(Runtime::new(model.clone()));
-        let whole = run(Runtime::without_skipping(model.clone()));
-        let tract = run(Runtime::on_tract(model));
-        for ((a, b), c) in fused.iter().zip(&tract).zip(&whole) {
-            let close = (a - b).abs() <= 1e-4 && (a - c).abs() <= 1e-5;
-            assert!(close, "{:?}: {fused:?}, {tract:?}, {whole:?}", config.channels);
-        }
+    fully_recognized(model);
+    let run = |mut runtime: Runtime| runtime.run(&ecg, &spectrogram, 1).expect("probabilities");
+    let fused = run(Runtime::new(model.clone()));
+    let whole = run(Runtime::without_skipping(model.clone()));
+    let tract = run(Runtime::on_tract(model.clone()));
+    for ((a, b), c) in fused.iter().zip(&tract).zip(&whole) {
+        let close = (a - b).abs() <= tract_bound && (a - c).abs() <= skipping_bound;
+        assert!(close, "{}: {fused:?}, {tract:?}, {whole:?}", model.card().configuration);
+    }
+}
+
+/// An int8 file that is not in the form `export quantize` writes, or whose sums could overflow, is refused or runs on tract; it is never
+/// fused.
+#[test]
+fn int8_files_out_of_form_are_not_fused() {
+    let mut config = preset("dualnet-s").expect("a preset");
+    config.channels = vec![16, 640];
+    let bytes = int8_file(&config);
+    let whole = ModelProto::parse_from_bytes(&bytes).expect("ONNX");
+    let fused = |model: ModelProto| match Model::from_bytes("edited", &sealed(model)) {
+        Ok(model) => Plan::of(&model).err().map(|mismatch| mismatch.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    assert_eq!(fused(whole.clone()), None);
+    let tensor = |edit: &dyn Fn(&mut TensorProto), name: &str| {
+        let mut model = whole.clone();
+        let graph = model.graph.mut_or_insert_default();
+        let found = graph.initializer.iter_mut().find(|tensor| tensor.name == name);
+        edit(found.unwrap_or_else(|| panic!("there is no {name}")));
+        model
+    };
+    let node = |edit: &dyn Fn(&mut NodeProto), output: &str| {
+        let mut model = whole.clone();
+        let graph = model.graph.mut_or_insert_default();
+        let found = graph
+            .node
+            .iter_mut()
+            .find(|node| node.output.iter().any(|name| name == output));
+        edit(found.unwrap_or_else(|| panic!("no node makes {output}")));
+        model
+    };
+    let weight = "spectrogram_encoder.1.main_mapping_conv_2.weight";
+    let named = |suffix: &str| format!("{weight}{suffix}");
+    let scale = |value: f32| move |tensor: &mut TensorProto| tensor.raw_data = value.to_le_bytes().to_vec().into();
+    let mut edited = Vec::new();
+    for value in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-42, 1e30] {
+        edited.push(tensor(&scale(value), "spectrogram_scale"));
+        let first = move |tensor: &mut TensorProto| {
+            let mut raw = tensor.raw_data.to_vec();
+            raw[..4].copy_from_slice(&value.to_le_bytes());
+            tensor.raw_data = raw.into();
+        };
+        edited.push(tensor(&first, &named("_scale")));
+    }
+    let shorter = |tensor: &mut TensorProto| {
+        tensor.dims[0] -= 1;
+        let length = tensor.raw_data.len() / 640 * 639;
+        tensor.raw_data = tensor.raw_data[..length].to_vec().into();
+    };
+    for suffix in ["_scale", "_zero_point", "_quantized"] {
+        edited.push(tensor(&shorter, &named(suffix)));
+    }
+    edited.push(tensor(
+        &|tensor| tensor.raw_data = vec![1; 640].into(),
+        &named("_zero_point"),
+    ));
+    edited.push(node(&|node| node.attribute[0].i = 1, weight));
+    edited.push(node(&|node| node.attribute.clear(), weight));
+    edited.push(node(&|node| node.input.truncate(2), weight));
+    edited.push(node(&|node| node.input[1] = "missing".to_owned(), weight));
+    edited.push(node(&|node| node.input[1] = named("_scale"), "spectrogram_dequantized"));
+    // One operand rounded, the other not.
+    let reads = "spectrogram_encoder.1.main_mapping_conv_2";
+    edited.push(node(
+        &|node| node.input[0] = node.input[0].replace("_dequantized", ""),
+        reads,
+    ));
+    // 640·9 products of 127 and up to 255.
+    let largest = |tensor: &mut TensorProto| tensor.raw_data = vec![127; tensor.raw_data.len()].into();
+    edited.push(tensor(&largest, &named("_quantized")));
+    for (index, model) in edited.into_iter().enumerate() {
+        assert!(fused(model).is_some(), "file {index} is fused");
     }
 }
 

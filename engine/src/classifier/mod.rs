@@ -48,7 +48,7 @@ impl Classifier {
     /// A device or precision this build or this model does not have, a minimum confidence outside 0 to 1, a model that
     /// cannot be prepared.
     pub fn new(model: Model, options: Options) -> Result<Self, Error> {
-        let (device, precision) = options.resolve(model.name())?;
+        let (device, precision) = options.resolve(model.name(), model.card().precision)?;
         let identity = model.card().identity();
         let plans = Arc::new(Plans::new(model, Way::Best));
         let mut workspace = Workspace::new(Arc::clone(&plans));

@@ -108,8 +108,8 @@ impl FromStr for Precision {
 }
 
 impl Options {
-    /// The device and precision this build uses for a model whose weights are 32-bit floats.
-    pub(super) fn resolve(&self, model: &str) -> Result<(Device, Precision), Error> {
+    /// The device and precision this build uses for a model whose weights are of the precision `stored`.
+    pub(super) fn resolve(&self, model: &str, stored: Precision) -> Result<(Device, Precision), Error> {
         if !(0.0..=1.0).contains(&self.min_confidence) {
             return Err(Error::MinConfidence(self.min_confidence));
         }
@@ -119,13 +119,12 @@ impl Options {
                 supported: "cpu",
             });
         }
-        let (precision, reason) = match self.precision {
-            None | Some(Precision::F32) => return Ok((Device::Cpu, Precision::F32)),
-            Some(f16 @ Precision::F16) => (
-                f16,
-                "f16 arithmetic exists on the device cuda only; this build has cpu with f32",
-            ),
-            Some(int8 @ Precision::Int8) => (int8, "its weights are f32; `export quantize` makes an int8 file of it"),
+        let precision = self.precision.unwrap_or(stored);
+        let reason = match precision {
+            same if same == stored => return Ok((Device::Cpu, stored)),
+            Precision::F32 => "its weights are int8; the file that `export quantize` made it of runs in f32",
+            Precision::F16 => "f16 arithmetic exists on the device cuda only; this build has cpu with f32 and int8",
+            Precision::Int8 => "its weights are f32; `export quantize` makes an int8 file of it",
         };
         Err(Error::Precision {
             model: model.to_owned(),
@@ -140,12 +139,16 @@ mod tests {
     use super::*;
 
     fn resolve(device: Device, precision: Option<Precision>) -> Result<(Device, Precision), String> {
+        of_file(device, precision, Precision::F32)
+    }
+
+    fn of_file(device: Device, precision: Option<Precision>, stored: Precision) -> Result<(Device, Precision), String> {
         let options = Options {
             device,
             precision,
             ..Options::default()
         };
-        options.resolve("m.onnx").map_err(|error| error.to_string())
+        options.resolve("m.onnx", stored).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -153,6 +156,15 @@ mod tests {
         let default = Ok((Device::Cpu, Precision::F32));
         assert_eq!(resolve(Device::Auto, None), default);
         assert_eq!(resolve(Device::Cpu, Some(Precision::F32)), default);
+    }
+
+    #[test]
+    fn the_file_decides_between_f32_and_int8() {
+        let int8 = Ok((Device::Cpu, Precision::Int8));
+        assert_eq!(of_file(Device::Auto, None, Precision::Int8), int8);
+        assert_eq!(of_file(Device::Cpu, Some(Precision::Int8), Precision::Int8), int8);
+        let refused = of_file(Device::Auto, Some(Precision::F32), Precision::Int8).unwrap_err();
+        assert!(refused.contains("weights are int8"), "{refused}");
     }
 
     #[test]
@@ -190,7 +202,7 @@ mod tests {
                     min_confidence,
                     ..Options::default()
                 }
-                .resolve("m.onnx")
+                .resolve("m.onnx", Precision::F32)
                 .is_err()
             );
         }

@@ -44,7 +44,8 @@ pub struct Arguments {
     /// Where to compute: auto, cpu or cuda.
     #[arg(long, default_value = "auto")]
     device: Device,
-    /// How precisely: f32, f16 (cuda only) or int8 (quantized model files only); the model file decides unless given.
+    /// How precisely: f32, f16 (cuda only) or int8. A model file has one of them, which `export quantize` makes int8; the embedded
+    /// model has f32, which it is without this flag, and int8.
     #[arg(long)]
     precision: Option<Precision>,
     /// Sampling rate of recordings that do not state theirs.
@@ -116,7 +117,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         min_confidence: arguments.min_confidence,
     };
     let inputs = inputs::expand(&arguments.records)?;
-    let classifier = Classifier::new(model(arguments.model.as_deref())?, options)?;
+    let classifier = Classifier::new(model(arguments.model.as_deref(), arguments.precision)?, options)?;
     if let Some(reason) = classifier.fallback() {
         report_note(&format!(
             "{} runs on tract, not on the fused kernels: {reason}",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use dualnet_engine::plan::Plan;
 use dualnet_engine::simd::Isa;
-use dualnet_engine::{Model, ModelCard};
+use dualnet_engine::{Model, ModelCard, Precision};
 use serde_json::{Map, Value, json};
 
 use super::text::rhythm;
@@ -18,6 +18,9 @@ pub struct Arguments {
     /// The model file; without it, the embedded ECG-DualNet S.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// Which embedded model: f32 or int8.
+    #[arg(long, conflicts_with = "model", value_parser = embedded_precision)]
+    precision: Option<Precision>,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -26,9 +29,16 @@ pub struct Arguments {
     plan: bool,
 }
 
+fn embedded_precision(text: &str) -> Result<Precision, String> {
+    match text.parse()? {
+        Precision::F16 => Err("there is no embedded model in f16: f32 and int8 are there".to_owned()),
+        precision => Ok(precision),
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let model = model(arguments.model.as_deref())?;
+    let model = model(arguments.model.as_deref(), arguments.precision)?;
     let text = match arguments.format {
         _ if arguments.plan => plan(&model, arguments.format)?,
         Format::Text => text(model.name(), model.card()),
@@ -125,7 +135,11 @@ fn text(file: &str, card: &ModelCard) -> String {
     properties(&mut line, "trained", &card.training);
     properties(&mut line, "measured", &card.metrics);
     line("configuration", card.configuration.trim());
-    line("weights", &format!("{} stored numbers, f32", card.weights));
+    line(
+        "weights",
+        &format!("{} stored numbers, {}", card.weights, card.precision),
+    );
+    properties(&mut line, "quantized", &card.quantization);
     line("operator set", &format!("ai.onnx {}", card.opset));
     line("operators", &operators.join(", "));
     line("weights sha256", &card.weights_sha256);

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use dualnet_engine::Model;
+use dualnet_engine::{Model, Precision};
 
 /// Finds atrial fibrillation in short single-lead ECG recordings. Research software: not for diagnosis.
 #[derive(Debug, Parser)]
@@ -65,11 +65,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The model file at `path`, or the embedded one.
-fn model(path: Option<&Path>) -> anyhow::Result<Model> {
-    Ok(match path {
-        Some(path) => Model::open(path)?,
-        None => Model::embedded()?,
+/// The model file at `path`, or the embedded one of that precision.
+fn model(path: Option<&Path>, precision: Option<Precision>) -> anyhow::Result<Model> {
+    Ok(match (path, precision) {
+        (Some(path), _) => Model::open(path)?,
+        (None, Some(Precision::Int8)) => Model::embedded_int8()?,
+        (None, _) => Model::embedded()?,
     })
 }
 

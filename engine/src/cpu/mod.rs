@@ -12,7 +12,9 @@ mod pade;
 mod panics;
 mod plan;
 mod plans;
+mod probe;
 mod runtime;
 
 pub(crate) use plans::{Plans, Way};
+pub use probe::Probe;
 pub use runtime::{RunError, Runtime, StepTime};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::model::TypedSimplePlan;
 use tract_onnx::tract_hir::internal::DimLike;
@@ -21,14 +22,7 @@ pub(super) fn input_shapes(batch: usize) -> [Vec<usize>; 2] {
 
 /// Parses, types and optimizes the graph for a concrete batch: tract's LSTM needs one.
 pub(super) fn prepare(model: &Model, batch: usize) -> TractResult<Arc<TypedSimplePlan>> {
-    let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
-    pade::register(&mut onnx);
-    let mut graph = onnx.model_for_proto_model(model.proto())?;
-    for (index, shape) in input_shapes(batch).into_iter().enumerate() {
-        graph.set_input_fact(index, f32::fact(shape).into())?;
-    }
-    let graph = graph.into_typed()?;
-    check_sizes(&graph, batch)?;
+    let graph = typed(model.proto(), batch)?;
     let expected = f32::fact([batch, model.classes().len()]);
     let output = graph.output_fact(0)?;
     if output.datum_type != expected.datum_type || output.shape != expected.shape {
@@ -37,6 +31,19 @@ pub(super) fn prepare(model: &Model, batch: usize) -> TractResult<Arc<TypedSimpl
         )));
     }
     graph.into_optimized()?.into_runnable()
+}
+
+/// Parses and types a graph for a concrete batch.
+pub(super) fn typed(model: &ModelProto, batch: usize) -> TractResult<TypedModel> {
+    let mut onnx = tract_onnx::onnx().with_ignore_value_info(true);
+    pade::register(&mut onnx);
+    let mut graph = onnx.model_for_proto_model(model)?;
+    for (index, shape) in input_shapes(batch).into_iter().enumerate() {
+        graph.set_input_fact(index, f32::fact(shape).into())?;
+    }
+    let graph = graph.into_typed()?;
+    check_sizes(&graph, batch)?;
+    Ok(graph)
 }
 
 fn check_sizes(graph: &TypedModel, batch: usize) -> TractResult<()> {

@@ -229,7 +229,12 @@ impl std::fmt::Debug for Runtime {
     }
 }
 
-fn check_input(input: &'static str, values: &[f32], per_record: usize, batch: usize) -> Result<(), RunError> {
+pub(super) fn check_input(
+    input: &'static str,
+    values: &[f32],
+    per_record: usize,
+    batch: usize,
+) -> Result<(), RunError> {
     let expected = per_record.saturating_mul(batch);
     if values.len() != expected || batch == 0 {
         return Err(RunError::InputLength {
@@ -264,13 +269,17 @@ fn run_fused(
     probabilities
 }
 
-fn evaluate(state: &mut TypedSimpleState, ecg: &[f32], spectrogram: &[f32], batch: usize) -> TractResult<Vec<f32>> {
+/// The two inputs as tract takes them.
+pub(super) fn inputs(ecg: &[f32], spectrogram: &[f32], batch: usize) -> TractResult<TVec<TValue>> {
     let [ecg_shape, spectrogram_shape] = plan::input_shapes(batch);
-    let inputs = tvec!(
+    Ok(tvec!(
         Tensor::from_shape(&ecg_shape, ecg)?.into_tvalue(),
         Tensor::from_shape(&spectrogram_shape, spectrogram)?.into_tvalue(),
-    );
-    let outputs = state.run(inputs)?;
+    ))
+}
+
+fn evaluate(state: &mut TypedSimpleState, ecg: &[f32], spectrogram: &[f32], batch: usize) -> TractResult<Vec<f32>> {
+    let outputs = state.run(inputs(ecg, spectrogram, batch)?)?;
     let output = outputs.first().ok_or_else(|| TractError::msg("there is no output"))?;
     Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
 }

@@ -8,6 +8,7 @@ use tract_onnx::pb::ModelProto;
 
 use super::ModelFault;
 use super::preprocessing::Preprocessing;
+use crate::classifier::Precision;
 use crate::signal;
 
 /// The version of the metadata this engine reads.
@@ -31,6 +32,10 @@ pub mod keys {
     pub const TRAINING: &str = "dualnet.training";
     /// A JSON object of measured metrics.
     pub const METRICS: &str = "dualnet.metrics";
+    /// `f32` or `int8`; missing in files of `f32`.
+    pub const PRECISION: &str = "dualnet.precision";
+    /// A JSON object, in files of `int8` only: how the activations' ranges were found.
+    pub const QUANTIZATION: &str = "dualnet.quantization";
     pub use crate::model::digest::FILE_SHA256;
     pub use crate::model::digest::WEIGHTS_SHA256;
 }
@@ -48,13 +53,18 @@ pub struct ModelCard {
     pub training: Map<String, Value>,
     /// What it was measured to do, and on which records.
     pub metrics: Map<String, Value>,
+    /// The precision of its weights: `f32` or `int8`.
+    pub precision: Precision,
+    /// How the ranges of its activations were found; empty in `f32`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub quantization: Map<String, Value>,
     /// The preprocessing constants.
     pub preprocessing: Preprocessing,
     /// The `[network]` table in TOML.
     pub configuration: String,
     /// Version of the standard operator set.
     pub opset: i64,
-    /// Numbers in the file's floating-point tensors; folding at export makes them fewer than the network's parameters.
+    /// Numbers in the file's floating-point and int8 tensors; folding at export makes them fewer than the network's parameters.
     pub weights: u64,
     /// How many nodes there are of each operator.
     pub operators: BTreeMap<String, usize>,
@@ -76,12 +86,18 @@ impl ModelCard {
                 problem,
             });
         }
+        let precision = precision(properties.optional(keys::PRECISION)?)?;
         Ok(Self {
             network: properties.text(keys::NETWORK)?.to_owned(),
             classes: classes(properties.json(keys::CLASSES)?)?,
             sampling_rate_hz: sampling_rate(properties.text(keys::SAMPLING_RATE)?)?,
             training: properties.json(keys::TRAINING)?,
             metrics: properties.json(keys::METRICS)?,
+            precision,
+            quantization: match precision {
+                Precision::Int8 => properties.json(keys::QUANTIZATION)?,
+                _ => Map::new(),
+            },
             preprocessing: preprocessing(properties.json(keys::PREPROCESSING)?)?,
             configuration: properties.text(keys::CONFIGURATION)?.to_owned(),
             opset: 0,
@@ -102,6 +118,15 @@ impl ModelCard {
 struct Properties<'a>(&'a ModelProto);
 
 impl<'a> Properties<'a> {
+    /// The value of a property that need not be there.
+    fn optional(&self, key: &'static str) -> Result<Option<&'a str>, ModelFault> {
+        if self.0.metadata_props.iter().any(|property| property.key == key) {
+            self.text(key).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     fn text(&self, key: &'static str) -> Result<&'a str, ModelFault> {
         let fault = |problem: &str| ModelFault::Metadata {
             key,
@@ -147,6 +172,17 @@ fn classes(names: Vec<String>) -> Result<Vec<String>, ModelFault> {
         }
     }
     Ok(names)
+}
+
+fn precision(stated: Option<&str>) -> Result<Precision, ModelFault> {
+    match stated {
+        None | Some("f32") => Ok(Precision::F32),
+        Some("int8") => Ok(Precision::Int8),
+        Some(other) => Err(ModelFault::Metadata {
+            key: keys::PRECISION,
+            problem: format!("is `{}`: f32 and int8 are supported", other.escape_default()),
+        }),
+    }
 }
 
 fn sampling_rate(text: &str) -> Result<f64, ModelFault> {
@@ -258,6 +294,40 @@ mod tests {
             let error = read(properties).unwrap_err();
             assert!(error.contains(key) && !error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn precisions_are_f32_unless_stated_and_int8_says_how() {
+        assert_eq!(read(complete()).unwrap().precision, Precision::F32);
+        let with = |entries: &[(&'static str, &str)]| {
+            let mut properties = complete();
+            properties.extend(entries.iter().map(|(key, value)| (*key, (*value).to_owned())));
+            read(properties)
+        };
+        let how = (keys::QUANTIZATION, r#"{"records":256}"#);
+        let card = with(&[(keys::PRECISION, "int8"), how]).unwrap();
+        assert_eq!(
+            (card.precision, &card.quantization["records"]),
+            (Precision::Int8, &256.into())
+        );
+        assert_eq!(with(&[(keys::PRECISION, "f32")]).unwrap().precision, Precision::F32);
+        assert!(
+            with(&[(keys::PRECISION, "int8")])
+                .unwrap_err()
+                .contains(keys::QUANTIZATION)
+        );
+        for unknown in ["int4", "f16", "INT8", ""] {
+            assert!(
+                with(&[(keys::PRECISION, unknown), how])
+                    .unwrap_err()
+                    .contains(keys::PRECISION)
+            );
+        }
+        assert!(
+            with(&[(keys::PRECISION, "int8"), (keys::PRECISION, "f32"), how])
+                .unwrap_err()
+                .contains("twice")
+        );
     }
 
     #[test]

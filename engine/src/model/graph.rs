@@ -126,7 +126,7 @@ fn check_pade(node: &NodeProto, initializers: &HashMap<&str, &TensorProto>) -> R
     Ok(())
 }
 
-fn fault(node: &NodeProto, problem: String) -> ModelFault {
+pub(super) fn fault(node: &NodeProto, problem: String) -> ModelFault {
     ModelFault::Node {
         node: name(node),
         problem,

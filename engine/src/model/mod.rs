@@ -11,6 +11,7 @@ mod graph;
 mod interface;
 mod operators;
 mod preprocessing;
+mod quantization;
 mod tensors;
 
 use std::fs::File;
@@ -42,9 +43,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// The bytes of the embedded model file.
+    /// The bytes of the embedded model file of 32-bit floats.
     #[cfg(feature = "embedded")]
     pub const EMBEDDED_FILE: &'static [u8] = include_bytes!("../../models/dualnet-s.onnx");
+
+    /// The bytes of the same network, quantized.
+    #[cfg(feature = "embedded")]
+    pub const EMBEDDED_INT8_FILE: &'static [u8] = include_bytes!("../../models/dualnet-s-int8.onnx");
 
     /// The trained ECG-DualNet S inside this library. Its checksums are verified by the tests, not again at every start.
     ///
@@ -52,8 +57,21 @@ impl Model {
     /// None in a build that passes its tests.
     #[cfg(feature = "embedded")]
     pub fn embedded() -> Result<Self, ModelError> {
-        const NAME: &str = "embedded dualnet-s.onnx";
-        Self::read(NAME, Self::EMBEDDED_FILE, Checksums::Trusted).map_err(|fault| ModelError::new(NAME, fault))
+        Self::trusted("embedded dualnet-s.onnx", Self::EMBEDDED_FILE)
+    }
+
+    /// [`Model::embedded`] in 8-bit integers; its card says what that costs in accuracy.
+    ///
+    /// # Errors
+    /// None in a build that passes its tests.
+    #[cfg(feature = "embedded")]
+    pub fn embedded_int8() -> Result<Self, ModelError> {
+        Self::trusted("embedded dualnet-s-int8.onnx", Self::EMBEDDED_INT8_FILE)
+    }
+
+    #[cfg(feature = "embedded")]
+    fn trusted(name: &str, bytes: &[u8]) -> Result<Self, ModelError> {
+        Self::read(name, bytes, Checksums::Trusted).map_err(|fault| ModelError::new(name, fault))
     }
 
     /// Reads and checks the model file at `path`.
@@ -95,6 +113,7 @@ impl Model {
         card.opset = operators::check_sets(&proto)?;
         card.weights = tensors::check(graph)?;
         card.operators = graph::check(graph)?;
+        quantization::check(graph, card.precision)?;
         interface::check(graph, card.classes.len())?;
         Ok(Self {
             name: name.into(),

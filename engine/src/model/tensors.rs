@@ -7,7 +7,7 @@ use tract_onnx::pb::{GraphProto, TensorProto};
 
 use super::ModelFault;
 
-/// Checks every initializer and returns how many floating-point numbers they hold.
+/// Checks every initializer and returns how many numbers they hold that were trained, in floating point or quantized.
 pub(super) fn check(graph: &GraphProto) -> Result<u64, ModelFault> {
     if !graph.sparse_initializer.is_empty() {
         return Err(ModelFault::Unsupported {
@@ -26,7 +26,7 @@ pub(super) fn check(graph: &GraphProto) -> Result<u64, ModelFault> {
 }
 
 /// Fails unless the tensor lies in the file, as long as its shape says, finite, in a type this engine reads. Returns how
-/// many floating-point numbers it holds.
+/// many numbers of type FLOAT or INT8 it holds.
 pub(super) fn check_tensor(tensor: &TensorProto) -> Result<u64, ModelFault> {
     if tensor.data_location.is_some_and(|location| location != 0) || !tensor.external_data.is_empty() {
         return Err(fault(
@@ -46,8 +46,12 @@ pub(super) fn check_tensor(tensor: &TensorProto) -> Result<u64, ModelFault> {
     let size = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Float) => 4,
         Ok(DataType::Int64) => 8,
+        Ok(DataType::Int8) => 1,
         _ => {
-            let problem = format!("holds {}: FLOAT and INT64 are supported", type_name(tensor.data_type));
+            let problem = format!(
+                "holds {}: FLOAT, INT64 and INT8 are supported",
+                type_name(tensor.data_type)
+            );
             return Err(fault(tensor, problem));
         }
     };
@@ -60,8 +64,10 @@ pub(super) fn check_tensor(tensor: &TensorProto) -> Result<u64, ModelFault> {
         );
         return Err(fault(tensor, problem));
     }
-    if size != 4 {
-        return Ok(0);
+    match size {
+        8 => return Ok(0),
+        1 => return Ok(elements as u64),
+        _ => {}
     }
     match floats(tensor).position(|value| !value.is_finite()) {
         Some(index) => Err(fault(tensor, format!("element {index} is not a finite number"))),
@@ -133,6 +139,7 @@ mod tests {
         assert_eq!(check_tensor(&tensor(DataType::Float, &[2], &[0; 8])).unwrap(), 2);
         assert_eq!(check_tensor(&tensor(DataType::Int64, &[1], &[0; 8])).unwrap(), 0);
         assert_eq!(check_tensor(&tensor(DataType::Float, &[], &[0; 4])).unwrap(), 1);
+        assert_eq!(check_tensor(&tensor(DataType::Int8, &[2, 2], &[0x80; 4])).unwrap(), 4);
     }
 
     #[test]
@@ -163,9 +170,10 @@ mod tests {
             DataType::String,
             DataType::Float16,
             DataType::Double,
+            DataType::Uint8,
             DataType::Undefined,
         ] {
-            assert!(problem(&tensor(data_type, &[1], &[0; 8])).contains("FLOAT and INT64"));
+            assert!(problem(&tensor(data_type, &[1], &[0; 8])).contains("FLOAT, INT64 and INT8"));
         }
         problem(&TensorProto {
             data_type: 77,

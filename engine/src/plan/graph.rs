@@ -111,6 +111,26 @@ impl<'a> Graph<'a> {
         &self.owners
     }
 
+    /// Holds the float parameters of a network of 8-bit values to magnitudes that keep every value in it finite: rounding would hide one
+    /// that is not.
+    pub(super) fn check_magnitudes(&self) -> Result<(), Mismatch> {
+        const LARGEST: f32 = (1 << 20) as f32;
+        if !self.proto.node.iter().any(|node| node.op_type == "QuantizeLinear") {
+            return Ok(());
+        }
+        for tensor in self.proto.initializer.iter().filter(|tensor| tensor.data_type == FLOAT) {
+            let values = tensor.raw_data.as_chunks::<4>().0;
+            let within = |bytes: &[u8; 4]| f32::from_le_bytes(*bytes).abs() <= LARGEST;
+            if !values.iter().all(within) {
+                return Err(Mismatch::whole(format!(
+                    "tensor `{}` of an int8 network holds a number beyond ±{LARGEST}",
+                    tensor.name.escape_default()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn all_claimed(&self) -> Result<(), Mismatch> {
         let free = self.owners.iter().position(Option::is_none);
         match free.and_then(|index| self.proto.node.get(index)) {

@@ -110,6 +110,7 @@ impl<'a> Plan<'a> {
         plan.check_extents()?;
         size::check(&plan)?;
         graph.all_claimed()?;
+        graph.check_magnitudes()?;
         plan.steps = step::steps(&plan, graph.owners());
         Ok(plan)
     }

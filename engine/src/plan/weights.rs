@@ -115,7 +115,7 @@ impl<'a> Weights<'a> {
 /// How an activation is rounded to 8 bits: `round(x/scale) + zero_point`, −128 to 127.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantization {
-    /// The distance of two neighbouring values, between 2⁻⁶⁰ and 2⁶⁰.
+    /// The distance of two neighbouring values, between 2⁻⁶⁰ and 2³⁰.
     pub scale: f32,
     /// What 0 becomes.
     pub zero_point: i8,
@@ -130,11 +130,11 @@ impl Quantization {
 
     pub(super) fn check_scale(scale: f32) -> Result<f32, Mismatch> {
         const SMALLEST: f32 = f32::from_bits((127 - 60) << 23);
-        if (SMALLEST..=1.0 / SMALLEST).contains(&scale) {
+        if (SMALLEST..=(1 << 30) as f32).contains(&scale) {
             return Ok(scale);
         }
         Err(Mismatch::whole(format!(
-            "a scale is {scale:e}: 2⁻⁶⁰ to 2⁶⁰ is expected"
+            "a scale is {scale:e}: 2⁻⁶⁰ to 2³⁰ is expected"
         )))
     }
 }

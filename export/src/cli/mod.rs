@@ -2,6 +2,7 @@
 
 mod export;
 mod inspect;
+mod quantize;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -21,7 +22,8 @@ use clap::{Parser, Subcommand};
         export best.safetensors -o model.onnx           a checkpoint knows its own network\n  \
         export weights.pt -o model.onnx                 the network is recognized by names and shapes\n  \
         export weights.pt -o model.onnx --network dualnet-pp-l --card data='PhysioNet/CinC 2017' --card seed=1\n  \
-        export inspect model.onnx                       what is in a file\n\n\
+        export inspect model.onnx                       what is in a file\n  \
+        export quantize model.onnx --calibrate records --only train.txt -o model-int8.onnx\n\n\
         Exit status: 0 done; 2 wrong usage, or nothing was written."
 )]
 pub struct Arguments {
@@ -35,6 +37,7 @@ pub struct Arguments {
 enum Command {
     /// Print the model card, the inputs and outputs, and the operators of an ONNX file.
     Inspect(inspect::Inspect),
+    Quantize(Box<quantize::Quantize>),
 }
 
 impl Arguments {
@@ -45,6 +48,7 @@ impl Arguments {
     pub fn run(self) -> Result<()> {
         match (self.command, self.export) {
             (Some(Command::Inspect(inspect)), _) => inspect.run(),
+            (Some(Command::Quantize(quantize)), _) => quantize.run(),
             (None, Some(export)) => export.run(),
             (None, None) => Err(anyhow::anyhow!("no weights are named")).context("see export --help"),
         }

@@ -14,15 +14,21 @@ use onnx_ir::{ArgType, Argument, GraphProto, Message, ModelProto, Node, OnnxGrap
 /// # Errors
 /// [`ExportError::Check`] with the first thing that is wrong.
 pub(super) fn check(bytes: &[u8], classes: usize) -> Result<(), ExportError> {
-    let model = ModelProto::parse_from_bytes(bytes).map_err(|error| ExportError::Check(error.to_string()))?;
-    check_model(&model, classes)
-        .and_then(|()| check_digests(bytes, &model))
-        .map_err(ExportError::Check)?;
+    let model = check_file(bytes, classes)?;
     let graph = OnnxGraphBuilder::new()
         .simplify(false)
         .parse_bytes(bytes)
         .map_err(|error| ExportError::Check(format!("onnx-ir: {error}")))?;
     check_graph(&graph, &model.graph, classes).map_err(ExportError::Check)
+}
+
+/// The part of [`check`] that holds for an int8 file too: operators, interface, digests.
+pub(crate) fn check_file(bytes: &[u8], classes: usize) -> Result<ModelProto, ExportError> {
+    let model = ModelProto::parse_from_bytes(bytes).map_err(|error| ExportError::Check(error.to_string()))?;
+    check_model(&model, classes)
+        .and_then(|()| check_digests(bytes, &model))
+        .map_err(ExportError::Check)?;
+    Ok(model)
 }
 
 fn expect(holds: bool, message: impl FnOnce() -> String) -> Result<(), String> {

@@ -19,6 +19,9 @@ pub enum ExportError {
         /// What is wrong and what is supported.
         message: String,
     },
+    /// A file cannot be quantized.
+    #[error("{0}")]
+    Quantize(String),
     /// What was written did not pass its own check; the file was thrown away.
     #[error("the exported graph fails its check: {0}")]
     Check(String),

@@ -5,7 +5,9 @@ use onnx_ir::{AttributeProto, AttributeType, GraphProto, NodeProto, TensorProto,
 use std::collections::HashSet;
 
 /// `TensorProto.DataType.FLOAT`.
-pub(super) const FLOAT: i32 = 1;
+pub(crate) const FLOAT: i32 = 1;
+/// `TensorProto.DataType.INT8`.
+pub(crate) const INT8: i32 = 3;
 /// `TensorProto.DataType.INT64`.
 pub(super) const INT64: i32 = 7;
 /// What the dynamic first axis is called.
@@ -54,7 +56,7 @@ impl Value {
 }
 
 /// An ONNX attribute before it becomes a message.
-pub(super) enum Attribute<'a> {
+pub(crate) enum Attribute<'a> {
     Int(&'a str, i64),
     Ints(&'a str, &'a [i64]),
     Float(&'a str, f32),
@@ -89,7 +91,7 @@ impl Attribute<'_> {
 }
 
 /// A node of the standard operator set.
-pub(super) fn node(
+pub(crate) fn node(
     name: &str,
     operator: &str,
     inputs: &[&str],

@@ -3,6 +3,7 @@
 use super::error::ExportError;
 use crate::network::NetworkConfig;
 use crate::weights::StateDict;
+use dualnet_engine::Precision;
 use dualnet_engine::model::digest::{DIGITS, Initializer, file_digest_position, file_sha256, weights_sha256};
 use dualnet_engine::model::{FORMAT_VERSION, Preprocessing, keys};
 use dualnet_engine::signal::SAMPLING_RATE_HZ;
@@ -81,16 +82,50 @@ pub(super) fn describe(model: &mut ModelProto, config: &NetworkConfig, card: &Ca
         (keys::FILE_SHA256, "0".repeat(DIGITS)),
     ];
     for (key, value) in entries {
-        model.metadata_props.push(Default::default());
-        if let Some(entry) = model.metadata_props.last_mut() {
-            entry.key = key.to_owned();
-            entry.value = value;
-        }
+        enter(model, key, value);
+    }
+}
+
+/// Makes the metadata of a float file those of the int8 file that `model` has become: what was done, the new digest of the weights, zeros
+/// for that of the file. The float file's metrics go to `metrics.float`.
+pub(crate) fn requantize(model: &mut ModelProto, summary: &Map<String, Value>, card: &Card) -> Result<(), ExportError> {
+    let object = |key: &str| -> Result<Map<String, Value>, ExportError> {
+        serde_json::from_str(property(model, key).unwrap_or("{}"))
+            .map_err(|error| ExportError::lowering(key, error.to_string()))
+    };
+    let mut training = object(keys::TRAINING)?;
+    training.extend(card.training.clone());
+    let mut metrics = Map::new();
+    metrics.insert("float".to_owned(), Value::Object(object(keys::METRICS)?));
+    metrics.extend(card.metrics.clone());
+    let digest = graph_digest(&model.graph);
+    let changed = [
+        (keys::TRAINING, Value::Object(training).to_string()),
+        (keys::METRICS, Value::Object(metrics).to_string()),
+        (keys::PRECISION, Precision::Int8.to_string()),
+        (keys::QUANTIZATION, Value::Object(summary.clone()).to_string()),
+        (keys::WEIGHTS_SHA256, digest),
+        (keys::FILE_SHA256, "0".repeat(DIGITS)),
+    ];
+    model
+        .metadata_props
+        .retain(|entry| changed.iter().all(|(key, _)| entry.key != *key));
+    for (key, value) in changed {
+        enter(model, key, value);
+    }
+    Ok(())
+}
+
+fn enter(model: &mut ModelProto, key: &str, value: String) {
+    model.metadata_props.push(Default::default());
+    if let Some(entry) = model.metadata_props.last_mut() {
+        entry.key = key.to_owned();
+        entry.value = value;
     }
 }
 
 /// The digest of a graph's weights.
-pub(super) fn graph_digest(graph: &GraphProto) -> String {
+pub(crate) fn graph_digest(graph: &GraphProto) -> String {
     weights_sha256(graph.initializer.iter().map(|tensor| Initializer {
         name: &tensor.name,
         data_type: tensor.data_type,
@@ -100,7 +135,7 @@ pub(super) fn graph_digest(graph: &GraphProto) -> String {
 }
 
 /// The bytes of a model whose metadata [`describe`] wrote, with the digest of the file filled in.
-pub(super) fn seal(model: &ModelProto) -> Result<Vec<u8>, ExportError> {
+pub(crate) fn seal(model: &ModelProto) -> Result<Vec<u8>, ExportError> {
     let mut bytes = model
         .write_to_bytes()
         .map_err(|error| ExportError::Check(error.to_string()))?;

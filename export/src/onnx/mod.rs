@@ -7,16 +7,16 @@
 
 mod attention;
 mod axial;
-mod check;
+pub(crate) mod check;
 #[cfg(test)]
 mod default_bodies;
 mod error;
 mod fold;
-mod graph;
+pub(crate) mod graph;
 mod inspect;
 mod lowering;
 mod lstm;
-mod metadata;
+pub(crate) mod metadata;
 mod operations;
 mod pade;
 

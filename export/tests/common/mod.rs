@@ -5,15 +5,17 @@
 
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
+use dualnet_engine::model::digest::{Initializer, file_digest_position, file_sha256, weights_sha256};
 use dualnet_engine::plan::Plan;
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::{Initial, Network, NetworkConfig, ParameterKind};
 use dualnet_export::weights::{StateDict, Tensor};
 use dualnet_fixtures::{NetworkInputs, golden_weight, python};
+use onnx_ir::{Message, ModelProto};
 use serde_json::Value;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// The state dict that the golden rule makes for `config`.
 pub fn golden_state(config: &NetworkConfig, salt: &str) -> StateDict {
@@ -45,6 +47,17 @@ pub struct Rows {
 /// Checks `models` with onnx.checker and runs them in ONNX Runtime.
 pub fn onnx_runtime(folder: &Path, models: &[PathBuf], records: usize) -> Vec<Rows> {
     let inputs = NetworkInputs::read();
+    onnx_runtime_on(folder, models, records, &inputs.ecg, &inputs.spectrogram)
+}
+
+/// The same for any inputs of `records` records.
+pub fn onnx_runtime_on(
+    folder: &Path,
+    models: &[PathBuf],
+    records: usize,
+    ecg: &[f32],
+    spectrogram: &[f32],
+) -> Vec<Rows> {
     let raw = |name: &str, values: &[f32]| {
         let path = folder.join(name);
         std::fs::write(
@@ -54,7 +67,7 @@ pub fn onnx_runtime(folder: &Path, models: &[PathBuf], records: usize) -> Vec<Ro
         .unwrap();
         path
     };
-    let (ecg, spectrogram) = (raw("ecg.f32", &inputs.ecg), raw("spectrogram.f32", &inputs.spectrogram));
+    let (ecg, spectrogram) = (raw("ecg.f32", ecg), raw("spectrogram.f32", spectrogram));
     let mut arguments = vec![
         ecg.into_os_string(),
         spectrogram.into_os_string(),
@@ -102,6 +115,27 @@ pub fn fully_recognized(model: &Model) {
     );
 }
 
+/// An edited file with the digests that `export` would have written.
+pub fn sealed(mut model: ModelProto) -> Vec<u8> {
+    let graph = model.graph.mut_or_insert_default();
+    let digest = weights_sha256(graph.initializer.iter().map(|tensor| Initializer {
+        name: &tensor.name,
+        data_type: tensor.data_type,
+        dims: &tensor.dims,
+        raw_data: &tensor.raw_data,
+    }));
+    let entry = model
+        .metadata_props
+        .iter_mut()
+        .find(|entry| entry.key == "dualnet.weights_sha256");
+    entry.expect("a digest").value = digest;
+    let mut bytes = model.write_to_bytes().expect("ONNX");
+    let digits = file_digest_position(&bytes).expect("a digest");
+    let digest = file_sha256(&bytes, digits.clone()).expect("a digest");
+    bytes[digits].copy_from_slice(digest.as_bytes());
+    bytes
+}
+
 /// Runs the golden inputs on a runtime of the engine.
 pub fn engine(mut runtime: Runtime, records: usize) -> Rows {
     let inputs = NetworkInputs::read();
@@ -124,6 +158,40 @@ pub fn engine(mut runtime: Runtime, records: usize) -> Rows {
         batch: run(0, records),
         single,
     }
+}
+
+/// Runs `export` in `folder`.
+pub fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let arguments = arguments.iter().map(OsStr::new);
+    Command::new(env!("CARGO_BIN_EXE_export"))
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .expect("export starts")
+}
+
+/// What a run that succeeds prints.
+pub fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The one-line message of a run that fails with status 2 and writes nothing.
+pub fn fail(folder: &Path, arguments: &[&str]) -> String {
+    let before = std::fs::read_dir(folder).unwrap().count();
+    let output = run(folder, arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    assert_eq!(
+        std::fs::read_dir(folder).unwrap().count(),
+        before,
+        "{arguments:?} leaves a file behind"
+    );
+    String::from_utf8(output.stderr).expect("UTF-8")
 }
 
 /// What a script of `tests/python` prints.

@@ -1,0 +1,116 @@
+//! `export quantize MODEL --calibrate DIR -o FILE`.
+
+use super::export::same_file;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use dualnet_export::onnx::{Card, write};
+use dualnet_export::quantize::{Recordings, quantize};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// Make an int8 file of a float one, which runs faster and takes less than half the space.
+///
+/// The network runs over real records to find the range of every value that becomes 8-bit integers. These must be records it was
+/// trained on: with validation records among them, what is measured on those is no longer a measurement on unseen data. Either DIR
+/// holds training records only, or --only names them. 256 records give ranges as good as thousands; more of them only take longer.
+///
+/// Measure the result before using it: `engine classify --model FILE` and `engine score` on the validation records. Where too much
+/// is lost, leave the layers that lose it in float with --keep-float.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    export quantize model.onnx --calibrate train/ -o model-int8.onnx\n  \
+    export quantize model.onnx --calibrate training2017/ --only train.txt --records 512 --seed 7 -o model-int8.onnx\n  \
+    export quantize model.onnx --calibrate train/ --keep-float ecg_encoder --keep-float encoder.0. -o model-int8.onnx\n\n\
+    Exit status: 0 done; 2 wrong usage, or nothing was written.")]
+pub struct Quantize {
+    /// The float ONNX file that `export` wrote
+    model: PathBuf,
+
+    /// Folder of recordings to find ranges on: training records only, unless --only names them
+    #[arg(long, value_name = "DIR")]
+    calibrate: PathBuf,
+
+    /// The int8 ONNX file to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// A text file with the names of the records in DIR that may be used, separated by blanks or lines (A00001 A00002 …)
+    #[arg(long, value_name = "FILE")]
+    only: Option<PathBuf>,
+
+    /// How many of the records to use
+    #[arg(long, value_name = "N", default_value = "256")]
+    records: NonZeroUsize,
+
+    /// Which of the records to use: each seed draws others
+    #[arg(long, value_name = "S", default_value = "0")]
+    seed: u64,
+
+    /// Leave the nodes in float whose name contains this, such as ecg_encoder or main_mapping_conv_1 (repeatable)
+    #[arg(long, value_name = "PATTERN", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    keep_float: Vec<String>,
+
+    /// An entry of the model card, such as metrics.accuracy=0.84; the value is JSON or else text (repeatable)
+    #[arg(long = "card", value_name = "KEY=VALUE")]
+    card: Vec<String>,
+}
+
+impl Quantize {
+    /// Reads the file, calibrates, and writes the int8 file.
+    pub fn run(self) -> Result<()> {
+        let bytes = std::fs::read(&self.model).with_context(|| self.model.display().to_string())?;
+        if same_file(&self.model, &self.output) {
+            bail!(
+                "{}: is the float file itself, which would be lost",
+                self.output.display()
+            );
+        }
+        let mut card = Card::default();
+        for entry in &self.card {
+            card.set(entry)?;
+        }
+        let only = match &self.only {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+                let names: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+                if names.is_empty() {
+                    bail!("{}: names no record", path.display());
+                }
+                Some(names)
+            }
+        };
+        let recordings = Recordings::draw(&self.calibrate, only.as_deref(), self.records.get(), self.seed)?;
+        let bar = progress_bar(recordings.len());
+        let result = quantize(&self.model, &bytes, &recordings, &self.keep_float, &card, |done| {
+            bar.set_position(done as u64);
+        });
+        bar.finish_and_clear();
+        let quantized = result?;
+        write(&self.output, &quantized.bytes)?;
+        println!(
+            "{}: int8, {} of {} records, {} nodes and {} activations quantized, {} bytes ({} in float)",
+            self.output.display(),
+            quantized.records,
+            recordings.len(),
+            quantized.nodes,
+            quantized.activations,
+            quantized.bytes.len(),
+            bytes.len()
+        );
+        if let Some(reason) = quantized.unreadable {
+            eprintln!("export: note: some recordings could not be used; the first: {reason}");
+        }
+        Ok(())
+    }
+}
+
+fn progress_bar(records: usize) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("calibrating {bar:40} {pos}/{len} records, {eta} left");
+    ProgressBar::new(records as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

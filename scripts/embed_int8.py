@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Quantizes the embedded model, with a card measured by `engine` itself.
+
+DATA is the unpacked PhysioNet/CinC 2017 training set. The float file engine/models/<network>.onnx is calibrated on training records of
+the split alone; `engine` classifies the split's validation records with both files, and accuracy, F1s and confusion of both go into
+the card of engine/models/<network>-int8.onnx. The programs are built first.
+"""
+
+import argparse
+import json
+import pathlib
+import tempfile
+
+from embed_model import PROGRAMS, ROOT, measure, references, run
+
+
+def training_names(data, split):
+    """Names of the training records of the split."""
+    lines = (data / "REFERENCE.csv").read_text().split()
+    text = (ROOT / "trainer" / "src" / "data" / "splits" / f"{split}.txt").read_text()
+    indexes = next(line for line in text.splitlines() if line.startswith("train ")).split()[1:]
+    return [lines[int(index)].split(",")[0] for index in indexes]
+
+
+def page(card):
+    """The card as a page."""
+    how, validation = card["quantization"], card["metrics"]["validation"]
+    kept = ", ".join(how["kept_float"]) or "none but the conditions and the head"
+    lines = [
+        f"# {card['network']}, int8",
+        "Written by `scripts/embed_int8.py` from what `engine info --precision int8` prints.",
+        "",
+        f"- The float file with weights SHA-256 `{how['float_weights_sha256']}`, quantized by `export quantize`; its card says how it was trained.",
+        f"- Ranges of activations: {how['ranges']}, on {how['records']} training records of the split *{card['training']['split']}*"
+        f" (seed {how['seed']}, SHA-256 of the records `{how['records_sha256']}`).",
+        f"- Weights: {how['weights']}; activations: {how['activations']}. Layers kept in float: {kept}.",
+        f"- Measured on the split's {validation['records']} validation records with {validation['measured_with']}.",
+        f"- Classes {', '.join(card['classes'])}; {card['sampling_rate_hz']:g} Hz; weights SHA-256 `{card['weights_sha256']}`.",
+        "",
+        "| | accuracy | macro F1 | mean F1 of N, O, A | F1 of " + ", ".join(card["classes"]) + " |",
+        "|---|---|---|---|---|",
+    ]
+    for which in ("float", "int8"):
+        row = validation[which]
+        per_class = " ".join(f"{value:.3f}" for value in row["f1_per_class"])
+        lines.append(
+            f"| {which} | {row['accuracy']:.4f} | {row['f1_macro']:.4f} | {row['f1_challenge']:.4f} | {per_class} |"
+        )
+    lines += ["", "Confusion in int8 (row: reference, column: predicted):", ""]
+    lines.append("| | " + " | ".join(card["classes"]) + " |")
+    lines.append("|---" * (len(card["classes"]) + 1) + "|")
+    for name, row in zip(card["classes"], validation["int8"]["confusion"]["counts"]):
+        lines.append(f"| {name} | " + " | ".join(map(str, row)) + " |")
+    return "\n".join(lines) + "\n\nResearch software, not a medical device. Do not diagnose with it.\n"
+
+
+def main(network, data, split, options, build):
+    if build:
+        run("cargo", "build", "--release", "--manifest-path", ROOT / "Cargo.toml", "--bin", "export", "--bin", "engine")
+    models = ROOT / "engine" / "models"
+    source, target = models / f"{network}.onnx", models / f"{network}-int8.onnx"
+    lines = references(data, split)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        names, draft = folder / "train.txt", folder / "int8.onnx"
+        names.write_text("\n".join(training_names(data, split)) + "\n")
+        quantize = (PROGRAMS / "export", "quantize", source, "--calibrate", data, "--only", names, *options)
+        print(run(*quantize, "-o", draft), end="")
+        metrics = {
+            "records": len(lines),
+            "measured_with": "engine, CPU",
+            "float": measure(source, data, lines, folder),
+            "int8": measure(draft, data, lines, folder),
+        }
+        print(run(*quantize, "-o", target, "--card", f"metrics.validation={json.dumps(metrics)}"), end="")
+    card = json.loads(run(PROGRAMS / "engine", "info", "--model", target, "--format", "json"))
+    target.with_suffix(".md").write_text(page(card))
+    print(json.dumps(metrics, indent=1))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=pathlib.Path)
+    parser.add_argument("--network", default="dualnet-s", help="the embedded network (default: %(default)s)")
+    parser.add_argument("--split", default="paper", help="the split it was trained on (default: %(default)s)")
+    parser.add_argument("--no-build", action="store_true", help="the programs are built already")
+    arguments, options = parser.parse_known_args()
+    main(arguments.network, arguments.data, arguments.split, options, not arguments.no_build)
