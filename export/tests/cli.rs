@@ -1,12 +1,15 @@
 //! The program `export`, as a person calls it.
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
-use common::{fail, golden_state, succeed};
+use common::golden_state;
 use dualnet_engine::model::keys;
 use dualnet_export::network::{ClassSet, preset};
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::golden_dir;
+use program::{fail, succeed};
 use std::path::Path;
 
 fn folder_with_weights() -> tempfile::TempDir {

@@ -1,8 +1,10 @@
 //! `export quantize`: the int8 file in ONNX Runtime and in the engine, its form, and everything that stops it.
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
-use common::{fail, golden_state, largest_difference, onnx_runtime_on, sealed, succeed};
+use common::{golden_state, largest_difference, onnx_runtime_on, sealed};
 use dualnet_engine::classifier::prepare_record;
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::record::records_in;
@@ -13,6 +15,7 @@ use dualnet_export::onnx::{Card, export, write};
 use dualnet_export::quantize::{Recordings, quantize};
 use dualnet_fixtures::{GoldenNetwork, records_dir, report};
 use onnx_ir::{GraphProto, Message, ModelProto};
+use program::{fail, succeed};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
