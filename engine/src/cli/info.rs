@@ -115,7 +115,12 @@ fn text(file: &str, card: &ModelCard) -> String {
     properties(&mut line, "trained", &card.training);
     properties(&mut line, "measured", &card.metrics);
     line("configuration", card.configuration.trim());
-    line("weights", &format!("{} stored numbers, f32", card.weights));
+    let narrow = if card.operators.contains_key("Cast") {
+        "f16 and "
+    } else {
+        ""
+    };
+    line("weights", &format!("{} stored numbers, {narrow}f32", card.weights));
     line("operator set", &format!("ai.onnx {}", card.opset));
     line("operators", &operators.join(", "));
     line("weights sha256", &card.weights_sha256);

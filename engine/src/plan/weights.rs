@@ -1,28 +1,38 @@
 //! Tensors stored in a model file, borrowed.
 
+use half::f16;
+
 use super::graph::Mismatch;
 
-/// A tensor of 32-bit floats, row-major, in the file's bytes.
-///
-/// Other ways to store one (16-bit floats, quantized integers with their scales) become further forms of this type.
+/// A tensor of floats, row-major, in the file's bytes; of 16 bits or 32, read as 32.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
-    values: &'a [[u8; 4]],
+    stored: Stored<'a>,
+}
+
+/// How the file has them, little-endian.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stored<'a> {
+    Half(&'a [[u8; 2]]),
+    Single(&'a [[u8; 4]]),
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(values: &'a [[u8; 4]]) -> Self {
-        Self { values }
+    pub(super) fn new(stored: Stored<'a>) -> Self {
+        Self { stored }
     }
 
     /// Its number of values.
     pub fn len(self) -> usize {
-        self.values.len()
+        match self.stored {
+            Stored::Half(values) => values.len(),
+            Stored::Single(values) => values.len(),
+        }
     }
 
     /// Whether it has none.
     pub fn is_empty(self) -> bool {
-        self.values.is_empty()
+        self.len() == 0
     }
 
     /// The value at a row-major position.
@@ -30,12 +40,15 @@ impl<'a> Weights<'a> {
     /// # Panics
     /// Beyond the end.
     pub fn at(self, index: usize) -> f32 {
-        f32::from_le_bytes(self.values[index])
+        match self.stored {
+            Stored::Half(values) => f16::from_le_bytes(values[index]).to_f32(),
+            Stored::Single(values) => f32::from_le_bytes(values[index]),
+        }
     }
 
     /// All values.
     pub fn iter(self) -> impl ExactSizeIterator<Item = f32> + 'a {
-        self.values.iter().map(|bytes| f32::from_le_bytes(*bytes))
+        (0..self.len()).map(move |index| self.at(index))
     }
 }
 

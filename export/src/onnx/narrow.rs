@@ -1,0 +1,138 @@
+//! Weights stored in 16 bits: half the file, one rounding.
+
+use super::check;
+use super::error::ExportError;
+use super::graph::{Attribute, FLOAT, FLOAT16, node};
+use super::metadata::{self, Card};
+use dualnet_engine::Model;
+use half::f16;
+use onnx_ir::{GraphProto, Message, ModelProto, TensorProto};
+use std::path::Path;
+
+/// Tensors of fewer values stay as they are: coefficients, biases and numbers would save nothing worth a rounding.
+const FEWEST: usize = 4096;
+
+/// The file `bytes`, which [`super::export`] wrote, with its large tensors as FLOAT16, each followed by a Cast to FLOAT; `path` is what
+/// errors call it.
+///
+/// What computes stays the same, in float32. A tensor with a value that 16 bits cannot hold stays as it is. The entries of `card` go on top of
+/// those of the file.
+///
+/// # Errors
+/// [`ExportError::Model`] when `bytes` are not an intact file of this project, [`ExportError::Check`] when the result does not pass its own
+/// check.
+pub fn narrow(path: &Path, bytes: &[u8], card: &Card) -> Result<Vec<u8>, ExportError> {
+    let wrong = |message: String| ExportError::Model {
+        path: path.to_owned(),
+        message,
+    };
+    let classes = Model::from_bytes("the file", bytes)
+        .map_err(|error| wrong(error.to_string()))?
+        .classes()
+        .len();
+    let mut model = ModelProto::parse_from_bytes(bytes).map_err(|error| wrong(error.to_string()))?;
+    if narrow_graph(model.graph.mut_or_insert_default())? == 0 {
+        return Err(wrong(
+            "has no weights that are stored in 32 bits and fit into 16".to_owned(),
+        ));
+    }
+    metadata::describe_again(&mut model, card)?;
+    let bytes = metadata::seal(&model)?;
+    check::check(&bytes, classes)?;
+    Ok(bytes)
+}
+
+/// Narrows the tensors that are large and fit; returns how many.
+fn narrow_graph(graph: &mut GraphProto) -> Result<usize, ExportError> {
+    let mut casts = Vec::new();
+    for tensor in &mut graph.initializer {
+        let Some(raw) = narrowed(tensor) else { continue };
+        let name = tensor.name.clone();
+        tensor.name = format!("{name}.f16");
+        tensor.data_type = FLOAT16;
+        tensor.raw_data = raw.into();
+        let to = [Attribute::Int("to", i64::from(FLOAT))];
+        casts.push(node(&name, "Cast", &[&tensor.name], &[&name], &to));
+    }
+    let taken = |name: &str| graph.initializer.iter().filter(|tensor| tensor.name == name).count() > 1;
+    if let Some(cast) = casts.iter().find(|cast| taken(&cast.input[0])) {
+        return Err(ExportError::lowering(&cast.input[0], "is the name of another tensor"));
+    }
+    let count = casts.len();
+    graph.node.splice(0..0, casts);
+    Ok(count)
+}
+
+/// The values of a large float32 tensor in 16 bits, rounded to nearest, little-endian; `None` where one of them becomes infinite.
+fn narrowed(tensor: &TensorProto) -> Option<Vec<u8>> {
+    let (values, _) = tensor.raw_data.as_chunks::<4>();
+    if tensor.data_type != FLOAT || values.len() < FEWEST {
+        return None;
+    }
+    let halves = values.iter().map(|&le| f16::from_f32(f32::from_le_bytes(le)));
+    let halves: Option<Vec<[u8; 2]>> = halves
+        .map(|half| half.is_finite().then(|| half.to_le_bytes()))
+        .collect();
+    Some(halves?.into_flattened())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(values: &[f32]) -> TensorProto {
+        TensorProto {
+            name: "w".to_owned(),
+            data_type: FLOAT,
+            dims: vec![values.len() as i64],
+            raw_data: values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect::<Vec<u8>>()
+                .into(),
+            ..TensorProto::default()
+        }
+    }
+
+    #[test]
+    fn large_tensors_that_fit_are_narrowed_and_cast_back_under_their_name() {
+        let mut graph = GraphProto {
+            initializer: vec![tensor(&[0.1; FEWEST])],
+            node: vec![node("y", "Abs", &["w"], &["y"], &[])],
+            ..GraphProto::default()
+        };
+        assert_eq!(narrow_graph(&mut graph).unwrap(), 1);
+        assert_eq!(graph.initializer[0].raw_data[..2], f16::from_f32(0.1).to_le_bytes());
+        let operators: Vec<&str> = graph.node.iter().map(|node| node.op_type.as_str()).collect();
+        assert_eq!(operators, ["Cast", "Abs"]);
+        assert_eq!(
+            (&graph.node[0].input[0], &graph.node[0].output[0]),
+            (&"w.f16".to_owned(), &"w".to_owned())
+        );
+    }
+
+    #[test]
+    fn small_tensors_and_large_values_stay() {
+        assert_eq!(narrowed(&tensor(&[0.1; FEWEST - 1])), None);
+        let mut values = vec![0.1; FEWEST];
+        values[77] = 65520.0; // rounds beyond the largest finite 65504
+        assert_eq!(narrowed(&tensor(&values)), None);
+        values[77] = 65504.0;
+        assert!(narrowed(&tensor(&values)).is_some());
+    }
+
+    #[test]
+    fn a_name_in_use_is_refused() {
+        let mut graph = GraphProto {
+            initializer: vec![
+                tensor(&[0.1; FEWEST]),
+                TensorProto {
+                    name: "w.f16".to_owned(),
+                    ..tensor(&[0.1])
+                },
+            ],
+            ..GraphProto::default()
+        };
+        assert!(narrow_graph(&mut graph).is_err());
+    }
+}
