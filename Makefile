@@ -7,6 +7,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 RELEASE := --release --workspace
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+RESULTS ?= benches/results/$(shell date -u +%F).md
 # What the program `engine` classifies in `make run`.
 RECORDS ?= fixtures/records
 
@@ -51,8 +52,9 @@ test-aarch64: ## cross-build the engine for 64-bit Arm; kernels and golden netwo
 valgrind: libtorch ## kernels and golden networks under valgrind: AVX2 and portable, which is what it knows
 	@$(with_files) $(PYTHON) scripts/valgrind.py $$folder
 
-bench: libtorch venv ## the benchmarks
-	$(CARGO) bench --workspace --bench '*'
+bench: libtorch venv engine ## the benchmarks; tables with peers are appended to benches/results
+	@{ echo; date -u '+# %F %H:%M UTC'; rustc --version; uptime | sed 's/.*load/load/'; } >> $(RESULTS)
+	ECG_BENCH_RESULTS=$(abspath $(RESULTS)) $(CARGO) bench --workspace --bench '*'
 
 libtorch: ## fetch libtorch into the user's cache folder (nothing to do where LIBTORCH names one)
 	@test -n "$(LIBTORCH)" || $(PYTHON) scripts/fetch_libtorch.py

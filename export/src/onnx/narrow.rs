@@ -7,9 +7,10 @@ use super::metadata::{self, Card};
 use dualnet_engine::Model;
 use half::f16;
 use onnx_ir::{GraphProto, Message, ModelProto, TensorProto};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-/// Tensors of fewer values stay as they are: coefficients, biases and numbers would save nothing worth a rounding.
+/// Tensors of fewer values stay as they are: coefficients, numbers and most biases would save nothing worth a rounding.
 const FEWEST: usize = 4096;
 
 /// The file `bytes`, which [`super::export`] wrote, with its large tensors as FLOAT16, each followed by a Cast to FLOAT; `path` is what
@@ -44,13 +45,41 @@ pub fn narrow(path: &Path, bytes: &[u8], card: &Card) -> Result<Vec<u8>, ExportE
 
 /// Narrows the tensors that are large and fit; returns how many.
 fn narrow_graph(graph: &mut GraphProto) -> Result<usize, ExportError> {
+    let mut halves: HashMap<String, Vec<u8>> = HashMap::new();
+    for tensor in &graph.initializer {
+        if tensor.data_type == FLOAT
+            && let Some(half) = halved(tensor)
+        {
+            halves.insert(tensor.name.clone(), half);
+        }
+    }
+    let mut wanted: HashSet<String> = HashSet::new();
+    let large = |tensor: &&TensorProto| tensor.raw_data.len() >= 4 * FEWEST;
+    wanted.extend(graph.initializer.iter().filter(large).map(|tensor| tensor.name.clone()));
+    // An LSTM's weights and biases go together: onnx-ir takes all of them as stored, or none.
+    for lstm in graph.node.iter().filter(|node| node.op_type == "LSTM") {
+        let group = lstm.input.iter().skip(1).filter(|name| !name.is_empty());
+        if group.clone().all(|name| halves.contains_key(name)) {
+            wanted.extend(group.cloned());
+        } else {
+            for name in group {
+                wanted.remove(name);
+            }
+        }
+    }
     let mut casts = Vec::new();
-    for tensor in &mut graph.initializer {
-        let Some(raw) = narrowed(tensor) else { continue };
+    for tensor in graph
+        .initializer
+        .iter_mut()
+        .filter(|tensor| wanted.contains(&tensor.name))
+    {
+        let Some(half) = halves.remove(&tensor.name) else {
+            continue;
+        };
         let name = tensor.name.clone();
         tensor.name = format!("{name}.f16");
         tensor.data_type = FLOAT16;
-        tensor.raw_data = raw.into();
+        tensor.raw_data = half.into();
         let to = [Attribute::Int("to", i64::from(FLOAT))];
         casts.push(node(&name, "Cast", &[&tensor.name], &[&name], &to));
     }
@@ -63,12 +92,9 @@ fn narrow_graph(graph: &mut GraphProto) -> Result<usize, ExportError> {
     Ok(count)
 }
 
-/// The values of a large float32 tensor in 16 bits, rounded to nearest, little-endian; `None` where one of them becomes infinite.
-fn narrowed(tensor: &TensorProto) -> Option<Vec<u8>> {
+/// The values of a float32 tensor in 16 bits, rounded to nearest, little-endian; `None` where one of them becomes infinite.
+fn halved(tensor: &TensorProto) -> Option<Vec<u8>> {
     let (values, _) = tensor.raw_data.as_chunks::<4>();
-    if tensor.data_type != FLOAT || values.len() < FEWEST {
-        return None;
-    }
     let halves = values.iter().map(|&le| f16::from_f32(f32::from_le_bytes(le)));
     let halves: Option<Vec<[u8; 2]>> = halves
         .map(|half| half.is_finite().then(|| half.to_le_bytes()))
@@ -113,12 +139,40 @@ mod tests {
 
     #[test]
     fn small_tensors_and_large_values_stay() {
-        assert_eq!(narrowed(&tensor(&[0.1; FEWEST - 1])), None);
+        let narrowed = |values: Vec<f32>| {
+            let mut graph = GraphProto {
+                initializer: vec![tensor(&values)],
+                ..GraphProto::default()
+            };
+            narrow_graph(&mut graph).unwrap()
+        };
+        assert_eq!(narrowed(vec![0.1; FEWEST - 1]), 0);
         let mut values = vec![0.1; FEWEST];
         values[77] = 65520.0; // rounds beyond the largest finite 65504
-        assert_eq!(narrowed(&tensor(&values)), None);
+        assert_eq!(narrowed(values.clone()), 0);
         values[77] = 65504.0;
-        assert!(narrowed(&tensor(&values)).is_some());
+        assert_eq!(narrowed(values), 1);
+    }
+
+    #[test]
+    fn the_tensors_of_an_lstm_are_narrowed_together_or_not_at_all() {
+        let named = |name: &str, values: &[f32]| TensorProto {
+            name: name.to_owned(),
+            ..tensor(values)
+        };
+        for (bias, count) in [(0.1, 3), (1e6, 0)] {
+            let (w, r, b) = (
+                named("w", &[0.1; FEWEST]),
+                named("r", &[0.1; FEWEST]),
+                named("b", &[bias; 8]),
+            );
+            let mut graph = GraphProto {
+                initializer: vec![w, r, b],
+                node: vec![node("h", "LSTM", &["x", "w", "r", "b"], &["h"], &[])],
+                ..GraphProto::default()
+            };
+            assert_eq!(narrow_graph(&mut graph).unwrap(), count);
+        }
     }
 
     #[test]
