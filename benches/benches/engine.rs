@@ -1,134 +1,146 @@
-//! Whole networks: one record of 10, 30 and 60 s, one thread, batch 1, on the fused kernels, on tract, and in ONNX Runtime (a Python
-//! process), all on the same exported file in the same run. Prints a Markdown table of medians and ratios, for `results/`.
+//! Whole networks, one record at a time on one thread: our kernels and their peers on the same exported file, taking turns, so that
+//! whatever else the machine does meets all of them alike. Prints a table of times and ratios for `results/`.
 //!
-//! Weights are the golden ones; the record is a real one, cut.
+//! Peers: tract; ONNX Runtime on the file, on its own int8 quantization of it, and on the file with Relu for every Padé activation. Weights are
+//! the golden ones; the records are three real ones of a minute, cut and rotated. `ECG_BENCH_NETWORKS` chooses networks, `ECG_BENCH_ROUNDS` how
+//! often each peer has its turn.
 
-use criterion::{BenchmarkId, Criterion, SamplingMode};
+mod common;
+
+use common::{OnnxRuntime, inputs, median, publish, setting, write_inputs};
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::plan::Plan;
-use dualnet_engine::record::Record;
-use dualnet_engine::signal::{ECG_LEN, FRAMES, Inputs, Preprocessor, SPECTROGRAM_LEN};
-use dualnet_engine::simd::Isa;
+use dualnet_engine::signal::{FRAMES, Inputs};
 use dualnet_export::network::{Initial, Network, ParameterKind};
 use dualnet_export::onnx::{Card, export};
 use dualnet_export::weights::{StateDict, Tensor};
-use dualnet_fixtures::{golden_weight, python, records_dir};
-use serde_json::Value;
-use std::cell::RefCell;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use dualnet_fixtures::golden_weight;
+use std::path::Path;
+use std::time::Instant;
 
-const NETWORKS: [&str; 5] = ["dualnet-s", "dualnet-m", "dualnet-xl", "dualnet-pp-s", "dualnet-pp-xl"];
-/// Cuts of a record of 60 s.
-const RECORD: &str = "A00005";
+const NETWORKS: &str = "dualnet-s,dualnet-m,dualnet-xl,dualnet-pp-s,dualnet-pp-xl";
+const RECORDS: [&str; 3] = ["A00005", "A00051", "A05736"];
 const SECONDS: [usize; 3] = [10, 30, 60];
 /// Two float32 runtimes on the same file.
-const TOLERANCE: f64 = 1e-4;
+const TOLERANCE: f32 = 1e-4;
+/// The first is what the ratios are of.
+const SESSIONS: [&str; 3] = ["float", "int8", "relu"];
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .without_plots()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
-    let wanted = std::env::var("ECG_BENCH_NETWORKS").unwrap_or_else(|_| NETWORKS.join(","));
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let records: Vec<Inputs> = SECONDS.iter().map(|seconds| inputs(seconds * 300)).collect();
+    let setting_of = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let rounds: usize = setting_of("ECG_BENCH_ROUNDS", "15")
+        .parse()
+        .expect("a number of rounds");
     let mut rows = Vec::new();
     let mut version = String::new();
-    for name in wanted.split(',') {
-        let path = folder.path().join(format!("{name}.onnx"));
-        std::fs::write(&path, file(name)).expect("the temporary folder is writable");
-        let model = Model::open(&path).expect("an exported file");
-        let work = Plan::of(&model).expect("a recognized network").multiply_adds();
-        let (peer, answers) = onnx_runtime(
-            &path,
-            folder.path(),
-            &records,
-            if work > 1_000_000_000 { 5 } else { 20 },
-        );
-        peer["version"].as_str().unwrap_or("?").clone_into(&mut version);
-        for (index, (seconds, inputs)) in SECONDS.iter().zip(&records).enumerate() {
-            let mut medians = Vec::new();
-            for (way, runtime) in [
-                ("fused", Runtime::new(model.clone())),
-                ("tract", Runtime::on_tract(model.clone())),
-            ] {
-                let (median, probabilities) = time(&mut criterion, (name, *seconds, way), runtime, inputs);
-                for (ours, theirs) in probabilities.iter().zip(&answers[index]) {
-                    assert!((f64::from(*ours) - theirs).abs() <= TOLERANCE, "{name} on {way}");
-                }
-                medians.push(median);
-            }
-            let (fused, tract, theirs) = (medians[0], medians[1], peer["ms"][index].as_f64().unwrap_or(f64::NAN));
-            let padding = 100.0 * (1.0 - (1 + seconds * 300 / 32) as f64 / FRAMES as f64);
-            rows.push(format!(
-                "| {name} | {seconds} s | {padding:.0} % | {fused:.2} | {tract:.1} | {theirs:.1} | {:.2} | {:.2} | {:.0} |",
-                tract / fused,
-                theirs / fused,
-                2e-6 * work as f64 / fused,
-            ));
+    for name in setting_of("ECG_BENCH_NETWORKS", NETWORKS).split(',') {
+        rows.extend(network(name, rounds, &mut version));
+    }
+    let notes = format!(
+        "{}; ONNX Runtime {version}, tract 0.23.9. Least milliseconds of {rounds} turns over {} records; a ratio is the median over the turns of \
+         ONNX Runtime's float time to this one. Padding is the share of the spectrogram's frames behind the record. GFLOP/s count the graph as \
+         written for 60 s: skipped padding and Winograd's savings count as done.",
+        setting(),
+        RECORDS.len()
+    );
+    let header = [
+        "network",
+        "record",
+        "padding",
+        "fused",
+        "tract",
+        "ORT float",
+        "ORT int8",
+        "ORT ReLU",
+        "fused ×",
+        "tract ×",
+        "ORT int8 ×",
+        "ORT ReLU ×",
+        "GFLOP/s",
+    ];
+    publish("Whole networks", &notes, &header, &rows);
+}
+
+/// The rows of one network.
+fn network(name: &str, rounds: usize, version: &mut String) -> Vec<Vec<String>> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("model.onnx");
+    std::fs::write(&path, file(name)).expect("the temporary folder is writable");
+    let model = Model::open(&path).expect("an exported file");
+    let work = Plan::of(&model).expect("a recognized network").multiply_adds();
+    let cuts: Vec<Inputs> = SECONDS
+        .iter()
+        .flat_map(|seconds| RECORDS.map(|record| inputs(record, seconds * 300)))
+        .collect();
+    write_inputs(folder.path(), &cuts);
+    let mut peer = OnnxRuntime::start(&path, folder.path(), cuts.len());
+    peer.version.clone_into(version);
+    let mut ours = [Runtime::new(model.clone()), Runtime::on_tract(model)];
+    SECONDS
+        .iter()
+        .enumerate()
+        .map(|(length, seconds)| {
+            let first = length * RECORDS.len();
+            let times = take_turns(
+                name,
+                &cuts[first..][..RECORDS.len()],
+                first,
+                rounds,
+                &mut ours,
+                &mut peer,
+            );
+            let padding = 100.0 * (1.0 - (1 + seconds * 300 / 32).min(FRAMES) as f64 / FRAMES as f64);
+            let least = |times: &Vec<f64>| times.iter().copied().fold(f64::INFINITY, f64::min);
+            let ratio = |times: &Vec<f64>, float: &Vec<f64>| {
+                median(float.iter().zip(times).map(|(float, time)| float / time).collect())
+            };
+            let [fused, tract, float, int8, relu] = &times;
+            let mut row = vec![name.to_owned(), format!("{seconds} s"), format!("{padding:.0} %")];
+            row.extend(times.iter().map(|times| format!("{:.2}", least(times))));
+            row.extend([fused, tract, int8, relu].map(|times| format!("{:.2}", ratio(times, float))));
+            row.push(format!("{:.0}", 2e-6 * work as f64 / least(fused)));
+            println!("{}", row.join("  "));
+            row
+        })
+        .collect()
+}
+
+/// Milliseconds of every turn, of our runtimes and of the peer's sessions, after one turn that is not counted and whose answers are compared.
+fn take_turns(
+    name: &str,
+    records: &[Inputs],
+    first: usize,
+    rounds: usize,
+    ours: &mut [Runtime; 2],
+    peer: &mut OnnxRuntime,
+) -> [Vec<f64>; 5] {
+    let mut times: [Vec<f64>; 5] = Default::default();
+    for round in 0..=rounds {
+        let index = round % records.len();
+        let Inputs { ecg, spectrogram } = &records[index];
+        let mut answers = Vec::new();
+        for (slot, runtime) in ours.iter_mut().enumerate() {
+            let start = Instant::now();
+            let row = std::hint::black_box(runtime.run(ecg, spectrogram, 1).expect("probabilities"));
+            times[slot].push(1e3 * start.elapsed().as_secs_f64());
+            answers.push(row);
+        }
+        for (slot, session) in SESSIONS.iter().enumerate() {
+            let (time, row) = peer.run(session, first + index);
+            times[ours.len() + slot].push(time);
+            answers.push(row);
+        }
+        let float = &answers[ours.len()];
+        for row in &answers[..ours.len()] {
+            let close = row.iter().zip(float).all(|(a, b)| (a - b).abs() <= TOLERANCE);
+            assert!(close, "{name}: {row:?}, ONNX Runtime {float:?}");
         }
     }
-    criterion.final_summary();
-    let isa = Isa::detect().expect("an instruction set").name();
-    println!(
-        "\n{}, {isa}, one thread, batch 1; ONNX Runtime {version}, tract 0.23.9; medians in ms\n",
-        processor()
-    );
-    println!(
-        "| network | record | padding | fused | tract | ONNX Runtime | tract ÷ fused | ONNX Runtime ÷ fused | GFLOP/s* |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|");
-    rows.iter().for_each(|row| println!("{row}"));
-    println!("\n\\* of the graph as written, for 60 s: skipped padding and Winograd's savings count as done.");
-}
-
-/// The median of a run, in milliseconds, and its probabilities.
-fn time(
-    criterion: &mut Criterion,
-    (name, seconds, way): (&str, usize, &str),
-    mut runtime: Runtime,
-    inputs: &Inputs,
-) -> (f64, Vec<f32>) {
-    let times = RefCell::new(Vec::new());
-    let mut run = || runtime.run(&inputs.ecg, &inputs.spectrogram, 1).expect("probabilities");
-    let probabilities = run();
-    let mut group = criterion.benchmark_group(format!("engine/{name}"));
-    group.sampling_mode(SamplingMode::Flat);
-    group.bench_function(BenchmarkId::new(way, format!("{seconds} s")), |bencher| {
-        bencher.iter_custom(|rounds| {
-            let mut total = Duration::ZERO;
-            for _ in 0..rounds {
-                let start = Instant::now();
-                std::hint::black_box(run());
-                let elapsed = start.elapsed();
-                times.borrow_mut().push(elapsed);
-                total += elapsed;
-            }
-            total
-        });
-    });
-    group.finish();
-    let mut times = times.into_inner();
-    times.sort();
-    let median = times.get(times.len() / 2).copied().unwrap_or_default();
-    (1e3 * median.as_secs_f64(), probabilities)
-}
-
-/// The network's inputs for the first samples of the record.
-fn inputs(samples: usize) -> Inputs {
-    let path = records_dir().join(RECORD).with_extension("mat");
-    let record = Record::open(path).expect("a fixture record");
-    let (mut ecg, mut spectrogram) = (vec![0.0; ECG_LEN], vec![0.0; SPECTROGRAM_LEN]);
-    let lead = &record.samples()[..samples];
-    Preprocessor::new()
-        .prepare(lead, &mut ecg, &mut spectrogram)
-        .expect("finite samples");
-    Inputs { ecg, spectrogram }
+    for times in &mut times {
+        times.remove(0);
+    }
+    times
 }
 
 /// The exported file of a preset with the golden weights.
@@ -148,40 +160,4 @@ fn file(name: &str) -> Vec<u8> {
         weights.tensors.insert(parameter.name, tensor);
     }
     export(&network, &weights, Path::new("golden weights"), &Card::default()).expect("an exportable network")
-}
-
-/// What the Python process reports, and its probabilities.
-fn onnx_runtime(model: &Path, folder: &Path, records: &[Inputs], rounds: usize) -> (Value, Vec<Vec<f64>>) {
-    let raw = |name: String, values: &[f32]| -> PathBuf {
-        let path = folder.join(name);
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        std::fs::write(&path, bytes).expect("the temporary folder is writable");
-        path
-    };
-    let files = records.iter().enumerate().flat_map(|(index, inputs)| {
-        [
-            raw(format!("ecg{index}"), &inputs.ecg),
-            raw(format!("spectrogram{index}"), &inputs.spectrogram),
-        ]
-    });
-    let output = Command::new(python())
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/onnx_runtime.py"))
-        .arg(model)
-        .arg(rounds.to_string())
-        .args(files)
-        .output()
-        .expect("Python starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let answer: Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
-    let probabilities = serde_json::from_value(answer["probabilities"].clone()).expect("rows");
-    (answer, probabilities)
-}
-
-/// The processor's name.
-fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
