@@ -1,19 +1,26 @@
 # Everything is built in the release profile and, beyond `run`, for the whole workspace: cargo then builds each dependency once.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run check test test-golden test-icentia test-data bench libtorch venv clean
+.PHONY: help run engine check test test-golden test-icentia test-data test-aarch64 valgrind bench libtorch venv clean
 
 PYTHON ?= python3
 CARGO ?= cargo
 RELEASE := --release --workspace
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+RESULTS ?= benches/results/$(shell date -u +%F).md
 # What the program `engine` classifies in `make run`.
 RECORDS ?= fixtures/records
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: ## classify the fixture records with the embedded model (needs Rust and a C compiler)
-	$(CARGO) run --release --bin engine -- classify $(RECORDS)
+	$(CARGO) build $(RELEASE) --bin engine
+	$(TARGET)/release/engine classify $(RECORDS)
+
+engine: ## the program as it is shipped, small and quick to start: minutes of linking
+	$(CARGO) build --profile dist --workspace --locked --bin engine
+	@ls -l $(TARGET)/dist/engine | awk '{ printf "%s: %.1f MB\n", $$NF, $$5 / 1e6 }'
 
 check: libtorch ## format, lints, documentation, and the engine without its default features
 	$(CARGO) fmt --all --check
@@ -35,8 +42,19 @@ test-data: libtorch venv ## the tests on the full PhysioNet/CinC 2017 training s
 	@test -n "$(ECG_DATA_DIR)" || { echo "test-data: set ECG_DATA_DIR to the unpacked training set" >&2; exit 1; }
 	ECG_DATA_DIR="$(abspath $(ECG_DATA_DIR))" $(CARGO) test $(RELEASE) --tests -- --ignored data
 
-bench: libtorch venv ## the benchmarks
-	$(CARGO) bench --workspace --bench '*'
+# Golden networks with the answers they must give, in a folder that goes away with the shell.
+with_files = folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	ECG_MODEL_DIR=$$folder $(CARGO) test $(RELEASE) --test golden_onnx -- --ignored files_for_another_processor &&
+
+test-aarch64: ## cross-build the engine for 64-bit Arm; kernels and golden networks under qemu (root installs what is missing)
+	@$(with_files) $(PYTHON) scripts/test_aarch64.py $$folder
+
+valgrind: libtorch ## kernels and golden networks under valgrind: AVX2 and portable, which is what it knows
+	@$(with_files) $(PYTHON) scripts/valgrind.py $$folder
+
+bench: libtorch venv engine ## the benchmarks; tables with peers are appended to benches/results
+	@{ echo; date -u '+# %F %H:%M UTC'; rustc --version; uptime | sed 's/.*load/load/'; } >> $(RESULTS)
+	ECG_BENCH_RESULTS=$(abspath $(RESULTS)) $(CARGO) bench --workspace --bench '*'
 
 libtorch: ## fetch libtorch into the user's cache folder (nothing to do where LIBTORCH names one)
 	@test -n "$(LIBTORCH)" || $(PYTHON) scripts/fetch_libtorch.py

@@ -1,135 +1,158 @@
-//! Whole networks: one record of 10, 30 and 60 s, one thread, batch 1, on the fused kernels, on tract, and in ONNX Runtime (a Python
-//! process), all on the same exported file in the same run, and on the fused kernels for the int8 file made of it. Prints a Markdown table of medians and ratios, for `results/`.
+//! Whole networks, one record at a time on one thread: our kernels and their peers on the same exported file, taking turns, so that
+//! whatever else the machine does meets all of them alike. Prints a table of times and ratios for `results/`.
 //!
-//! Weights are the golden ones; the record is a real one, cut.
+//! Ours: the fused kernels on the float file and on the int8 file that `export quantize` makes of it. Peers: tract; ONNX Runtime on the file, on its own int8 quantization of it, and on the file with Relu for every Padé activation. Weights are
+//! the golden ones; the records are three real ones of a minute, cut and rotated. `ECG_BENCH_NETWORKS` chooses networks, `ECG_BENCH_ROUNDS` how
+//! often each peer has its turn.
 
 mod common;
 
-use common::{SECONDS, file, inputs, networks, processor};
-use criterion::{BenchmarkId, Criterion, SamplingMode};
+use common::{OnnxRuntime, SECONDS, file, inputs, median, networks, publish, setting, write_inputs};
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::plan::Plan;
 use dualnet_engine::signal::{FRAMES, Inputs};
-use dualnet_engine::simd::Isa;
 use dualnet_export::onnx::Card;
 use dualnet_export::quantize::{Recordings, quantize};
-use dualnet_fixtures::{python, records_dir};
-use serde_json::Value;
-use std::cell::RefCell;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use dualnet_fixtures::records_dir;
+use std::path::Path;
+use std::time::Instant;
 
+const RECORDS: [&str; 3] = ["A00005", "A00051", "A05736"];
 /// Two float32 runtimes on the same file.
-const TOLERANCE: f64 = 1e-4;
+const TOLERANCE: f32 = 1e-4;
 /// The fused kernels and tract on the same int8 file: a value between two levels may go either way.
 const INT8_TOLERANCE: f32 = 0.02;
-/// Records that the int8 files' ranges are found on.
+/// Records that the int8 file's ranges are found on.
 const CALIBRATION: usize = 4;
+/// The first is what the ratios are of.
+const SESSIONS: [&str; 3] = ["float", "int8", "relu"];
 
 fn main() {
-    let mut criterion = Criterion::default()
-        .without_plots()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_secs(1))
-        .configure_from_args();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let records: Vec<Inputs> = SECONDS.iter().map(|seconds| inputs(seconds * 300)).collect();
+    let rounds: usize = std::env::var("ECG_BENCH_ROUNDS")
+        .unwrap_or_else(|_| "15".to_owned())
+        .parse()
+        .expect("a number of rounds");
     let mut rows = Vec::new();
     let mut version = String::new();
     for name in &networks() {
-        let path = folder.path().join(format!("{name}.onnx"));
-        let bytes = file(name);
-        std::fs::write(&path, &bytes).expect("the temporary folder is writable");
-        let model = Model::open(&path).expect("an exported file");
-        let int8 = int8(name, &bytes);
-        let work = Plan::of(&model).expect("a recognized network").multiply_adds();
-        let (peer, answers) = onnx_runtime(
-            &path,
-            folder.path(),
-            &records,
-            if work > 1_000_000_000 { 5 } else { 20 },
-        );
-        peer["version"].as_str().unwrap_or("?").clone_into(&mut version);
-        for (index, (seconds, inputs)) in SECONDS.iter().zip(&records).enumerate() {
-            let mut medians = Vec::new();
-            for (way, runtime) in [
-                ("fused", Runtime::new(model.clone())),
-                ("tract", Runtime::on_tract(model.clone())),
-            ] {
-                let (median, probabilities) = time(&mut criterion, (name, *seconds, way), runtime, inputs);
-                for (ours, theirs) in probabilities.iter().zip(&answers[index]) {
-                    assert!((f64::from(*ours) - theirs).abs() <= TOLERANCE, "{name} on {way}");
-                }
-                medians.push(median);
-            }
-            let (int8_fused, probabilities) = time(
-                &mut criterion,
-                (name, *seconds, "fused int8"),
-                Runtime::new(int8.clone()),
-                inputs,
-            );
-            let on_tract = Runtime::on_tract(int8.clone()).run(&inputs.ecg, &inputs.spectrogram, 1);
-            for (ours, theirs) in probabilities.iter().zip(on_tract.expect("probabilities")) {
-                assert!((ours - theirs).abs() <= INT8_TOLERANCE, "{name} in int8");
-            }
-            let (fused, tract, theirs) = (medians[0], medians[1], peer["ms"][index].as_f64().unwrap_or(f64::NAN));
-            let padding = 100.0 * (1.0 - (1 + seconds * 300 / 32) as f64 / FRAMES as f64);
-            rows.push(format!(
-                "| {name} | {seconds} s | {padding:.0} % | {fused:.2} | {int8_fused:.2} | {tract:.1} | {theirs:.1} | {:.2} | {:.2} | {:.2} | {:.0} |",
-                tract / fused,
-                theirs / fused,
-                theirs / int8_fused,
-                2e-6 * work as f64 / fused,
-            ));
-        }
+        rows.extend(network(name, rounds, &mut version));
     }
-    criterion.final_summary();
-    let isa = Isa::detect().expect("an instruction set").name();
-    println!(
-        "\n{}, {isa}, one thread, batch 1; ONNX Runtime {version}, tract 0.23.9; medians in ms\n",
-        processor()
+    let notes = format!(
+        "{}; ONNX Runtime {version}, tract 0.23.9. Least milliseconds of {rounds} turns over {} records; a ratio is the median over the turns of \
+         ONNX Runtime's float time to this one. Padding is the share of the spectrogram's frames behind the record. GFLOP/s count the graph as \
+         written for 60 s: skipped padding and Winograd's savings count as done.",
+        setting(),
+        RECORDS.len()
     );
-    println!(
-        "| network | record | padding | fused | fused int8 | tract | ONNX Runtime | tract ÷ fused | ONNX Runtime ÷ fused | ONNX Runtime ÷ int8 | GFLOP/s* |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
-    rows.iter().for_each(|row| println!("{row}"));
-    println!("\n\\* of the graph as written, for 60 s: skipped padding and Winograd's savings count as done.");
+    let header = [
+        "network",
+        "record",
+        "padding",
+        "fused",
+        "fused int8",
+        "tract",
+        "ORT float",
+        "ORT int8",
+        "ORT ReLU",
+        "fused ×",
+        "fused int8 ×",
+        "tract ×",
+        "ORT int8 ×",
+        "ORT ReLU ×",
+        "GFLOP/s",
+    ];
+    publish("Whole networks", &notes, &header, &rows);
 }
 
-/// The median of a run, in milliseconds, and its probabilities.
-fn time(
-    criterion: &mut Criterion,
-    (name, seconds, way): (&str, usize, &str),
-    mut runtime: Runtime,
-    inputs: &Inputs,
-) -> (f64, Vec<f32>) {
-    let times = RefCell::new(Vec::new());
-    let mut run = || runtime.run(&inputs.ecg, &inputs.spectrogram, 1).expect("probabilities");
-    let probabilities = run();
-    let mut group = criterion.benchmark_group(format!("engine/{name}"));
-    group.sampling_mode(SamplingMode::Flat);
-    group.bench_function(BenchmarkId::new(way, format!("{seconds} s")), |bencher| {
-        bencher.iter_custom(|rounds| {
-            let mut total = Duration::ZERO;
-            for _ in 0..rounds {
-                let start = Instant::now();
-                std::hint::black_box(run());
-                let elapsed = start.elapsed();
-                times.borrow_mut().push(elapsed);
-                total += elapsed;
-            }
-            total
-        });
-    });
-    group.finish();
-    let mut times = times.into_inner();
-    times.sort();
-    let median = times.get(times.len() / 2).copied().unwrap_or_default();
-    (1e3 * median.as_secs_f64(), probabilities)
+/// The rows of one network.
+fn network(name: &str, rounds: usize, version: &mut String) -> Vec<Vec<String>> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("model.onnx");
+    let bytes = file(name);
+    std::fs::write(&path, &bytes).expect("the temporary folder is writable");
+    let model = Model::open(&path).expect("an exported file");
+    let int8 = int8(name, &bytes);
+    let work = Plan::of(&model).expect("a recognized network").multiply_adds();
+    let cuts: Vec<Inputs> = SECONDS
+        .iter()
+        .flat_map(|seconds| RECORDS.map(|record| inputs(record, seconds * 300)))
+        .collect();
+    write_inputs(folder.path(), &cuts);
+    let mut peer = OnnxRuntime::start(&path, folder.path(), cuts.len());
+    peer.version.clone_into(version);
+    for inputs in &cuts {
+        agree(name, &int8, inputs);
+    }
+    let mut ours = [
+        Runtime::new(model.clone()),
+        Runtime::new(int8),
+        Runtime::on_tract(model),
+    ];
+    SECONDS
+        .iter()
+        .enumerate()
+        .map(|(length, seconds)| {
+            let first = length * RECORDS.len();
+            let times = take_turns(
+                name,
+                &cuts[first..][..RECORDS.len()],
+                first,
+                rounds,
+                &mut ours,
+                &mut peer,
+            );
+            let padding = 100.0 * (1.0 - (1 + seconds * 300 / 32).min(FRAMES) as f64 / FRAMES as f64);
+            let least = |times: &Vec<f64>| times.iter().copied().fold(f64::INFINITY, f64::min);
+            let ratio = |times: &Vec<f64>, float: &Vec<f64>| {
+                median(float.iter().zip(times).map(|(float, time)| float / time).collect())
+            };
+            let [fused, integer, tract, float, int8, relu] = &times;
+            let mut row = vec![name.to_owned(), format!("{seconds} s"), format!("{padding:.0} %")];
+            row.extend(times.iter().map(|times| format!("{:.2}", least(times))));
+            row.extend([fused, integer, tract, int8, relu].map(|times| format!("{:.2}", ratio(times, float))));
+            row.push(format!("{:.0}", 2e-6 * work as f64 / least(fused)));
+            println!("{}", row.join("  "));
+            row
+        })
+        .collect()
+}
+
+/// Milliseconds of every turn, of our runtimes and of the peer's sessions, after one turn that is not counted and whose answers are compared.
+fn take_turns(
+    name: &str,
+    records: &[Inputs],
+    first: usize,
+    rounds: usize,
+    ours: &mut [Runtime; 3],
+    peer: &mut OnnxRuntime,
+) -> [Vec<f64>; 6] {
+    let mut times: [Vec<f64>; 6] = Default::default();
+    for round in 0..=rounds {
+        let index = round % records.len();
+        let Inputs { ecg, spectrogram } = &records[index];
+        let mut answers = Vec::new();
+        for (slot, runtime) in ours.iter_mut().enumerate() {
+            let start = Instant::now();
+            let row = std::hint::black_box(runtime.run(ecg, spectrogram, 1).expect("probabilities"));
+            times[slot].push(1e3 * start.elapsed().as_secs_f64());
+            answers.push(row);
+        }
+        for (slot, session) in SESSIONS.iter().enumerate() {
+            let (time, row) = peer.run(session, first + index);
+            times[ours.len() + slot].push(time);
+            answers.push(row);
+        }
+        let float = &answers[ours.len()];
+        for row in [&answers[0], &answers[2]] {
+            let close = row.iter().zip(float).all(|(a, b)| (a - b).abs() <= TOLERANCE);
+            assert!(close, "{name}: {row:?}, ONNX Runtime {float:?}");
+        }
+    }
+    for times in &mut times {
+        times.remove(0);
+    }
+    times
 }
 
 /// The same network in 8 bits. It must run on the fused kernels.
@@ -141,29 +164,13 @@ fn int8(name: &str, float: &[u8]) -> Model {
     model
 }
 
-/// What the Python process reports, and its probabilities.
-fn onnx_runtime(model: &Path, folder: &Path, records: &[Inputs], rounds: usize) -> (Value, Vec<Vec<f64>>) {
-    let raw = |name: String, values: &[f32]| -> PathBuf {
-        let path = folder.join(name);
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        std::fs::write(&path, bytes).expect("the temporary folder is writable");
-        path
+/// Holds the fused kernels to tract on the int8 file.
+fn agree(name: &str, int8: &Model, inputs: &Inputs) {
+    let run = |mut runtime: Runtime| {
+        let row = runtime.run(&inputs.ecg, &inputs.spectrogram, 1);
+        row.expect("probabilities")
     };
-    let files = records.iter().enumerate().flat_map(|(index, inputs)| {
-        [
-            raw(format!("ecg{index}"), &inputs.ecg),
-            raw(format!("spectrogram{index}"), &inputs.spectrogram),
-        ]
-    });
-    let output = Command::new(python())
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/onnx_runtime.py"))
-        .arg(model)
-        .arg(rounds.to_string())
-        .args(files)
-        .output()
-        .expect("Python starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let answer: Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
-    let probabilities = serde_json::from_value(answer["probabilities"].clone()).expect("rows");
-    (answer, probabilities)
+    let (ours, tract) = (run(Runtime::new(int8.clone())), run(Runtime::on_tract(int8.clone())));
+    let close = ours.iter().zip(&tract).all(|(a, b)| (a - b).abs() <= INT8_TOLERANCE);
+    assert!(close, "{name} in int8: {ours:?}, tract {tract:?}");
 }

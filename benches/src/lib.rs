@@ -1,12 +1,13 @@
 //! Measurements of ECG-DualNet's parts, with criterion: `cargo bench -p dualnet-benches` runs them all, and
 //! `cargo bench -p dualnet-benches --bench pau -- avx2` those of one file whose name contains a word.
 //!
-//! - `benches/engine.rs`: whole networks for one record, fused kernels beside tract and ONNX Runtime, and a table of the ratios;
-//!   `ECG_BENCH_NETWORKS=dualnet-s,dualnet-xl` chooses networks.
+//! - `benches/engine.rs`: whole networks for one record, fused kernels (float and int8) beside tract and ONNX Runtime (float, its own int8, Relu
+//!   for the Padé activation), and a table of the ratios; `ECG_BENCH_NETWORKS=dualnet-s,dualnet-xl` chooses networks.
 //! - `benches/layers.rs`: each step of the plan of those networks: time, rate, share of the core's peak, which it measures beside them.
+//! - `benches/process.rs`: from the start of the process to the answer.
 //! - `benches/pau.rs`: the Padé activation unit, forward and backward, on every instruction set of this machine.
 //! - `benches/signal.rs`: from a lead to the network's two inputs, and resampling.
 //! - `benches/training.rs`: a step of training, its memory, and the preparation of an epoch, beside the original code where it is there.
 //!
-//! They read the records of `fixtures/` and need no GPU; `engine` needs the Python of `make venv`, `training` libtorch. The library itself is
+//! They read the records of `fixtures/` and need no GPU; `engine` and `process` need the Python of `make venv`, `training` libtorch. The library itself is
 //! empty. `results/` keeps what was measured, on which machine and when.

@@ -27,6 +27,33 @@ fn save(state: &StateDict, folder: &Path, name: &str) {
 }
 
 #[test]
+fn weights_are_stored_in_16_bits_at_once_or_later() {
+    let folder = folder_with_weights();
+    let path = folder.path();
+    succeed(path, &["weights.pt", "-o", "whole.onnx"]);
+    succeed(path, &["weights.pt", "-o", "half.onnx", "--store", "f16"]);
+    succeed(path, &["whole.onnx", "-o", "later.onnx", "--store=f16"]);
+    let bytes = |name: &str| std::fs::read(path.join(name)).expect("it was written");
+    assert_eq!(bytes("half.onnx"), bytes("later.onnx"));
+    assert!(bytes("half.onnx").len() < bytes("whole.onnx").len() * 6 / 10);
+    let carded = succeed(
+        path,
+        &["whole.onnx", "-o", "card.onnx", "--store=f16", "--card", "seed=3"],
+    );
+    assert!(carded.starts_with("card.onnx: dualnet-s, 4 classes, "), "{carded}");
+    assert!(succeed(path, &["inspect", "card.onnx"]).contains("{\"seed\":3}"));
+    for (arguments, reason) in [
+        (&["whole.onnx", "-o", "x.onnx"][..], "--store f16"),
+        (&["half.onnx", "-o", "x.onnx", "--store=f16"], "no weights"),
+        (&["weights.pt", "-o", "x.onnx", "--store=f8"], "f8"),
+        (&["whole.onnx", "-o", "whole.onnx", "--store=f16"], "own file"),
+    ] {
+        let message = fail(path, arguments);
+        assert!(message.contains(reason), "{message}");
+    }
+}
+
+#[test]
 fn a_pt_is_recognized_and_inspected() {
     let folder = folder_with_weights();
     let said = succeed(folder.path(), &["weights.pt", "-o", "model.onnx", "--card", "seed=1"]);

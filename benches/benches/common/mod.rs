@@ -1,36 +1,30 @@
-//! What the benchmarks of whole networks share: files with golden weights, cuts of a real record.
+//! What benchmarks with peers share: the machine, ONNX Runtime in a process of its own, and the file that keeps the results.
+
+// Each benchmark uses its own part of this.
+#![allow(dead_code)]
 
 use dualnet_engine::record::Record;
 use dualnet_engine::signal::{ECG_LEN, Inputs, Preprocessor, SPECTROGRAM_LEN};
+use dualnet_engine::simd::Isa;
 use dualnet_export::network::{Initial, Network, ParameterKind};
 use dualnet_export::onnx::{Card, export};
 use dualnet_export::weights::{StateDict, Tensor};
-use dualnet_fixtures::{golden_weight, records_dir};
-use std::path::Path;
+use dualnet_fixtures::{golden_weight, python, records_dir};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// The networks measured, unless `ECG_BENCH_NETWORKS` names others.
-const NETWORKS: [&str; 5] = ["dualnet-s", "dualnet-m", "dualnet-xl", "dualnet-pp-s", "dualnet-pp-xl"];
-/// A record of 60 s.
-const RECORD: &str = "A00005";
-/// Its cuts.
+const NETWORKS: &str = "dualnet-s,dualnet-m,dualnet-xl,dualnet-pp-s,dualnet-pp-xl";
+/// Lengths of the cuts of a record of 60 s.
 pub const SECONDS: [usize; 3] = [10, 30, 60];
 
 /// The networks to measure.
 pub fn networks() -> Vec<String> {
-    let wanted = std::env::var("ECG_BENCH_NETWORKS").unwrap_or_else(|_| NETWORKS.join(","));
+    let wanted = std::env::var("ECG_BENCH_NETWORKS").unwrap_or_else(|_| NETWORKS.to_owned());
     wanted.split(',').map(str::to_owned).collect()
-}
-
-/// The network's inputs for the first samples of the record.
-pub fn inputs(samples: usize) -> Inputs {
-    let path = records_dir().join(RECORD).with_extension("mat");
-    let record = Record::open(path).expect("a fixture record");
-    let (mut ecg, mut spectrogram) = (vec![0.0; ECG_LEN], vec![0.0; SPECTROGRAM_LEN]);
-    let lead = &record.samples()[..samples];
-    Preprocessor::new()
-        .prepare(lead, &mut ecg, &mut spectrogram)
-        .expect("finite samples");
-    Inputs { ecg, spectrogram }
 }
 
 /// The exported file of a preset with the golden weights.
@@ -52,6 +46,96 @@ pub fn file(name: &str) -> Vec<u8> {
     export(&network, &weights, Path::new("golden weights"), &Card::default()).expect("an exportable network")
 }
 
+/// The network's inputs for the first samples of a fixture record.
+pub fn inputs(record: &str, samples: usize) -> Inputs {
+    let path = records_dir().join(record).with_extension("mat");
+    let record = Record::open(path).expect("a fixture record");
+    let (mut ecg, mut spectrogram) = (vec![0.0; ECG_LEN], vec![0.0; SPECTROGRAM_LEN]);
+    let lead = &record.samples()[..samples.min(record.samples().len())];
+    Preprocessor::new()
+        .prepare(lead, &mut ecg, &mut spectrogram)
+        .expect("finite samples");
+    Inputs { ecg, spectrogram }
+}
+
+/// Writes `ecg0.f32`, `spectrogram0.f32`, … into `folder`.
+pub fn write_inputs(folder: &Path, records: &[Inputs]) {
+    let raw = |name: String, values: &[f32]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        std::fs::write(folder.join(name), bytes).expect("the temporary folder is writable");
+    };
+    for (index, inputs) in records.iter().enumerate() {
+        raw(format!("ecg{index}.f32"), &inputs.ecg);
+        raw(format!("spectrogram{index}.f32"), &inputs.spectrogram);
+    }
+}
+
+/// A script beside the benchmarks.
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
+}
+
+/// ONNX Runtime, waiting to be asked for single runs.
+pub struct OnnxRuntime {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    pub version: String,
+}
+
+impl OnnxRuntime {
+    /// On `model` and on the records that [`write_inputs`] wrote into `folder`.
+    pub fn start(model: &Path, folder: &Path, records: usize) -> Self {
+        let mut child = Command::new(python())
+            .arg(script("onnx_runtime.py"))
+            .args([model, folder])
+            .arg(records.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python starts");
+        let questions = child.stdin.take().expect("a pipe");
+        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut peer = Self {
+            child,
+            questions,
+            answers,
+            version: String::new(),
+        };
+        let ready = peer.answer();
+        ready["version"].as_str().unwrap_or("?").clone_into(&mut peer.version);
+        peer
+    }
+
+    /// The milliseconds of one run in a session, and its probabilities.
+    pub fn run(&mut self, session: &str, record: usize) -> (f64, Vec<f32>) {
+        writeln!(self.questions, "{session} {record}").expect("ONNX Runtime listens");
+        let answer = self.answer();
+        let row = serde_json::from_value(answer["probabilities"].clone()).expect("a row of numbers");
+        (answer["ms"].as_f64().expect("a time"), row)
+    }
+
+    fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("ONNX Runtime answers");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("ONNX Runtime: {error}: {line}"))
+    }
+}
+
+impl Drop for OnnxRuntime {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The processor, what runs on it, and how it was built, in one line.
+pub fn setting() -> String {
+    let isa = Isa::detect().expect("an instruction set").name();
+    let level = env!("BENCH_OPT_LEVEL");
+    format!("{}, {isa}, one thread, batch 1, opt-level {level}", processor())
+}
+
 /// The processor's name.
 pub fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -59,4 +143,25 @@ pub fn processor() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+/// Prints a table under `title`, and appends both to the file that `ECG_BENCH_RESULTS` names, if it does.
+pub fn publish(title: &str, notes: &str, header: &[&str], rows: &[Vec<String>]) {
+    let mut text = format!("\n## {title}\n{notes}\n\n");
+    let mut line = |cells: &[String]| writeln!(text, "| {} |", cells.join(" | ")).expect("memory");
+    line(&header.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>());
+    line(&vec!["---".to_owned(); header.len()]);
+    rows.iter().for_each(|row| line(row));
+    println!("{text}");
+    if let Some(path) = std::env::var_os("ECG_BENCH_RESULTS") {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+}
+
+/// The median; NaN of nothing.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ};
+use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ, read_ahead};
 use dualnet_engine::{Classifier, Device, Error, Options, Precision, Prediction};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -131,10 +131,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let progress = progress_bar(inputs.len());
     let shared_terminal = destination.is_terminal();
     let mut outcome = Outcome::Complete;
+    let announce = |input: &Input| {
+        if let (Input::File(path), false) = (input, arguments.no_mmap) {
+            read_ahead(path);
+        }
+    };
     let work = |input: &Input| classify(&classifier, input, &open_options);
     workers::in_order(
         &inputs,
         arguments.threads(),
+        announce,
         work,
         |result: Result<Prediction, Failure>| {
             if let Err(failure) = &result {

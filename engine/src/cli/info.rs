@@ -135,9 +135,13 @@ fn text(file: &str, card: &ModelCard) -> String {
     properties(&mut line, "trained", &card.training);
     properties(&mut line, "measured", &card.metrics);
     line("configuration", card.configuration.trim());
+    let narrow = match card.operators.contains_key("Cast") {
+        true => "f16 and ",
+        false => "",
+    };
     line(
         "weights",
-        &format!("{} stored numbers, {}", card.weights, card.precision),
+        &format!("{} stored numbers, {narrow}{}", card.weights, card.precision),
     );
     properties(&mut line, "quantized", &card.quantization);
     line("operator set", &format!("ai.onnx {}", card.opset));

@@ -2,6 +2,7 @@
 
 mod classify;
 mod destination;
+mod heap;
 mod info;
 mod inputs;
 mod report;
@@ -49,6 +50,7 @@ enum Outcome {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    heap::prepare();
     let result = match Arguments::parse().command {
         Command::Classify(arguments) => classify::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),

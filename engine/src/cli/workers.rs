@@ -1,36 +1,51 @@
 //! Spreads work over threads and hands the results back in order.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+
+/// Results, per thread, that may wait for an earlier one.
+const WAITING: usize = 16;
 
 /// Calls `work` on every item on up to `threads` threads, and `take` on this one with every result, in the items' order,
-/// as soon as it and all before it are there. Stops early when `take` fails.
+/// as soon as it and all before it are there. Before a thread works on an item, it calls `announce` on the one that comes up next for it. Stops
+/// early when `take` fails.
+///
+/// No item is worked on before all but the last [`WAITING`] per thread in front of it were taken, so a slow item or a slow taker
+/// bounds what is in memory.
 ///
 /// # Errors
 /// What `take` returns.
 pub fn in_order<T: Sync, R: Send, E>(
     items: &[T],
     threads: usize,
+    announce: impl Fn(&T) + Sync,
     work: impl Fn(&T) -> R + Sync,
     mut take: impl FnMut(R) -> Result<(), E>,
 ) -> Result<(), E> {
-    let threads = threads.min(items.len());
-    if threads <= 1 {
-        return items.iter().try_for_each(|item| take(work(item)));
+    let threads = threads.min(items.len()).max(1);
+    let begin = |index: usize| {
+        let item = items.get(index)?;
+        items.get(index + threads).into_iter().for_each(&announce);
+        Some(item)
+    };
+    if threads == 1 {
+        return (0..items.len()).try_for_each(|index| begin(index).map_or(Ok(()), |item| take(work(item))));
     }
     let next = AtomicUsize::new(0);
-    let stopped = AtomicBool::new(false);
+    let gate = Gate::default();
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
+        // Dropped before the threads are waited for, on an error and on a panic too.
+        let open = Open(&gate);
         for _ in 0..threads {
             let sender = sender.clone();
-            let (next, stopped, work) = (&next, &stopped, &work);
+            let (next, gate, begin, work) = (&next, &gate, &begin, &work);
             scope.spawn(move || {
-                while !stopped.load(Ordering::Relaxed) {
+                loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { break };
-                    if sender.send((index, work(item))).is_err() {
+                    let Some(item) = begin(index) else { break };
+                    if !gate.pass(index, WAITING * threads) || sender.send((index, work(item))).is_err() {
                         break;
                     }
                 }
@@ -42,12 +57,58 @@ pub fn in_order<T: Sync, R: Send, E>(
         for (index, result) in receiver {
             early.insert(index, result);
             while let Some(result) = early.remove(&expected) {
+                take(result)?;
                 expected += 1;
-                take(result).inspect_err(|_| stopped.store(true, Ordering::Relaxed))?;
+                open.taken(expected);
             }
         }
         Ok(())
     })
+}
+
+/// Holds back threads that are too far ahead.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<State>,
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Results taken.
+    taken: usize,
+    /// No more will be.
+    closed: bool,
+}
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until item `index` is one of the next `window`; `false` when nothing is taken any more.
+    fn pass(&self, index: usize, window: usize) -> bool {
+        let ahead = |state: &mut State| !state.closed && index >= state.taken + window;
+        let state = self.moved.wait_while(self.state(), ahead);
+        !state.unwrap_or_else(PoisonError::into_inner).closed
+    }
+}
+
+/// The taker's side of a gate, which closes with it.
+struct Open<'a>(&'a Gate);
+
+impl Open<'_> {
+    fn taken(&self, count: usize) {
+        self.0.state().taken = count;
+        self.0.moved.notify_all();
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.state().closed = true;
+        self.0.moved.notify_all();
+    }
 }
 
 #[cfg(test)]
@@ -69,7 +130,7 @@ mod tests {
                 seen.push(item);
                 Ok::<_, ()>(())
             };
-            in_order(&items, threads, slow_first, collect).unwrap();
+            in_order(&items, threads, |_| (), slow_first, collect).unwrap();
             assert_eq!(seen, items, "{threads} threads");
         }
     }
@@ -81,10 +142,47 @@ mod tests {
             let result = in_order(
                 &items,
                 threads,
+                |_| (),
                 |item| *item,
                 |item| if item == 3 { Err(item) } else { Ok(()) },
             );
             assert_eq!(result, Err(3));
         }
+    }
+
+    #[test]
+    fn every_item_but_the_first_of_each_thread_is_announced() {
+        let items: Vec<usize> = (0..50).collect();
+        for threads in [1, 3] {
+            let announced = Mutex::new(Vec::new());
+            let announce = |item: &usize| announced.lock().unwrap().push(*item);
+            in_order(&items, threads, announce, |item| *item, |_| Ok::<_, ()>(())).unwrap();
+            let mut announced = announced.into_inner().unwrap();
+            announced.sort_unstable();
+            assert_eq!(announced, items[threads..]);
+        }
+    }
+
+    #[test]
+    fn nothing_runs_far_ahead_of_a_slow_taker() {
+        let items: Vec<usize> = (0..500).collect();
+        let (threads, taken) = (3, AtomicUsize::new(0));
+        let work = |item: &usize| item.saturating_sub(taken.load(Ordering::SeqCst));
+        let take = |ahead| {
+            if taken.fetch_add(1, Ordering::SeqCst) < 3 {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            assert!(ahead < WAITING * threads, "{ahead} items ahead");
+            Ok::<_, ()>(())
+        };
+        in_order(&items, threads, |_| (), work, take).unwrap();
+    }
+
+    #[test]
+    #[should_panic(expected = "the taker")]
+    fn a_panicking_taker_ends_the_work() {
+        let items: Vec<usize> = (0..1000).collect();
+        let take = |_| -> Result<(), ()> { panic!("the taker") };
+        in_order(&items, 2, |_| (), |item| *item, take).unwrap();
     }
 }

@@ -28,8 +28,10 @@ pub(super) fn check(graph: &GraphProto) -> Result<BTreeMap<String, usize>, Model
     for node in &graph.node {
         *operators.entry(check_operator(node)?).or_insert(0) += 1;
         check_attributes(node)?;
-        if node.op_type == PADE_ACTIVATION {
-            check_pade(node, &initializers)?;
+        match node.op_type.as_str() {
+            PADE_ACTIVATION => check_pade(node, &initializers)?,
+            "Cast" => check_cast(node, &initializers)?,
+            _ => {}
         }
         for input in node.input.iter().filter(|input| !input.is_empty()) {
             if !defined.contains(input.as_str()) {
@@ -124,6 +126,21 @@ fn check_pade(node: &NodeProto, initializers: &HashMap<&str, &TensorProto>) -> R
         ));
     }
     Ok(())
+}
+
+/// A Cast widens a stored FLOAT16 tensor to FLOAT and does nothing else in a file of this project.
+fn check_cast(node: &NodeProto, initializers: &HashMap<&str, &TensorProto>) -> Result<(), ModelFault> {
+    let stored = match &node.input[..] {
+        [input] => initializers.get(input.as_str()),
+        _ => None,
+    };
+    let narrow = stored.is_some_and(|tensor| tensor.data_type == DataType::Float16 as i32);
+    let widens = matches!(&node.attribute[..], [to] if to.name == "to" && to.i == i64::from(DataType::Float as i32));
+    if narrow && widens && node.output.len() == 1 {
+        return Ok(());
+    }
+    let problem = "only a Cast of a stored FLOAT16 tensor to FLOAT is supported".to_owned();
+    Err(fault(node, problem))
 }
 
 pub(super) fn fault(node: &NodeProto, problem: String) -> ModelFault {
@@ -236,6 +253,37 @@ mod tests {
         ];
         for inputs in inputs {
             refusal(vec![node(DOMAIN, PADE_ACTIVATION, inputs, &["y"])]);
+        }
+    }
+
+    #[test]
+    fn a_cast_widens_a_stored_tensor() {
+        let half = TensorProto {
+            data_type: DataType::Float16 as i32,
+            ..coefficients("half", 6)
+        };
+        let cast = |input: &str, to: i64| NodeProto {
+            attribute: vec![AttributeProto {
+                name: "to".to_owned(),
+                i: to,
+                ..AttributeProto::default()
+            }],
+            ..node("", "Cast", &[input], &["y"])
+        };
+        let stored = |node: NodeProto| GraphProto {
+            initializer: vec![half.clone(), coefficients("whole", 6)],
+            ..graph(vec![node])
+        };
+        check(&stored(cast("half", 1))).unwrap();
+        for other in [
+            cast("half", 10),
+            cast("whole", 1),
+            cast("x", 1),
+            node("", "Cast", &["half"], &["y"]),
+            node("", "Cast", &["half", "half"], &["y"]),
+        ] {
+            let message = check(&stored(other)).unwrap_err().to_string();
+            assert!(message.contains("node `n`") && message.contains("FLOAT16"), "{message}");
         }
     }
 

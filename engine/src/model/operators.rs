@@ -14,6 +14,7 @@ pub const OPERATORS: &[&str] = &[
     "Abs",
     "Add",
     "AveragePool",
+    "Cast",
     "Concat",
     "Constant",
     "Conv",

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use half::f16;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, TensorProto};
 
@@ -44,12 +45,13 @@ pub(super) fn check_tensor(tensor: &TensorProto) -> Result<u64, ModelFault> {
         return Err(fault(tensor, "is not stored as raw data".to_owned()));
     }
     let size = match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float16) => 2,
         Ok(DataType::Float) => 4,
         Ok(DataType::Int64) => 8,
         Ok(DataType::Int8) => 1,
         _ => {
             let problem = format!(
-                "holds {}: FLOAT, INT64 and INT8 are supported",
+                "holds {}: FLOAT, FLOAT16, INT64 and INT8 are supported",
                 type_name(tensor.data_type)
             );
             return Err(fault(tensor, problem));
@@ -64,25 +66,21 @@ pub(super) fn check_tensor(tensor: &TensorProto) -> Result<u64, ModelFault> {
         );
         return Err(fault(tensor, problem));
     }
-    match size {
-        8 => return Ok(0),
+    let raw = &tensor.raw_data;
+    let not_finite = match size {
+        2 => raw
+            .as_chunks()
+            .0
+            .iter()
+            .position(|le| !f16::from_le_bytes(*le).is_finite()),
+        4 => floats(tensor).position(|value| !value.is_finite()),
         1 => return Ok(elements as u64),
-        _ => {}
-    }
-    match floats(tensor).position(|value| !value.is_finite()) {
+        _ => return Ok(0),
+    };
+    match not_finite {
         Some(index) => Err(fault(tensor, format!("element {index} is not a finite number"))),
         None => Ok(elements as u64),
     }
-}
-
-/// The values of a tensor of type FLOAT.
-pub(super) fn floats(tensor: &TensorProto) -> impl Iterator<Item = f32> {
-    tensor
-        .raw_data
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
 }
 
 /// ONNX's name of an element type.
@@ -137,6 +135,7 @@ mod tests {
     #[test]
     fn stored_floats_are_counted() {
         assert_eq!(check_tensor(&tensor(DataType::Float, &[2], &[0; 8])).unwrap(), 2);
+        assert_eq!(check_tensor(&tensor(DataType::Float16, &[3], &[0; 6])).unwrap(), 3);
         assert_eq!(check_tensor(&tensor(DataType::Int64, &[1], &[0; 8])).unwrap(), 0);
         assert_eq!(check_tensor(&tensor(DataType::Float, &[], &[0; 4])).unwrap(), 1);
         assert_eq!(check_tensor(&tensor(DataType::Int8, &[2, 2], &[0x80; 4])).unwrap(), 4);
@@ -147,6 +146,8 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let bytes = [[0; 4], bad.to_le_bytes()].concat();
             assert!(problem(&tensor(DataType::Float, &[2], &bytes)).contains("element 1"));
+            let bytes = [[0; 2], f16::from_f32(bad).to_le_bytes()].concat();
+            assert!(problem(&tensor(DataType::Float16, &[2], &bytes)).contains("element 1"));
         }
     }
 
@@ -161,6 +162,7 @@ mod tests {
             &[1 << 32, 1 << 32],
         ] {
             problem(&tensor(DataType::Float, dims, &[0; 8]));
+            problem(&tensor(DataType::Float16, dims, &[0; 8]));
         }
     }
 
@@ -168,12 +170,12 @@ mod tests {
     fn other_types_and_places_are_refused() {
         for data_type in [
             DataType::String,
-            DataType::Float16,
+            DataType::Bfloat16,
             DataType::Double,
             DataType::Uint8,
             DataType::Undefined,
         ] {
-            assert!(problem(&tensor(data_type, &[1], &[0; 8])).contains("FLOAT, INT64 and INT8"));
+            assert!(problem(&tensor(data_type, &[1], &[0; 8])).contains("FLOAT16, INT64 and INT8"));
         }
         problem(&TensorProto {
             data_type: 77,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
-use super::weights::{Linear, Quantization, Weights};
+use super::weights::{Linear, Quantization, Stored, Weights};
 use crate::model::{DOMAIN, PADE_ACTIVATION, PROBABILITIES};
 use crate::pau::Pau;
 
@@ -243,15 +243,29 @@ impl<'a> Graph<'a> {
             .ok_or_else(|| Mismatch::whole(format!("`{}` is not an LSTM's output", value.escape_default())))
     }
 
-    /// A stored float tensor of `N` axes, and its extents.
-    pub(super) fn floats<const N: usize>(&self, name: &str) -> Result<(Weights<'a>, [usize; N]), Mismatch> {
-        let tensor = self.tensor(name, FLOAT)?;
+    /// A stored float tensor of `N` axes, and its extents; where it is stored in 16 bits, the Cast that widens it is claimed.
+    pub(super) fn floats<const N: usize>(&mut self, name: &str) -> Result<(Weights<'a>, [usize; N]), Mismatch> {
+        const FLOAT16: i32 = 10;
+        let narrow = self.operator(name) == "Cast";
+        let tensor = if narrow {
+            let [stored] = self.single(name, "Cast", &[Attribute::Int("to", i64::from(FLOAT))])?;
+            self.tensor(stored, FLOAT16)?
+        } else {
+            self.tensor(name, FLOAT)?
+        };
         let extents: Option<Vec<usize>> = tensor.dims.iter().map(|&extent| usize::try_from(extent).ok()).collect();
         let extents = extents.and_then(|extents| <[usize; N]>::try_from(extents).ok());
-        let (values, rest) = tensor.raw_data.as_chunks::<4>();
+        let (stored, rest) = if narrow {
+            let (values, rest) = tensor.raw_data.as_chunks();
+            (Stored::Half(values), rest)
+        } else {
+            let (values, rest) = tensor.raw_data.as_chunks();
+            (Stored::Single(values), rest)
+        };
+        let weights = Weights::new(stored);
         match extents {
-            Some(extents) if rest.is_empty() && values.len() == extents.iter().product::<usize>() => {
-                Ok((Weights::new(values), extents))
+            Some(extents) if rest.is_empty() && weights.len() == extents.iter().product::<usize>() => {
+                Ok((weights, extents))
             }
             _ => Err(Mismatch::whole(format!(
                 "tensor `{}` has not {N} axes",
@@ -261,7 +275,11 @@ impl<'a> Graph<'a> {
     }
 
     /// A stored float tensor of exactly these extents.
-    pub(super) fn floats_of<const N: usize>(&self, name: &str, extents: [usize; N]) -> Result<Weights<'a>, Mismatch> {
+    pub(super) fn floats_of<const N: usize>(
+        &mut self,
+        name: &str,
+        extents: [usize; N],
+    ) -> Result<Weights<'a>, Mismatch> {
         let (weights, found) = self.floats::<N>(name)?;
         if found != extents {
             let name = name.escape_default();
@@ -342,7 +360,12 @@ impl<'a> Graph<'a> {
             Quantization::check_scale(f32::from_le_bytes(*scale))?;
         }
         let inner = extents[axis + 1..].iter().product();
-        Ok((Weights::int8(values, stored, inner), extents))
+        let stored = Stored::Bytes {
+            values,
+            scales: stored,
+            inner,
+        };
+        Ok((Weights::new(stored), extents))
     }
 
     /// A stored tensor of 8-bit integers of `N` axes, and its extents.
@@ -395,7 +418,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Fails unless `name` is the stored number `expected`, rounded to `f32`.
-    pub(super) fn number(&self, name: &str, expected: f64) -> Result<(), Mismatch> {
+    pub(super) fn number(&mut self, name: &str, expected: f64) -> Result<(), Mismatch> {
         let value = self.floats_of(name, [])?;
         if value.at(0) == expected as f32 {
             return Ok(());
@@ -419,7 +442,7 @@ impl<'a> Graph<'a> {
     /// `value = PadeActivation(x)`, of an order the fused kernels have: `x` and the unit.
     pub(super) fn pau(&mut self, value: &str) -> Result<(&'a str, Pau), Mismatch> {
         let [x, numerator, denominator] = self.single(value, PADE_ACTIVATION, &[])?;
-        let coefficients = |name: &str| Ok(self.floats::<1>(name)?.0.iter().collect::<Vec<f32>>());
+        let mut coefficients = |name: &str| Ok(self.floats::<1>(name)?.0.iter().collect::<Vec<f32>>());
         let (numerator, denominator) = (coefficients(numerator)?, coefficients(denominator)?);
         let pau = Pau::new(&numerator, &denominator).map_err(|error| Mismatch::whole(error.to_string()))?;
         if pau.published_order().is_none() {

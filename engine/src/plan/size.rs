@@ -98,12 +98,13 @@ fn block(block: &Block<'_>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::weights::Stored;
     use crate::plan::{Head, LstmLayer, Weights};
 
     /// Layers that share their tensors cost a file nothing: each is packed.
     #[test]
     fn layers_count_each_for_itself() {
-        let none = Weights::new(&[]);
+        let none = Weights::new(Stored::Single(&[]));
         let classifier = Linear::new(none, [4, 4096], false, None).unwrap();
         let layer = LstmLayer {
             inputs: 4096,
@@ -133,7 +134,7 @@ mod tests {
         let narrow = Convolution {
             inputs: 2,
             outputs: 17,
-            weight: Weights::new(&[]),
+            weight: Weights::new(Stored::Single(&[])),
         };
         assert_eq!(matrix(narrow.inputs, narrow.outputs), 16 * 32);
         assert_eq!(matrix(usize::MAX - 100, usize::MAX - 100), u64::MAX);

@@ -1,16 +1,20 @@
 //! Tensors stored in a model file, borrowed, and how the values they meet are rounded.
 
+use half::f16;
+
 use super::graph::Mismatch;
 
-/// A tensor, row-major, in the file's bytes: of 32-bit floats, or of 8-bit integers with a scale per output.
+/// A tensor, row-major, in the file's bytes: of floats of 16 bits or 32, read as 32, or of 8-bit integers with a scale per output.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
-    values: Values<'a>,
+    stored: Stored<'a>,
 }
 
+/// How the file has them, little-endian.
 #[derive(Clone, Copy, Debug)]
-enum Values<'a> {
-    Floats(&'a [[u8; 4]]),
+pub(super) enum Stored<'a> {
+    Half(&'a [[u8; 2]]),
+    Single(&'a [[u8; 4]]),
     /// The scale of a value is that of its output, `index / inner % outputs`.
     Bytes {
         values: &'a [u8],
@@ -20,23 +24,16 @@ enum Values<'a> {
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(values: &'a [[u8; 4]]) -> Self {
-        Self {
-            values: Values::Floats(values),
-        }
-    }
-
-    pub(super) fn int8(values: &'a [u8], scales: &'a [[u8; 4]], inner: usize) -> Self {
-        Self {
-            values: Values::Bytes { values, scales, inner },
-        }
+    pub(super) fn new(stored: Stored<'a>) -> Self {
+        Self { stored }
     }
 
     /// Its number of values.
     pub fn len(self) -> usize {
-        match self.values {
-            Values::Floats(values) => values.len(),
-            Values::Bytes { values, .. } => values.len(),
+        match self.stored {
+            Stored::Half(values) => values.len(),
+            Stored::Single(values) => values.len(),
+            Stored::Bytes { values, .. } => values.len(),
         }
     }
 
@@ -47,7 +44,7 @@ impl<'a> Weights<'a> {
 
     /// Whether it is stored in 8 bits.
     pub fn is_int8(self) -> bool {
-        matches!(self.values, Values::Bytes { .. })
+        matches!(self.stored, Stored::Bytes { .. })
     }
 
     /// The value at a row-major position.
@@ -55,9 +52,10 @@ impl<'a> Weights<'a> {
     /// # Panics
     /// Beyond the end.
     pub fn at(self, index: usize) -> f32 {
-        match self.values {
-            Values::Floats(values) => f32::from_le_bytes(values[index]),
-            Values::Bytes { values, .. } => f32::from(values[index] as i8) * self.scale_at(index),
+        match self.stored {
+            Stored::Half(values) => f16::from_le_bytes(values[index]).to_f32(),
+            Stored::Single(values) => f32::from_le_bytes(values[index]),
+            Stored::Bytes { values, .. } => f32::from(values[index] as i8) * self.scale_at(index),
         }
     }
 
@@ -66,9 +64,9 @@ impl<'a> Weights<'a> {
     /// # Panics
     /// Beyond the end.
     pub fn byte(self, index: usize) -> i8 {
-        match self.values {
-            Values::Floats(_) => 0,
-            Values::Bytes { values, .. } => values[index] as i8,
+        match self.stored {
+            Stored::Bytes { values, .. } => values[index] as i8,
+            _ => 0,
         }
     }
 
@@ -77,9 +75,9 @@ impl<'a> Weights<'a> {
     /// # Panics
     /// Beyond the end.
     pub fn scale_at(self, index: usize) -> f32 {
-        match self.values {
-            Values::Floats(_) => 1.0,
-            Values::Bytes { scales, inner, .. } => f32::from_le_bytes(scales[index / inner % scales.len()]),
+        match self.stored {
+            Stored::Bytes { scales, inner, .. } => f32::from_le_bytes(scales[index / inner % scales.len()]),
+            _ => 1.0,
         }
     }
 
@@ -90,7 +88,7 @@ impl<'a> Weights<'a> {
 
     /// The largest sum of magnitudes of an output's 8-bit values.
     fn largest_row(self) -> u64 {
-        let Values::Bytes { values, scales, inner } = self.values else {
+        let Stored::Bytes { values, scales, inner } = self.stored else {
             return 0;
         };
         let mut sums = vec![0_u64; scales.len()];

@@ -37,6 +37,7 @@ pub use error::RecordError;
 pub use folder::records_in;
 use lead::Lead;
 pub use options::OpenOptions;
+pub use source::read_ahead;
 pub use warning::Warning;
 
 use crate::signal::{MAX_RATE_HZ, MIN_RATE_HZ};

@@ -47,6 +47,27 @@ pub(super) fn load(path: &Path, memory_map: bool) -> Result<Bytes, RecordError> 
     stream(file, metadata.len(), &label(path)).map(Bytes::Owned)
 }
 
+/// Bytes of a file that are read ahead: 60 s of a recording with several leads.
+#[cfg(unix)]
+const AHEAD: u64 = 1 << 20;
+
+/// Asks the operating system to read the beginning of the recording's files soon, and does not wait for it. Nothing depends on
+/// whether it does; files that are not there are no error here.
+pub fn read_ahead(path: &Path) {
+    #[cfg(unix)]
+    for path in ["hea", "dat", "mat"].map(|extension| path.with_extension(extension)) {
+        // Looked at before it is opened: a pipe must not be.
+        let Ok(metadata) = path.metadata() else { continue };
+        if metadata.is_file() && metadata.len() > 0 {
+            let length = metadata.len().min(AHEAD) as usize;
+            let advise = |map: Mmap| map.advise_range(memmap2::Advice::WillNeed, 0, length);
+            File::open(path).and_then(|file| map(&file)).and_then(advise).ok();
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
 /// Everything `reader` yields, about `expected` bytes.
 ///
 /// # Errors

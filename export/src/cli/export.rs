@@ -1,20 +1,29 @@
 //! `export WEIGHTS -o FILE`.
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use dualnet_engine::Model;
 use dualnet_engine::model::keys;
 use dualnet_export::network::{ClassSet, Network, NetworkConfig, PRESETS, preset};
-use dualnet_export::onnx::{Card, export, write};
+use dualnet_export::onnx::{Card, export, narrow, write};
 use dualnet_export::weights::StateDict;
 use std::path::{Path, PathBuf};
 
 /// The last layer, whose rows are the classes.
 const HEAD: &str = "linear_layer_2.weight";
 
+/// How a file stores the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Store {
+    F32,
+    F16,
+}
+
 /// The arguments of `export`.
 #[derive(Args, Debug)]
 pub struct Export {
-    /// The weights: .safetensors, or a .pt with a state dict (the content decides, not the name)
+    /// The weights: .safetensors, or a .pt with a state dict (the content decides, not the name); for --store f16 also an ONNX file
+    /// that this program wrote
     weights: PathBuf,
 
     /// The ONNX file to write
@@ -48,6 +57,10 @@ pub struct Export {
     #[arg(long)]
     no_spectrogram_encoder: bool,
 
+    /// How the file stores the weights: f32, or f16 (half the size; each is widened by a Cast, and computing stays in f32)
+    #[arg(long, value_name = "FORM", default_value = "f32")]
+    store: Store,
+
     /// An entry of the model card, such as seed=1 or metrics.accuracy=0.84; the value is JSON or else text (repeatable)
     #[arg(long = "card", value_name = "KEY=VALUE")]
     card: Vec<String>,
@@ -56,13 +69,16 @@ pub struct Export {
 impl Export {
     /// Reads the weights, finds out which network they belong to, and writes the ONNX file.
     pub fn run(self) -> Result<()> {
-        let weights = StateDict::open(&self.weights)?;
         if same_file(&self.weights, &self.output) {
             bail!(
                 "{}: is the weights' own file, which would be lost",
                 self.output.display()
             );
         }
+        let weights = match StateDict::open(&self.weights) {
+            Ok(weights) => weights,
+            Err(error) => return self.store_again().unwrap_or_else(|| Err(error.into())),
+        };
         let mut card = Card::of_checkpoint(&weights)?;
         for entry in &self.card {
             card.set(entry)?;
@@ -70,17 +86,43 @@ impl Export {
         let mut config = self.configuration(&weights)?;
         config.class_set = self.class_set(&weights, config.class_set)?;
         let network = Network::new(config)?;
-        let bytes = export(&network, &weights, &self.weights, &card)?;
+        let mut bytes = export(&network, &weights, &self.weights, &card)?;
+        if self.store == Store::F16 {
+            bytes = narrow(&self.output, &bytes, &Card::default())?;
+        }
         write(&self.output, &bytes)?;
         let config = network.config();
-        println!(
-            "{}: {}, {} classes, {} bytes",
-            self.output.display(),
-            config.name,
-            config.classes,
-            bytes.len()
-        );
+        self.say(&config.name, config.classes, &bytes);
         Ok(())
+    }
+
+    /// Says what was written.
+    fn say(&self, network: &str, classes: usize, bytes: &[u8]) {
+        let (file, bytes) = (self.output.display(), bytes.len());
+        println!("{file}: {network}, {classes} classes, {bytes} bytes");
+    }
+
+    /// Where the weights are an ONNX file of this project: writes it with its weights in 16 bits. `None` where they are not.
+    fn store_again(&self) -> Option<Result<()>> {
+        let bytes = std::fs::read(&self.weights).ok()?;
+        let model = Model::from_bytes("", &bytes).ok()?;
+        let stored = || {
+            if self.store != Store::F16 {
+                bail!(
+                    "{}: is an ONNX file already; only --store f16 makes another one of it",
+                    self.weights.display()
+                );
+            }
+            let mut card = Card::default();
+            for entry in &self.card {
+                card.set(entry)?;
+            }
+            let bytes = narrow(&self.weights, &bytes, &card)?;
+            write(&self.output, &bytes)?;
+            self.say(&model.card().network, model.classes().len(), &bytes);
+            Ok(())
+        };
+        Some(stored())
     }
 
     /// What the outputs stand for: what the weights say, whatever configuration is given beside them.

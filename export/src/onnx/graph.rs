@@ -8,6 +8,8 @@ use std::collections::HashSet;
 pub(crate) const FLOAT: i32 = 1;
 /// `TensorProto.DataType.INT8`.
 pub(crate) const INT8: i32 = 3;
+/// `TensorProto.DataType.FLOAT16`.
+pub(crate) const FLOAT16: i32 = 10;
 /// `TensorProto.DataType.INT64`.
 pub(super) const INT64: i32 = 7;
 /// What the dynamic first axis is called.

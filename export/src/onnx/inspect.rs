@@ -1,8 +1,8 @@
 //! What an ONNX file says about itself, for a person.
 
 use super::error::ExportError;
-use super::graph::FLOAT;
-use onnx_ir::{Message, ModelProto, ValueInfoProto};
+use super::graph::{FLOAT, FLOAT16};
+use onnx_ir::{Message, ModelProto, TensorProto, ValueInfoProto};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub struct Inspection {
     pub operators: BTreeMap<Operator, usize>,
     /// Functions the file defines, as `domain.name`.
     pub functions: Vec<String>,
-    /// Float32 constants of the graph: tensors and elements.
+    /// Constants of the graph in floats of 16 or 32 bits: tensors and elements.
     pub weights: (usize, usize),
     /// Bytes of the file.
     pub bytes: u64,
@@ -66,7 +66,10 @@ impl Inspection {
             };
             *operators.entry(operator).or_insert(0) += 1;
         }
-        let floats = || graph.initializer.iter().filter(|tensor| tensor.data_type == FLOAT);
+        let floats = || {
+            let float = |tensor: &&TensorProto| matches!(tensor.data_type, FLOAT | FLOAT16);
+            graph.initializer.iter().filter(float)
+        };
         let elements = |dims: &[i64]| -> usize { dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).product() };
         Self {
             metadata: model

@@ -124,6 +124,31 @@ fn enter(model: &mut ModelProto, key: &str, value: String) {
     }
 }
 
+/// Renews the metadata of a model whose graph was changed: the digest of its weights, and on top of its card the entries of `card`.
+pub(super) fn describe_again(model: &mut ModelProto, card: &Card) -> Result<(), ExportError> {
+    let digest = graph_digest(&model.graph);
+    for entry in &mut model.metadata_props {
+        let added = match entry.key.as_str() {
+            keys::WEIGHTS_SHA256 => {
+                entry.value.clone_from(&digest);
+                continue;
+            }
+            keys::FILE_SHA256 => {
+                entry.value = "0".repeat(DIGITS);
+                continue;
+            }
+            keys::TRAINING => &card.training,
+            keys::METRICS => &card.metrics,
+            _ => continue,
+        };
+        let mut object: Map<String, Value> = serde_json::from_str(&entry.value)
+            .map_err(|error| ExportError::lowering(&entry.key, format!("is no JSON object: {error}")))?;
+        object.extend(added.clone());
+        entry.value = Value::Object(object).to_string();
+    }
+    Ok(())
+}
+
 /// The digest of a graph's weights.
 pub(crate) fn graph_digest(graph: &GraphProto) -> String {
     weights_sha256(graph.initializer.iter().map(|tensor| Initializer {

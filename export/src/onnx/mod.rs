@@ -17,12 +17,14 @@ mod inspect;
 mod lowering;
 mod lstm;
 pub(crate) mod metadata;
+pub(crate) mod narrow;
 mod operations;
 mod pade;
 
 pub use error::ExportError;
 pub use inspect::{Inspection, Operator};
 pub use metadata::Card;
+pub use narrow::narrow;
 
 use crate::network::{Network, NetworkConfig, Ops};
 use crate::weights::{StateDict, write_beside};

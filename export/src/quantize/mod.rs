@@ -15,7 +15,7 @@ mod rewrite;
 
 pub use calibration::Recordings;
 
-use crate::onnx::{Card, ExportError, check, metadata};
+use crate::onnx::{Card, ExportError, check, metadata, narrow};
 use calibration::{Calibration, Ranges};
 use dualnet_engine::model::keys;
 use dualnet_engine::{Model, Precision};
@@ -69,6 +69,7 @@ pub fn quantize(
         path: source.to_owned(),
         message: error.to_string(),
     })?;
+    narrow::widen_graph(proto.graph.mut_or_insert_default());
     let operands = Operands::of(&proto.graph, keep_float)?;
     let calibration = calibration::run(&model, &operands, recordings, progress)?;
     let (nodes, activations) = (operands.nodes(), operands.activations.len());
