@@ -1,11 +1,11 @@
 //! Why CUDA cannot be used.
 
-/// What is missing or wrong, on one line, with what to do about it.
+/// What is missing or wrong, on one line; a program adds which of its flags avoids it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CudaError {
     /// No driver library.
-    #[error("no NVIDIA driver was found (libcuda.so); install one, or use --device cpu")]
+    #[error("no NVIDIA driver was found (libcuda.so)")]
     NoDriver,
     /// The driver is older than the machine code needs.
     #[error(
@@ -22,7 +22,7 @@ pub enum CudaError {
         needed_minor: i32,
     },
     /// A driver and no GPU.
-    #[error("the NVIDIA driver finds no GPU; use --device cpu")]
+    #[error("the NVIDIA driver finds no GPU")]
     NoDevice,
     /// Fewer GPUs than asked for.
     #[error("there is no CUDA device {index}; this machine has {count}, counted from 0")]
@@ -33,7 +33,7 @@ pub enum CudaError {
         count: usize,
     },
     /// The GPU has not enough free memory.
-    #[error("the GPU is out of memory; use a smaller --batch-size or --device cpu")]
+    #[error("the GPU is out of memory; a smaller batch needs less")]
     OutOfMemory,
     /// This build has no compiled kernels.
     #[error("this build has no CUDA kernels; `make kernels` compiles them, then build again")]

@@ -132,15 +132,30 @@ def build(target: Path) -> None:
     (target / "kernels.bin").write_bytes(archive(entries, fnv(device_sources())))
 
 
+def record(table: Path, allow_spills: bool) -> None:
+    """Puts the table into the repository, unless a kernel spills more than the one there says."""
+    read = lambda path: {  # noqa: E731
+        (row["kernel"], row["architecture"]): int(row["spill_bytes"])
+        for row in csv.DictReader(path.open(newline=""))
+    }
+    recorded = read(RECORD) if RECORD.exists() else {}
+    grown = [f"{kernel} on {architecture}" for (kernel, architecture), spills in read(table).items()
+             if spills > recorded.get((kernel, architecture), 0)]
+    if grown and not allow_spills:
+        raise SystemExit(f"not recorded: {', '.join(grown)} would spill more; --allow-spills records it all the same")
+    RECORD.write_bytes(table.read_bytes())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", action="store_true", help="write cuda/resources.csv")
+    parser.add_argument("--allow-spills", action="store_true", help="record even where a kernel spills more than before")
     arguments = parser.parse_args()
     made_of = [file.read_bytes() for file in [*device_sources(), REQUIREMENTS, *sorted(Path(__file__).parent.glob("*.py"))]]
     folder = shared_folder(f"cuda-kernels-{digest(made_of)}", build)
     link(".cuda-kernels", folder)
     if arguments.record:
-        RECORD.write_bytes((folder / "resources.csv").read_bytes())
+        record(folder / "resources.csv", arguments.allow_spills)
     print(folder)
 
 

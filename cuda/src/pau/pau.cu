@@ -39,7 +39,7 @@ constexpr f32 HEADROOM = 103.0f;
 
 template <i32 M, i32 N>
 DEVICE Unit<M, N> load_unit(const Coefficients& coefficients) {
-    static_assert(M >= 2 && N >= 2 && M + 1 + N <= WARP, "a lane for each coefficient");
+    static_assert(M >= N && N >= 2 && M + 1 + N <= WARP, "a lane for each coefficient");
     const i32 lane = lane_index();
     f32 mine = 0.0f;
     i32 degree = lane;
@@ -58,7 +58,7 @@ DEVICE Unit<M, N> load_unit(const Coefficients& coefficients) {
     if (degree != 0) {
         exponent = room / static_cast<f32>(degree);
     }
-    exponent = warp_least(least(exponent, HEADROOM / static_cast<f32>(M > N ? M : N)));
+    exponent = warp_least(least(exponent, HEADROOM / static_cast<f32>(M)));
 
     Unit<M, N> unit;
     UNROLL for (i32 k = 0; k <= M; ++k) {
@@ -182,13 +182,13 @@ DEVICE f32 gradient_at(const Unit<M, N>& unit, f32 x, f32 gradient, Array<f32, M
     const f32 denominator_term = -numerator_term * value;
     sums[0] += numerator_term;
     f32 power = x;
-    UNROLL for (i32 k = 1; k <= (M > N ? M : N); ++k) {
-        if (k <= M) {
-            sums[k] = fused(numerator_term, power, sums[k]);
-        }
-        if (k <= N) {
-            sums[M + k] = fused(denominator_term, magnitude(power), sums[M + k]);
-        }
+    UNROLL for (i32 k = 1; k <= N; ++k) {
+        sums[k] = fused(numerator_term, power, sums[k]);
+        sums[M + k] = fused(denominator_term, magnitude(power), sums[M + k]);
+        power *= x;
+    }
+    UNROLL for (i32 k = N + 1; k <= M; ++k) {
+        sums[k] = fused(numerator_term, power, sums[k]);
         power *= x;
     }
     // The slope of |x| has the sign of x; at 0 it is 0.
@@ -263,8 +263,8 @@ DEVICE_COLD void exact_gradients(
             if (magnitude(at) <= limit) {
                 continue;
             }
+            // Its gradient is 0 already.
             if (gradient == 0.0f && is_finite(at)) {
-                grad_x[pack + i] = narrow<T>(0.0f);
                 continue;
             }
             const Exact point = exact(coefficients, at);
@@ -273,7 +273,7 @@ DEVICE_COLD void exact_gradients(
                 const f64 sign = at < 0.0f && k % 2 != 0 ? -1.0 : 1.0;
                 terms[k] += static_cast<f32>(static_cast<f64>(gradient) * sign * exact_weight(point, k));
             }
-            for (i32 k = 1; k <= coefficients.denominators; ++k) {
+            for (i32 k = 1; k <= coefficients.denominators; ++k) {  // harmless once more: nobody reads that sum
                 const f64 weight = point.value * exact_weight(point, k);
                 terms[m + k] -= static_cast<f32>(static_cast<f64>(gradient) * weight);
             }
@@ -287,7 +287,8 @@ DEVICE void forward(In<T> x, Out<T> y, const Coefficients& coefficients, i64 cou
     const bool packed = is_aligned(x, 16) && is_aligned(y, 16);
     constexpr i32 SWEEP = THREADS * PACK<T>;
     const i64 stride = static_cast<i64>(grid_size()) * SWEEP * DEPTH;
-    for (i64 base = static_cast<i64>(block_index()) * SWEEP * DEPTH; base < count; base += stride) {
+    i64 base = static_cast<i64>(block_index()) * SWEEP * DEPTH;
+    for (; base < count; base += stride) {  // harmless once more: every access is masked
         const i64 first = base + thread_index() * PACK<T>;
         Array<Pack<T, PACK<T>>, DEPTH> packs;
         UNROLL for (i32 i = 0; i < DEPTH; ++i) {

@@ -29,7 +29,7 @@ constexpr i32 REACH = THREADS * HOP + FFT - HOP;
 
 // Where padded sample p of a tile lies: frames start HOP words apart, and one more word keeps their lanes in different banks.
 DEVICE i32 skewed(i32 p) { return p + p / HOP; }
-constexpr i32 SKEWED = REACH + REACH / HOP + 1;
+constexpr i32 SKEWED = REACH + (REACH - 1) / HOP;
 
 // A record's samples and what standardizes them: (n x - sum) · scale, where n x - sum is an exact integer below 2^31.
 struct Lead {
@@ -117,7 +117,6 @@ DEVICE void transform(Shared<f32> padded, Shared<f32> cosines, i32 start, Shared
     const f32 norm = 0.20412414523193154f;
     Array<f32, HALF> even, odd;
     even[0] = padded[skewed(start + HALF)] * norm;
-    odd[0] = 0.0f;
     UNROLL for (i32 i = 1; i < HALF; ++i) {
         const f32 weight = (0.5f - 0.5f * cosines[i]) * norm;
         const f32 before = padded[skewed(start + i)] * weight;

@@ -1,12 +1,12 @@
 //! The host build says so when a kernel does what it must not.
 
 use crate::program::{Build, build};
-use crate::script::Script;
+use crate::script::{On, Script};
 use dualnet_cuda::{Argument, Launch};
 
 fn message(kernel: &str, blocks: u32, build_as: Build) -> Option<String> {
     let program = build("faults", include_str!("faults.cu"), build_as);
-    let mut script = Script::new(9);
+    let mut script = Script::default();
     let values: Vec<f32> = (0..64).map(|i| i as f32).collect();
     let memory = [script.input("in", &values), script.output("out", 4, 64)];
     script.launch(&Launch {
@@ -18,7 +18,12 @@ fn message(kernel: &str, blocks: u32, build_as: Build) -> Option<String> {
         shared_bytes: 0,
         arguments: memory.map(Argument::Memory).to_vec(),
     });
-    match script.run(&program, None) {
+    let on = On::Host {
+        program: &program,
+        seed: 9,
+        mutation: None,
+    };
+    match script.run(on) {
         Ok(()) => None,
         Err(fault) => {
             assert_eq!(fault.status, Some(3), "{kernel}: {}", fault.message);

@@ -6,6 +6,7 @@
 #[path = "../../../engine/tests/pau/bound.rs"]
 mod bound;
 mod faults;
+mod gpu;
 mod machine_code;
 mod mutate;
 mod mutations;

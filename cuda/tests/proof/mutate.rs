@@ -1,7 +1,7 @@
 //! Finds what could be wrong in a kernel by one small edit, and writes all of it into one copy that can be wrong in any of these ways.
 //!
 //! Every `[i]` may read one element further, and so may the index of an access to a pack; every barrier may be missing; every bounds
-//! mask (`inside`) may hold always; every loop may go round once too often.
+//! mask (`inside`) may hold always; every loop may go round once too often, unless its line says why that is harmless.
 
 /// One possible edit.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,14 +25,14 @@ pub fn mutants(source: &str) -> (String, Vec<Mutation>) {
                 sites.push(Mutation { line: number + 1, what });
                 format!("host::mutated({})", sites.len() - 1)
             };
-            copy.push_str(&rewrite(code, &mut add));
+            copy.push_str(&rewrite(code, line.contains("// harmless once more: "), &mut add));
         }
         copy.push('\n');
     }
     (copy, sites)
 }
 
-fn rewrite(code: &str, add: &mut dyn FnMut(&'static str) -> String) -> String {
+fn rewrite(code: &str, harmless: bool, add: &mut dyn FnMut(&'static str) -> String) -> String {
     let mut out = String::new();
     let mut rest = code;
     while let Some(next) = rest.chars().next() {
@@ -42,7 +42,7 @@ fn rewrite(code: &str, add: &mut dyn FnMut(&'static str) -> String) -> String {
         } else if rest.starts_with("inside(") && !ends_in_word(&out) {
             let (arguments, after) = enclosed(&rest["inside".len()..]);
             let site = add("a bounds mask holds always");
-            out.push_str(&format!("({site} || inside({}))", rewrite(arguments, add)));
+            out.push_str(&format!("({site} || inside({}))", rewrite(arguments, harmless, add)));
             rest = after;
         } else if let Some(name) = PACKS.iter().find(|name| rest.starts_with(**name)) {
             let open = rest.find(">(").map_or(rest.len(), |at| at + 1);
@@ -50,7 +50,7 @@ fn rewrite(code: &str, add: &mut dyn FnMut(&'static str) -> String) -> String {
             let mut parts = split_arguments(arguments);
             let shifted = format!(
                 "({}) + {}",
-                rewrite(parts[1], add),
+                rewrite(parts[1], harmless, add),
                 add("a pack is one element further")
             );
             parts[1] = &shifted;
@@ -58,12 +58,12 @@ fn rewrite(code: &str, add: &mut dyn FnMut(&'static str) -> String) -> String {
             rest = after;
         } else if next == '[' && (ends_in_word(&out) || out.ends_with([']', ')'])) {
             let (index, after) = enclosed(rest);
-            let index = rewrite(index, add);
+            let index = rewrite(index, harmless, add);
             out.push_str(&format!("[({index}) + {}]", add("an index is one too large")));
             rest = after;
         } else if let Some(comparison) = LOOPS
             .iter()
-            .find(|comparison| rest.starts_with(**comparison) && code.contains("for ("))
+            .find(|comparison| rest.starts_with(**comparison) && code.contains("for (") && !harmless)
         {
             out.push_str(&format!("{comparison}{} + ", add("a loop goes round once more")));
             rest = &rest[comparison.len()..];

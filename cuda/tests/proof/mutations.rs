@@ -2,6 +2,7 @@
 
 use crate::mutate::mutants;
 use crate::program::{Build, build, family};
+use crate::script::On;
 use crate::{pau, preprocess};
 use dualnet_cuda::Element;
 use std::path::Path;
@@ -59,7 +60,12 @@ fn every_mistake_in_the_pau_kernels_is_noticed() {
 fn every_mistake_in_the_preprocessing_kernel_is_noticed() {
     let records = preprocess::short();
     every_mutation_fails("preprocess", &family("preprocess"), 40, &|program, mutation| {
-        preprocess::run(&records, Element::F32, program, 1, mutation)
+        let on = On::Host {
+            program,
+            seed: 1,
+            mutation,
+        };
+        preprocess::run(&records, Element::F32, on)
             .is_ok_and(|got| preprocess::check(&records, Element::F32, &got).is_ok())
     });
 }

@@ -2,7 +2,7 @@
 
 use crate::bound::{COEFFICIENT, DERIVATIVE, Scale, VALUE, narrow, wide};
 use crate::program::{Build, build, family};
-use crate::script::{Fault, Memory, Script};
+use crate::script::{Fault, Memory, On, Script};
 use dualnet_cuda::Element;
 use dualnet_cuda::pau::{Coefficients, ORDERS, Pau};
 use dualnet_engine::pau::reference::{Evaluation, evaluate};
@@ -68,13 +68,22 @@ impl Case {
         Self { offset, ..self }
     }
 
-    /// Runs forward and backward through the launchers.
+    /// Runs forward and backward through the launchers on a host program.
     pub fn run(&self, program: &Path, seed: u64, mutation: Option<usize>) -> Result<Outcome, Fault> {
+        self.run_on(On::Host {
+            program,
+            seed,
+            mutation,
+        })
+    }
+
+    /// The same anywhere.
+    pub fn run_on(&self, on: On<'_>) -> Result<Outcome, Fault> {
         let count = self.x.len();
         let pau = Pau::new(self.element, self.numerator.len(), self.denominator.len())
             .and_then(|pau| pau.with_order(self.order.0, self.order.1))
             .expect("a compiled order");
-        let mut script = Script::new(seed);
+        let mut script = Script::default();
         let x = self.data(&mut script, "x", &self.x);
         let grad_y = self.data(&mut script, "grad_y", &self.grad_y);
         let [y, grad_x] = ["y", "grad_x"].map(|name| {
@@ -105,7 +114,7 @@ impl Case {
         }
         script.save(gradients.numerator, self.numerator.len());
         script.save(gradients.denominator, self.denominator.len());
-        script.run(program, mutation)?;
+        script.run(on)?;
         Ok(Outcome {
             y: self.saved(&script, "y"),
             grad_x: self.saved(&script, "grad_x"),
@@ -220,24 +229,32 @@ fn values(label: &str, count: usize, size: f64) -> Vec<f64> {
 /// Few elements, and yet every path: several blocks, a tail, odd addresses, units below the order, values beyond the limit.
 pub fn thorough() -> Vec<Case> {
     let (numerator, denominator) = unit(5, 4);
+    // Beyond the limit, and yet with gradients of at most x³ that f32 holds.
     let mut far = values("far", 41, 3.0);
-    far[5] = 3e30;
+    far[5] = 3e11;
     far[11] = -7e8;
-    far[12] = 1e36;
+    far[12] = 1e12;
     far[40] = -2e7;
-    let g = values("gradients", 8192 + 2051, 1.0);
+    let mut farthest = far.clone();
+    farthest[12] = 1e36;
+    let mut g = values("gradients", 8192 + 2051, 1.0);
+    // A gradient of 0 for a value beyond the limit.
+    g[11] = 0.0;
     let case = |name: &str, element, x: &[f64]| Case::new(name, element, &numerator, &denominator, x, &g[..x.len()]);
     let wide = values("x", 8192 + 2051, 4.0);
+    // Values beyond the limit for the first thread of each block of forward and of backward.
+    let mut blocks = wide.clone();
+    (blocks[1], blocks[2049], blocks[8194]) = (3e11, 3e11, -7e8);
     let low = unit(3, 2);
     let shallow = unit(2, 4);
     vec![
-        case("far", Element::F32, &far),
+        case("far", Element::F32, &farthest),
         case("odd", Element::F32, &wide[..37]).at_offset(1),
         case("odd", Element::F16, &wide[..37]).at_offset(3),
         case("tail", Element::F16, &wide[..2043]),
         Case::new("low", Element::F32, &low.0, &low.1, &far, &g[..41]).on_order(5, 4),
         Case::new("shallow", Element::F32, &shallow.0, &shallow.1, &far, &g[..41]).on_order(5, 4),
-        case("blocks", Element::F32, &wide),
+        case("blocks", Element::F32, &blocks),
     ]
 }
 
@@ -365,7 +382,8 @@ fn matrix_of_orders_types_and_sizes() {
     ));
 }
 
-fn matrix_case(m: usize, n: usize, element: Element, count: usize, program: &Path) -> usize {
+/// A case of any order, type and size, one element beyond the limit where the type has it.
+pub fn case_of(m: usize, n: usize, element: Element, count: usize) -> Case {
     let (numerator, denominator) = unit(m, n);
     let mut x = values(&format!("x {m}/{n}"), count, 4.0);
     if element != Element::F16 && count > 100 {
@@ -373,7 +391,11 @@ fn matrix_case(m: usize, n: usize, element: Element, count: usize, program: &Pat
     }
     let g = values("gradients", count, 1.0);
     let name = format!("{m}/{n} {} × {count}", element.name());
-    let case = Case::new(&name, element, &numerator, &denominator, &x, &g);
+    Case::new(&name, element, &numerator, &denominator, &x, &g)
+}
+
+fn matrix_case(m: usize, n: usize, element: Element, count: usize, program: &Path) -> usize {
+    let case = case_of(m, n, element, count);
     passes(&case, program, count as u64).1 + passes(&case.at_offset(1), program, 3).1
 }
 

@@ -1,13 +1,13 @@
 //! The preprocessing kernel on the host, held to `dualnet_engine::signal` on real records.
 
 use crate::program::{Build, build, family};
-use crate::script::{Fault, Script};
+use crate::script::{Fault, On, Script};
 use dualnet_cuda::Element;
 use dualnet_cuda::preprocess::{Batch, ECG_LEN, SPECTROGRAM_LEN, preprocess};
 use dualnet_engine::signal::{BINS, Inputs, MAX_SAMPLES, Preprocessor, Spectrogram};
 use dualnet_fixtures::records_dir;
 use half::{bf16, f16};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The samples of a 2017 record: int16 from byte 24 of a MATLAB level-4 file.
 fn record(name: &str) -> Vec<i16> {
@@ -21,21 +21,15 @@ fn record(name: &str) -> Vec<i16> {
         .collect()
 }
 
-/// Runs a batch; the second of each pair is the spectrogram.
-pub fn run(
-    records: &[Vec<i16>],
-    element: Element,
-    program: &Path,
-    seed: u64,
-    mutation: Option<usize>,
-) -> Result<Vec<Inputs>, Fault> {
+/// Runs a batch.
+pub fn run(records: &[Vec<i16>], element: Element, on: On<'_>) -> Result<Vec<Inputs>, Fault> {
     let stride = records.iter().map(Vec::len).max().expect("a record") + 3;
     let mut samples = vec![i16::MIN; records.len() * stride];
     for (row, record) in samples.chunks_exact_mut(stride).zip(records) {
         row[..record.len()].copy_from_slice(record);
     }
     let lengths: Vec<i32> = records.iter().map(|record| record.len() as i32).collect();
-    let mut script = Script::new(seed);
+    let mut script = Script::default();
     let batch = Batch {
         samples: script.input("samples", &samples),
         lengths: script.input("lengths", &lengths),
@@ -45,7 +39,7 @@ pub fn run(
     script.launch(&preprocess(element, batch, stride, &lengths).expect("records that fit"));
     script.save(batch.ecg, records.len() * ECG_LEN);
     script.save(batch.spectrogram, records.len() * SPECTROGRAM_LEN);
-    script.run(program, mutation)?;
+    script.run(on)?;
     let values = |name: &str| -> Vec<f32> {
         let halves = || script.saved::<u16>(name).into_iter();
         match element {
@@ -111,7 +105,13 @@ fn program() -> PathBuf {
 }
 
 fn passes(records: &[Vec<i16>], element: Element, seed: u64) -> Vec<Inputs> {
-    let got = run(records, element, &program(), seed, None).unwrap_or_else(|fault| panic!("{fault:?}"));
+    let program = program();
+    let on = On::Host {
+        program: &program,
+        seed,
+        mutation: None,
+    };
+    let got = run(records, element, on).unwrap_or_else(|fault| panic!("{fault:?}"));
     check(records, element, &got).unwrap_or_else(|error| panic!("{}: {error}", element.name()));
     got
 }

@@ -1,9 +1,19 @@
 //! The emulated device: numbers, tensor-core products, exchanges.
 
 use crate::program::{Build, build, family};
-use crate::script::Script;
+use crate::script::{On, Script};
 use dualnet_cuda::probe;
 use half::{bf16, f16};
+use std::path::Path;
+
+fn run(script: &Script, program: &Path) {
+    let on = On::Host {
+        program,
+        seed: 11,
+        mutation: None,
+    };
+    script.run(on).unwrap_or_else(|fault| panic!("{fault:?}"));
+}
 
 /// Column k of row `row` of A lies in lane and register; four or two numbers to a register.
 fn place_of_a(row: usize, k: usize, each: usize) -> (usize, usize, usize) {
@@ -41,7 +51,7 @@ fn product(format: &str, depth: usize, encode: &dyn Fn(i32) -> u32, decode: &dyn
             lanes_d[d_place(row, column)] = sum_bits(start(row, column));
         }
     }
-    let mut script = Script::new(11);
+    let mut script = Script::default();
     let memory = [
         script.input("a", &lanes_a),
         script.input("b", &lanes_b),
@@ -50,7 +60,7 @@ fn product(format: &str, depth: usize, encode: &dyn Fn(i32) -> u32, decode: &dyn
     script.launch(&probe::product(format, memory[0], memory[1], memory[2]));
     script.save(memory[2], 128);
     let program = build("probe", &family("probe"), Build::Sanitized);
-    script.run(&program, None).unwrap_or_else(|fault| panic!("{fault:?}"));
+    run(&script, &program);
     let got: Vec<u32> = script.saved("d");
     for row in 0..16 {
         for column in 0..8 {
@@ -73,12 +83,12 @@ fn tensor_core_products_are_products_of_matrices() {
 #[test]
 fn values_pass_through_shared_memory_and_among_lanes() {
     let values: Vec<f32> = (0..128).map(|i| i as f32).collect();
-    let mut script = Script::new(4);
+    let mut script = Script::default();
     let (from, to) = (script.input("values", &values), script.output("out", 4, 256));
     script.launch(&probe::exchange(from, to));
     script.save(to, 256);
     let program = build("probe", &family("probe"), Build::Sanitized);
-    script.run(&program, None).unwrap_or_else(|fault| panic!("{fault:?}"));
+    run(&script, &program);
     let got: Vec<f32> = script.saved("out");
     for i in 0..128 {
         let backwards = |i: usize| (127 - i) as f32;
@@ -101,7 +111,7 @@ fn sixteen_bit_numbers_are_those_of_the_hardware() {
         }
     }
     values.truncate(65_536);
-    let mut script = Script::new(1);
+    let mut script = Script::default();
     let memory = [script.input("patterns", &patterns), script.input("values", &values)];
     let outputs = ["wide_f16", "wide_bf16", "f16", "bf16"];
     let sizes = [4, 4, 2, 2];
@@ -126,7 +136,7 @@ fn sixteen_bit_numbers_are_those_of_the_hardware() {
     for &place in &places {
         script.save(place, 65_536);
     }
-    script.run(&program, None).unwrap_or_else(|fault| panic!("{fault:?}"));
+    run(&script, &program);
     let same = |a: f32, b: f32| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
     let (wide_f16, wide_bf16) = (script.saved::<f32>("wide_f16"), script.saved::<f32>("wide_bf16"));
     let (to_f16, to_bf16) = (script.saved::<u16>("f16"), script.saved::<u16>("bf16"));

@@ -114,10 +114,7 @@ impl Options {
             return Err(Error::MinConfidence(self.min_confidence));
         }
         if self.device == Device::Cuda {
-            return Err(Error::Device {
-                device: self.device,
-                supported: "cpu",
-            });
+            return Err(Error::Cuda(crate::gpu::refusal()));
         }
         let (precision, reason) = match self.precision {
             None | Some(Precision::F32) => return Ok((Device::Cpu, Precision::F32)),
