@@ -22,6 +22,8 @@ pub struct Case {
     grad_y: Vec<f32>,
     /// Elements that x, y and their gradients begin after a multiple of 256 bytes.
     offset: usize,
+    /// Blocks of forward, where not as many as the launcher says.
+    blocks: Option<u32>,
 }
 
 /// What the kernels gave.
@@ -55,6 +57,7 @@ impl Case {
             x: x.iter().map(|&x| rounded(element, x as f32)).collect(),
             grad_y: grad_y.iter().map(|&g| rounded(element, g as f32)).collect(),
             offset: 0,
+            blocks: None,
         }
     }
 
@@ -66,6 +69,14 @@ impl Case {
     /// The same at odd addresses.
     pub fn at_offset(self, offset: usize) -> Self {
         Self { offset, ..self }
+    }
+
+    /// The same on fewer blocks of forward, each of which takes several turns.
+    pub fn on_blocks(self, blocks: u32) -> Self {
+        Self {
+            blocks: Some(blocks),
+            ..self
+        }
     }
 
     /// Runs forward and backward through the launchers on a host program.
@@ -101,6 +112,9 @@ impl Case {
         };
         let mut launches = pau.forward(x, y, unit, count as u64).expect("few elements");
         let memory = [x, grad_y, grad_x];
+        if let Some(blocks) = self.blocks {
+            launches[0].blocks = blocks;
+        }
         launches.extend(
             pau.backward(memory, partials, unit, gradients, count as u64)
                 .expect("few elements"),
@@ -252,6 +266,7 @@ pub fn thorough() -> Vec<Case> {
         case("odd", Element::F32, &wide[..37]).at_offset(1),
         case("odd", Element::F16, &wide[..37]).at_offset(3),
         case("tail", Element::F16, &wide[..2043]),
+        case("turns", Element::F32, &wide[..5000]).on_blocks(2),
         Case::new("low", Element::F32, &low.0, &low.1, &far, &g[..41]).on_order(5, 4),
         Case::new("shallow", Element::F32, &shallow.0, &shallow.1, &far, &g[..41]).on_order(5, 4),
         case("blocks", Element::F32, &blocks),
