@@ -1,7 +1,7 @@
 # Everything is built in the release profile and, beyond `run`, for the whole workspace: cargo then builds each dependency once.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run engine check test test-golden test-icentia test-data test-aarch64 valgrind bench libtorch venv clean
+.PHONY: help run engine check test test-golden test-icentia test-data test-aarch64 valgrind bench kernels cuda-matrix gpu-bundle libtorch venv clean
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -56,6 +56,15 @@ bench: libtorch venv engine ## the benchmarks; tables with peers are appended to
 	@{ echo; date -u '+# %F %H:%M UTC'; rustc --version; uptime | sed 's/.*load/load/'; } >> $(RESULTS)
 	ECG_BENCH_RESULTS=$(abspath $(RESULTS)) $(CARGO) bench --workspace --bench '*'
 
+kernels: ## compile the CUDA kernels into the cache folder, no GPU needed; RECORD=1 renews cuda/resources.csv
+	@$(PYTHON) cuda/tools/compile.py $(if $(RECORD),--record)
+
+cuda-matrix: libtorch ## every order, type and size of the CUDA kernels on their host build
+	$(CARGO) test $(RELEASE) --test proof -- --ignored matrix
+
+gpu-bundle: libtorch kernels ## pack what proves and times the CUDA kernels on a machine with a GPU, into target/gpu-bundle.tar.gz
+	$(PYTHON) cuda/tools/bundle.py
+
 libtorch: ## fetch libtorch into the user's cache folder (nothing to do where LIBTORCH names one)
 	@test -n "$(LIBTORCH)" || $(PYTHON) scripts/fetch_libtorch.py
 
@@ -64,4 +73,4 @@ venv: ## install ONNX Runtime into the user's cache folder
 
 clean: ## remove what was built here; the cache folder stays
 	$(CARGO) clean
-	rm -f .libtorch .venv
+	rm -f .libtorch .venv .cuda-kernels

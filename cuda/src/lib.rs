@@ -1,5 +1,22 @@
-//! The home of ECG-DualNet's CUDA kernels.
+//! The CUDA kernels of ECG-DualNet: one `.cu` file per family, each beside its thin launcher.
 //!
-//! There are none yet: the Padé activation runs on the CPU (`dualnet_engine::pau`), and a program that is asked for a CUDA
-//! device says that it has none. What comes here is one `.cu` file per family of kernels beside its thin launcher: the Padé
-//! activation forward and backward for the trainer, and the inference path for the engine.
+//! There are two families until now: [`pau`], the Padé activation forward and backward for the trainer, and [`preprocess`], from raw
+//! samples to the network's inputs. A launcher says which kernel runs on what, as [`Launch`]es; [`Device`] runs them on a GPU, the
+//! tests run the very same ones on the host build of the same sources. Nothing here needs CUDA to build or to start: the driver is
+//! loaded when a [`Device`] is opened, and what is missing is a [`CudaError`].
+//!
+//! Kernels are compiled by `make kernels` and embedded; see `cuda/README.md` for how they are proven without a GPU. **None has
+//! run on a GPU yet.**
+
+mod archive;
+mod device;
+mod error;
+mod launch;
+pub mod pau;
+pub mod preprocess;
+pub mod probe;
+
+pub use archive::Archive;
+pub use device::{Device, Module};
+pub use error::CudaError;
+pub use launch::{Argument, Element, Launch};

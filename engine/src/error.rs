@@ -1,6 +1,6 @@
 //! Everything that can go wrong in this crate.
 
-use crate::classifier::{Device, Precision};
+use crate::classifier::Precision;
 use crate::cpu::RunError;
 use crate::model::ModelError;
 use crate::record::RecordError;
@@ -36,14 +36,9 @@ pub enum Error {
         /// What went wrong.
         cause: RunError,
     },
-    /// A device this build does not support.
-    #[error("device {device} is not in this build: {supported} is")]
-    Device {
-        /// The device asked for.
-        device: Device,
-        /// What is supported.
-        supported: &'static str,
-    },
+    /// CUDA was asked for and cannot be used.
+    #[error("device cuda cannot be used: {0}; --device cpu works everywhere")]
+    Cuda(String),
     /// A precision that does not exist for this model or device.
     #[error("model {model} has no precision {precision}: {reason}")]
     Precision {

@@ -19,6 +19,7 @@
 pub mod classifier;
 pub mod cpu;
 mod error;
+mod gpu;
 pub mod model;
 pub mod pau;
 pub mod plan;

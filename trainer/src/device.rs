@@ -42,6 +42,9 @@ fn usable() -> Result<usize, TrainerError> {
             "CUDA cannot be used: {reason}; --device cpu works everywhere"
         )))
     };
+    if let Err(error) = dualnet_cuda::Device::count() {
+        return refused(&error.to_string());
+    }
     if !cuda_library_is_loaded() {
         return refused(
             "libtorch_cuda.so was not found; put the lib folder of PyTorch 2.11 for CUDA on LD_LIBRARY_PATH",
@@ -88,7 +91,14 @@ mod tests {
     fn cuda_is_there_or_says_what_is_missing() {
         match device("cuda:0", 0) {
             Ok(device) => assert_eq!(device, Device::Cuda(0)),
-            Err(error) => assert!(error.to_string().contains("--device cpu"), "{error}"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.contains("--device cpu"), "{error}");
+                // The driver's own words where it is what is missing.
+                if let Err(cause) = dualnet_cuda::Device::count() {
+                    assert!(error.contains(&cause.to_string()), "{error}");
+                }
+            }
         }
         device("auto", 0).expect("always something");
     }

@@ -114,10 +114,7 @@ impl Options {
             return Err(Error::MinConfidence(self.min_confidence));
         }
         if self.device == Device::Cuda {
-            return Err(Error::Device {
-                device: self.device,
-                supported: "cpu",
-            });
+            return Err(Error::Cuda(crate::gpu::refusal()));
         }
         let precision = self.precision.unwrap_or(stored);
         let reason = match precision {

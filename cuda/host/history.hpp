@@ -1,0 +1,72 @@
+// Who touched an element last, and whether that was ordered before now.
+#pragma once
+
+#include "numbers.hpp"
+
+namespace host {
+
+// A moment in the run of a thread. Barriers move a block from one phase to the next, and a warp likewise.
+struct Moment {
+    u32 launch = 0;
+    u32 block = 0;
+    i32 thread = -1;
+    u32 phase = 0;
+    u32 warp_phase = 0;
+
+    i32 warp() const { return thread / 32; }
+
+    // Whether `later` comes after this one in every order of threads.
+    bool is_before(const Moment& later) const {
+        if (thread < 0 || launch != later.launch) {
+            return true;
+        }
+        if (block != later.block) {
+            return false;
+        }
+        if (thread == later.thread || phase != later.phase) {
+            return true;
+        }
+        return warp() == later.warp() && warp_phase != later.warp_phase;
+    }
+};
+
+// The last write and the reads since the last barrier that a later write must be ordered after. Two readers are kept, and
+// preferably of different warps or blocks: a write that is ordered after both is ordered after all.
+struct History {
+    Moment write;
+    Moment reader;
+    Moment other_reader;
+    bool initialized = false;
+
+    // The access that a read at `now` races with, if any.
+    const Moment* race_of_read(const Moment& now) {
+        if (!write.is_before(now)) {
+            return &write;
+        }
+        remember(now);
+        return nullptr;
+    }
+
+    const Moment* race_of_write(const Moment& now) {
+        for (const Moment* earlier : {&write, &reader, &other_reader}) {
+            if (!earlier->is_before(now)) {
+                return earlier;
+            }
+        }
+        write = now;
+        reader = other_reader = Moment();
+        initialized = true;
+        return nullptr;
+    }
+
+  private:
+    void remember(const Moment& now) {
+        if (reader.is_before(now)) {
+            reader = now;
+        } else if (other_reader.is_before(now) || other_reader.warp() == reader.warp()) {
+            other_reader = now;
+        }
+    }
+};
+
+}  // namespace host

@@ -1,0 +1,314 @@
+#include "scheduler.hpp"
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <tuple>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+namespace host {
+namespace {
+
+constexpr size_t STACK = 512 * 1024;
+constexpr i32 WARP = 32;
+
+enum class State { Ready, AtBlockBarrier, AtWarpBarrier, InExchange, Ended };
+
+const char* name_of(State state) {
+    switch (state) {
+        case State::AtBlockBarrier: return "block barrier";
+        case State::AtWarpBarrier: return "warp barrier";
+        case State::InExchange: return "exchange among lanes";
+        case State::Ready: return "ready";
+        case State::Ended: return "ended";
+    }
+    return "?";
+}
+
+struct Thread {
+    ucontext_t context;
+    State state = State::Ready;
+    Site site = {"", 0};
+    Payload own = {};
+    Payload lanes[WARP] = {};
+};
+
+struct Place {
+    std::string file;
+    int line;
+    bool operator<(const Place& other) const { return std::tie(file, line) < std::tie(other.file, other.line); }
+};
+
+// Stacks are made once and used by every launch; a guard page lies below each.
+u8* stack_of(size_t index) {
+    static std::vector<u8*> stacks;
+    while (stacks.size() <= index) {
+        const size_t page = 4096;
+        void* memory = mmap(nullptr, STACK + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED || mprotect(memory, page, PROT_NONE) != 0) {
+            script_fault("no memory for the stacks of threads");
+        }
+        stacks.push_back(static_cast<u8*>(memory) + page);
+    }
+    return stacks[index];
+}
+
+class Block {
+  public:
+    Block(const Geometry& geometry, u32 launch, i32 block, i32 row, u64 seed, const std::function<void()>& kernel)
+        : geometry_(geometry), launch_(launch), id_(static_cast<u32>(row * geometry.grid + block)), kernel_(kernel),
+          random_(seed), threads_(static_cast<size_t>(geometry.threads)),
+          warp_phases_(static_cast<size_t>((geometry.threads + WARP - 1) / WARP)) {
+        here_ = {-1, block, row, geometry.grid};
+    }
+
+    void run();
+
+    const Here& here() const { return here_; }
+    Moment now() const {
+        if (here_.thread < 0) {
+            return {};
+        }
+        return {launch_, id_, here_.thread, phase_, warp_phases_[static_cast<size_t>(here_.thread / WARP)]};
+    }
+    void wait(State state, Site site);
+    const Payload* exchange(const Payload& own, Site site) {
+        threads_[static_cast<size_t>(here_.thread)].own = own;
+        const i32 thread = here_.thread;
+        wait(State::InExchange, site);
+        return threads_[static_cast<size_t>(thread)].lanes;
+    }
+    Buffer* shared(Site site, i64 element_bytes, i64 count) {
+        std::unique_ptr<Buffer>& buffer = shared_[{site.file, site.line}];
+        if (!buffer) {
+            buffer = std::make_unique<Buffer>("shared memory of line " + std::to_string(site.line), element_bytes, count);
+        }
+        if (buffer->element_bytes() != element_bytes || buffer->count() != count) {
+            fault("the threads of a block disagree about the %s", buffer->name().c_str());
+        }
+        return buffer.get();
+    }
+    Buffer* dynamic_shared(i64 element_bytes) {
+        return shared({"dynamic", 0}, element_bytes, geometry_.dynamic_bytes / element_bytes);
+    }
+
+  private:
+    static void start(ucontext_t& context, u8* stack);
+    static void enter();
+    void resume(i32 thread);
+    void switch_back();
+    bool release_block();
+    bool release_warp(i32 warp);
+    [[noreturn]] void report_deadlock();
+
+    const Geometry& geometry_;
+    u32 launch_;
+    u32 id_;
+    const std::function<void()>& kernel_;
+    std::mt19937_64 random_;
+    std::vector<Thread> threads_;
+    std::vector<u32> warp_phases_;
+    u32 phase_ = 0;
+    Here here_ = {};
+    ucontext_t scheduler_ = {};
+    std::map<Place, std::unique_ptr<Buffer>> shared_;
+    void* scheduler_fake_stack_ = nullptr;
+    const void* scheduler_stack_ = nullptr;
+    size_t scheduler_stack_bytes_ = 0;
+};
+
+Block* running = nullptr;
+u32 launches = 0;
+
+void Block::start(ucontext_t& context, u8* stack) {
+    getcontext(&context);
+    context.uc_stack.ss_sp = stack;
+    context.uc_stack.ss_size = STACK;
+    context.uc_link = nullptr;
+    makecontext(&context, &Block::enter, 0);
+}
+
+void Block::enter() {
+    Block* block = running;
+#if SANITIZED
+    __sanitizer_finish_switch_fiber(nullptr, &block->scheduler_stack_, &block->scheduler_stack_bytes_);
+#endif
+    block->kernel_();
+    Thread& thread = block->threads_[static_cast<size_t>(block->here_.thread)];
+    thread.state = State::Ended;
+#if SANITIZED
+    // No fake stack to come back to.
+    __sanitizer_start_switch_fiber(nullptr, block->scheduler_stack_, block->scheduler_stack_bytes_);
+#endif
+    swapcontext(&thread.context, &block->scheduler_);
+}
+
+void Block::resume(i32 index) {
+    here_.thread = index;
+#if SANITIZED
+    __sanitizer_start_switch_fiber(&scheduler_fake_stack_, stack_of(static_cast<size_t>(index)), STACK);
+#endif
+    swapcontext(&scheduler_, &threads_[static_cast<size_t>(index)].context);
+#if SANITIZED
+    __sanitizer_finish_switch_fiber(scheduler_fake_stack_, nullptr, nullptr);
+#endif
+    here_.thread = -1;
+}
+
+void Block::wait(State state, Site site) {
+    const i32 index = here_.thread;
+    Thread& thread = threads_[static_cast<size_t>(index)];
+    thread.state = state;
+    thread.site = site;
+#if SANITIZED
+    void* fake_stack = nullptr;
+    __sanitizer_start_switch_fiber(&fake_stack, scheduler_stack_, scheduler_stack_bytes_);
+#endif
+    swapcontext(&thread.context, &scheduler_);
+#if SANITIZED
+    __sanitizer_finish_switch_fiber(fake_stack, &scheduler_stack_, &scheduler_stack_bytes_);
+#endif
+}
+
+void Block::run() {
+    running = this;
+    for (size_t index = 0; index < threads_.size(); ++index) {
+        start(threads_[index].context, stack_of(index));
+    }
+    std::vector<i32> ready(threads_.size());
+    while (true) {
+        ready.clear();
+        bool all_ended = true;
+        for (i32 index = 0; index < geometry_.threads; ++index) {
+            const State state = threads_[static_cast<size_t>(index)].state;
+            all_ended = all_ended && state == State::Ended;
+            if (state == State::Ready) {
+                ready.push_back(index);
+            }
+        }
+        if (all_ended) {
+            break;
+        }
+        std::shuffle(ready.begin(), ready.end(), random_);
+        for (i32 index : ready) {
+            resume(index);
+        }
+        bool released = false;
+        for (i32 warp = 0; warp < static_cast<i32>(warp_phases_.size()); ++warp) {
+            released = release_warp(warp) || released;
+        }
+        released = release_block() || released;
+        if (!released && std::none_of(threads_.begin(), threads_.end(), [](const Thread& thread) {
+                return thread.state == State::Ready;
+            }) && !std::all_of(threads_.begin(), threads_.end(), [](const Thread& thread) {
+                return thread.state == State::Ended;
+            })) {
+            report_deadlock();
+        }
+    }
+    running = nullptr;
+}
+
+bool Block::release_block() {
+    for (const Thread& thread : threads_) {
+        if (thread.state != State::AtBlockBarrier || !(thread.site == threads_[0].site)) {
+            return false;
+        }
+    }
+    for (Thread& thread : threads_) {
+        thread.state = State::Ready;
+    }
+    ++phase_;
+    return true;
+}
+
+bool Block::release_warp(i32 warp) {
+    const size_t first = static_cast<size_t>(warp * WARP);
+    if (threads_.size() < first + WARP) {
+        return false;
+    }
+    const State state = threads_[first].state;
+    if (state != State::AtWarpBarrier && state != State::InExchange) {
+        return false;
+    }
+    for (size_t lane = 0; lane < WARP; ++lane) {
+        const Thread& thread = threads_[first + lane];
+        if (thread.state != state || !(thread.site == threads_[first].site)) {
+            return false;
+        }
+    }
+    for (size_t lane = 0; lane < WARP; ++lane) {
+        threads_[first + lane].state = State::Ready;
+        if (state == State::InExchange) {
+            for (size_t other = 0; other < WARP; ++other) {
+                threads_[first + lane].lanes[other] = threads_[first + other].own;
+            }
+        }
+    }
+    if (state == State::AtWarpBarrier) {
+        ++warp_phases_[static_cast<size_t>(warp)];
+    }
+    return true;
+}
+
+void Block::report_deadlock() {
+    std::string waiting;
+    for (size_t index = 0; index < threads_.size(); ++index) {
+        const Thread& thread = threads_[index];
+        const Thread* previous = index == 0 ? nullptr : &threads_[index - 1];
+        if (previous != nullptr && previous->state == thread.state && previous->site == thread.site) {
+            continue;
+        }
+        waiting += "; from thread " + std::to_string(index) + " on: " + name_of(thread.state);
+        if (thread.state != State::Ended) {
+            waiting += " of line " + std::to_string(thread.site.line);
+        }
+    }
+    fault("not every thread reaches the same barrier or exchange%s", waiting.c_str());
+}
+
+}  // namespace
+
+const char* position() {
+    static char text[96];
+    text[0] = '\0';
+    if (running != nullptr && running->here().thread >= 0) {
+        const Here& at = running->here();
+        std::snprintf(text, sizeof text, " (thread %d of block %d, row %d)", at.thread, at.block, at.row);
+    }
+    return text;
+}
+
+Moment now() { return running == nullptr ? Moment() : running->now(); }
+const Here& here() { return running->here(); }
+void block_barrier(Site site) { running->wait(State::AtBlockBarrier, site); }
+void warp_barrier(Site site) { running->wait(State::AtWarpBarrier, site); }
+const Payload* exchange_bytes(const Payload& own, Site site) { return running->exchange(own, site); }
+Buffer* shared_buffer(Site site, i64 element_bytes, i64 count) { return running->shared(site, element_bytes, count); }
+Buffer* dynamic_shared_buffer(i64 element_bytes) { return running->dynamic_shared(element_bytes); }
+
+void run(const Geometry& geometry, u64 seed, const std::function<void()>& kernel) {
+    std::mt19937_64 random(seed);
+    std::vector<i64> blocks(static_cast<size_t>(geometry.grid) * static_cast<size_t>(geometry.rows));
+    for (size_t index = 0; index < blocks.size(); ++index) {
+        blocks[index] = static_cast<i64>(index);
+    }
+    std::shuffle(blocks.begin(), blocks.end(), random);
+    ++launches;
+    for (i64 index : blocks) {
+        const i32 block = static_cast<i32>(index % geometry.grid);
+        const i32 row = static_cast<i32>(index / geometry.grid);
+        Block(geometry, launches, block, row, random(), kernel).run();
+    }
+}
+
+}  // namespace host

@@ -1,0 +1,192 @@
+//! A GPU, and the kernels loaded on it.
+
+use crate::{Archive, Argument, CudaError, Launch};
+use cudarc::driver::{CudaContext, DriverError, result, sys};
+use std::collections::HashMap;
+use std::ffi::{CString, c_void};
+use std::sync::Arc;
+
+/// The CUDA version whose machine code is embedded needs a driver of the same major version, or a later one.
+const NEEDED: (i32, i32) = (12, 0);
+
+/// An open GPU. It uses the primary context, the one libtorch uses too.
+#[derive(Clone, Debug)]
+pub struct Device {
+    context: Arc<CudaContext>,
+    capability: (i32, i32),
+}
+
+impl Device {
+    /// Opens GPU `index`, counted from 0.
+    ///
+    /// # Errors
+    /// [`CudaError::NoDriver`], [`CudaError::DriverTooOld`], [`CudaError::NoDevice`], [`CudaError::NoSuchDevice`],
+    /// [`CudaError::OutOfMemory`] when the GPU has none left for a context, or what else the driver reports.
+    pub fn open(index: usize) -> Result<Self, CudaError> {
+        let count = Self::count()?;
+        if index >= count {
+            return Err(CudaError::NoSuchDevice { index, count });
+        }
+        let context = CudaContext::new(index).map_err(reported("opening the GPU"))?;
+        let capability = context
+            .compute_capability()
+            .map_err(reported("asking for the compute capability"))?;
+        Ok(Self { context, capability })
+    }
+
+    /// The number of GPUs, at least one.
+    ///
+    /// # Errors
+    /// As [`Device::open`].
+    pub fn count() -> Result<usize, CudaError> {
+        // SAFETY: it only tries to load the driver's library, whose initializers any CUDA program runs.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(CudaError::NoDriver);
+        }
+        match result::init() {
+            Ok(()) => {}
+            Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => return Err(CudaError::NoDevice),
+            // The library of the toolkit without a driver behind it.
+            Err(DriverError(sys::CUresult::CUDA_ERROR_STUB_LIBRARY)) => return Err(CudaError::NoDriver),
+            Err(error) => return Err(reported("starting the driver")(error)),
+        }
+        let mut version = 0;
+        // SAFETY: `version` is a place for the one integer that is written.
+        unsafe { sys::cuDriverGetVersion(&raw mut version) }
+            .result()
+            .map_err(reported("asking for the driver's version"))?;
+        let found = (version / 1000, version % 1000 / 10);
+        if found < NEEDED {
+            return Err(CudaError::DriverTooOld {
+                found_major: found.0,
+                found_minor: found.1,
+                needed_major: NEEDED.0,
+                needed_minor: NEEDED.1,
+            });
+        }
+        match result::device::get_count().map(usize::try_from) {
+            Ok(Ok(count)) if count > 0 => Ok(count),
+            Ok(_) => Err(CudaError::NoDevice),
+            Err(error) => Err(reported("counting the GPUs")(error)),
+        }
+    }
+
+    /// Compute capability, such as (9, 0).
+    pub fn capability(&self) -> (i32, i32) {
+        self.capability
+    }
+
+    /// The context, for memory and streams.
+    pub fn context(&self) -> &Arc<CudaContext> {
+        &self.context
+    }
+
+    /// Loads a family of the embedded kernels.
+    ///
+    /// # Errors
+    /// Those of [`Archive::code`], and what the driver reports.
+    pub fn load(&self, family: &'static str) -> Result<Module, CudaError> {
+        let code = Archive::embedded()?.code(family, self.capability.0, self.capability.1)?;
+        self.context
+            .bind_to_thread()
+            .map_err(reported("entering the GPU's context"))?;
+        // SAFETY: `code` is a whole cubin, or PTX that ends in a zero byte, made by our own compiler run; the driver copies it.
+        let module = unsafe { result::module::load_data(code.as_ptr().cast()) }.map_err(reported("loading kernels"))?;
+        Ok(Module {
+            family,
+            module,
+            functions: HashMap::new(),
+            context: Arc::clone(&self.context),
+        })
+    }
+}
+
+/// A family of kernels on a GPU; unloaded when dropped.
+#[derive(Debug)]
+pub struct Module {
+    family: &'static str,
+    module: sys::CUmodule,
+    functions: HashMap<String, sys::CUfunction>,
+    context: Arc<CudaContext>,
+}
+
+impl Module {
+    /// Puts a launch on `stream`; it returns before the kernel has run.
+    ///
+    /// # Safety
+    /// Every memory argument is a device address of this GPU that is valid, as large as the launcher that made `launch` states, until
+    /// the kernel has run; `stream` belongs to this GPU's primary context.
+    ///
+    /// # Errors
+    /// [`CudaError::Launch`] for a launch of another family, otherwise what the driver reports.
+    pub unsafe fn run(&mut self, launch: &Launch<u64>, stream: sys::CUstream) -> Result<(), CudaError> {
+        if launch.family != self.family {
+            return Err(CudaError::Launch(format!(
+                "{} is not among the kernels of {}",
+                launch.kernel, self.family
+            )));
+        }
+        self.context
+            .bind_to_thread()
+            .map_err(reported("entering the GPU's context"))?;
+        let function = self.function(&launch.kernel)?;
+        let mut arguments = launch.arguments.clone();
+        let mut pointers: Vec<*mut c_void> = arguments
+            .iter_mut()
+            .map(|argument| match argument {
+                Argument::Memory(address) => std::ptr::from_mut(address).cast(),
+                Argument::I32(number) => std::ptr::from_mut(number).cast(),
+                Argument::I64(number) => std::ptr::from_mut(number).cast(),
+            })
+            .collect();
+        // SAFETY: the pointers are to values of the kernel's parameter types, in their order, that outlive the call, which copies
+        // them; the host build runs the same launches and refuses arguments of other types. The rest is the caller's contract.
+        unsafe {
+            result::launch_kernel(
+                function,
+                (launch.blocks, launch.rows, 1),
+                (launch.threads, 1, 1),
+                launch.shared_bytes,
+                stream,
+                &mut pointers,
+            )
+        }
+        .map_err(reported("launching a kernel"))
+    }
+
+    fn function(&mut self, name: &str) -> Result<sys::CUfunction, CudaError> {
+        if let Some(&function) = self.functions.get(name) {
+            return Ok(function);
+        }
+        let c_name = CString::new(name).map_err(|_| CudaError::Launch(format!("{name:?} is no kernel's name")))?;
+        // SAFETY: the module is loaded and stays so as long as `self` lives.
+        let function =
+            unsafe { result::module::get_function(self.module, c_name) }.map_err(reported("finding a kernel"))?;
+        self.functions.insert(name.to_owned(), function);
+        Ok(function)
+    }
+}
+
+// SAFETY: a CUmodule and its functions may be used from any thread that has entered the context, which every method does first.
+unsafe impl Send for Module {}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        if self.context.bind_to_thread().is_ok() {
+            // SAFETY: nothing else holds the module. A failure leaves it loaded until the process ends.
+            let _ = unsafe { result::module::unload(self.module) };
+        }
+    }
+}
+
+/// A driver's error in our words.
+fn reported(action: &'static str) -> impl Fn(DriverError) -> CudaError {
+    move |error| match error.0 {
+        sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => CudaError::OutOfMemory,
+        sys::CUresult::CUDA_ERROR_NO_DEVICE => CudaError::NoDevice,
+        _ => CudaError::Driver {
+            action,
+            reason: error.to_string(),
+        },
+    }
+}

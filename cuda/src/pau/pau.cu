@@ -1,0 +1,438 @@
+// The Padé activation unit, forward and backward, F(x) = Σ a_k x^k / (1 + Σ |b_k| |x|^k): what `dualnet_engine::pau` computes on a
+// CPU, with its tolerances, for elements of f32, f16 and bf16 and coefficients of f32. An entry point of order M/N takes any
+// unit of at most M + 1 and N coefficients.
+//
+// Gradients of the coefficients are sums over all elements. Each thread adds the terms of at most CHUNK / THREADS elements in
+// registers, a block adds its threads' and writes one partial sum per coefficient, and `pau_gradients` adds those in f64. Where the
+// cuts fall depends on the number of elements alone, so that every device gives the same sums, and always the same.
+#include "device.cuh"
+
+namespace pau {
+
+constexpr i32 THREADS = 256;
+constexpr i32 WARPS = THREADS / WARP;
+// Elements of one block of backward, and of one partial sum. `pau/mod.rs` counts blocks by it.
+constexpr i32 CHUNK = 8192;
+// Accesses that one thread of forward has in flight.
+constexpr i32 DEPTH = 2;
+
+// A unit's coefficients in device memory.
+struct Coefficients {
+    In<f32> numerator;
+    i32 numerators;
+    In<f32> denominator;
+    i32 denominators;
+};
+
+// The same in registers, padded with zeros to order M/N; b holds |b_1| … |b_N|.
+template <i32 M, i32 N>
+struct Unit {
+    Array<f32, M + 1> a;
+    Array<f32, N> b;
+    // The power of two up to which f32 arithmetic cannot overflow; negative when there is none.
+    f32 limit;
+};
+
+// Every term of P, Q and their derivatives stays below 2^110 while |c_k| |x|^k is at most 2^HEADROOM for every coefficient, and
+// so do the powers of x themselves. Each lane looks at one coefficient.
+constexpr f32 HEADROOM = 103.0f;
+
+template <i32 M, i32 N>
+DEVICE Unit<M, N> load_unit(const Coefficients& coefficients) {
+    static_assert(M >= N && N >= 2 && M + 1 + N <= WARP, "a lane for each coefficient");
+    const i32 lane = lane_index();
+    f32 mine = 0.0f;
+    i32 degree = lane;
+    if (inside(lane, M + 1)) {
+        if (inside(lane, coefficients.numerators)) {
+            mine = coefficients.numerator[lane];
+        }
+    } else {
+        degree = lane - M;
+        if (inside(degree - 1, coefficients.denominators)) {
+            mine = magnitude(coefficients.denominator[degree - 1]);
+        }
+    }
+    const f32 room = HEADROOM - binary_logarithm(magnitude(mine));
+    f32 exponent = room;
+    if (degree != 0) {
+        exponent = room / static_cast<f32>(degree);
+    }
+    exponent = warp_least(least(exponent, HEADROOM / static_cast<f32>(M)));
+
+    Unit<M, N> unit;
+    UNROLL for (i32 k = 0; k <= M; ++k) {
+        unit.a[k] = shuffle(mine, k);
+    }
+    UNROLL for (i32 k = 0; k < N; ++k) {
+        unit.b[k] = shuffle(mine, k + M + 1);
+    }
+    unit.limit = -1.0f;
+    if (exponent >= 0.0f) {
+        unit.limit = power_of_two(static_cast<i32>(round_down(exponent)));
+    }
+    return unit;
+}
+
+// Sums over the degrees 0 … D of a unit at one x, in f64 and in powers of |x| or 1/|x|, whichever is at most 1. They share
+// the factor |x|^-D in the second case, which their quotients lose.
+struct Exact {
+    f64 value;
+    f64 derivative;
+    f64 power;
+    f64 q;
+    i32 degree;
+    bool small;
+};
+
+DEVICE Exact exact(const Coefficients& coefficients, f32 x) {
+    Exact at;
+    const f64 size = magnitude(static_cast<f64>(x));
+    const bool negative = x < 0.0f;
+    at.small = size <= 1.0;
+    at.power = at.small ? size : 1.0 / size;
+    at.degree = coefficients.denominators;
+    if (coefficients.numerators - 1 > at.degree) {
+        at.degree = coefficients.numerators - 1;
+    }
+    f64 p = 0.0, p_slope = 0.0, q_slope = 0.0;
+    at.q = 0.0;
+    for (i32 step = 0; step <= at.degree; ++step) {
+        const i32 k = at.small ? at.degree - step : step;
+        f64 a = 0.0, b = 1.0;
+        if (inside(k, coefficients.numerators)) {
+            a = static_cast<f64>(coefficients.numerator[k]);
+        }
+        if (k > 0) {
+            b = 0.0;
+            if (inside(k - 1, coefficients.denominators)) {
+                b = magnitude(static_cast<f64>(coefficients.denominator[k - 1]));
+            }
+        }
+        if (negative && k % 2 != 0) {
+            a = -a;
+        }
+        p = p * at.power + a;
+        at.q = at.q * at.power + b;
+        if (k > 0) {
+            p_slope = p_slope * at.power + a * static_cast<f64>(k);
+            q_slope = q_slope * at.power + b * static_cast<f64>(k);
+        }
+    }
+    at.value = p / at.q;
+    // d|x|/dx is 0 at 0; the sign of x was put into a_k, one time more than its derivative has it.
+    const f64 sign = negative ? -1.0 : 1.0;
+    const f64 towards = size > 0.0 ? sign : 0.0;
+    at.derivative = (sign * p_slope - towards * at.value * q_slope) / at.q;
+    if (!at.small) {
+        at.derivative *= at.power;
+    }
+    if (!is_finite(x)) {
+        at.value = static_cast<f64>(not_a_number());
+        at.derivative = at.value;
+        at.q = at.value;
+    }
+    return at;
+}
+
+// |x|^k / Q(x).
+DEVICE f64 exact_weight(const Exact& at, i32 k) {
+    const i32 exponent = at.small ? k : at.degree - k;
+    f64 weight = 1.0 / at.q;
+    for (i32 i = 0; i < exponent; ++i) {
+        weight *= at.power;
+    }
+    return weight;
+}
+
+template <i32 M, i32 N>
+DEVICE f32 value(const Unit<M, N>& unit, f32 x) {
+    const f32 size = magnitude(x);
+    f32 p = unit.a[M];
+    UNROLL for (i32 k = M - 1; k >= 0; --k) {
+        p = fused(p, x, unit.a[k]);
+    }
+    f32 q = unit.b[N - 1];
+    UNROLL for (i32 k = N - 2; k >= 0; --k) {
+        q = fused(q, size, unit.b[k]);
+    }
+    return p * reciprocal(fused(q, size, 1.0f));
+}
+
+// gradient · F'(x); adds the element's terms to `sums`: of a_k at k, of |b_k| at M + k.
+template <i32 M, i32 N>
+DEVICE f32 gradient_at(const Unit<M, N>& unit, f32 x, f32 gradient, Array<f32, M + 1 + N>& sums) {
+    const f32 size = magnitude(x);
+    f32 p_slope = unit.a[M];
+    f32 p = fused(p_slope, x, unit.a[M - 1]);
+    UNROLL for (i32 k = M - 2; k >= 0; --k) {
+        p_slope = fused(p_slope, x, p);
+        p = fused(p, x, unit.a[k]);
+    }
+    f32 q_slope = unit.b[N - 1];
+    f32 q = fused(q_slope, size, unit.b[N - 2]);
+    UNROLL for (i32 k = N - 3; k >= 0; --k) {
+        q_slope = fused(q_slope, size, q);
+        q = fused(q, size, unit.b[k]);
+    }
+    q_slope = fused(q_slope, size, q);
+    const f32 inverse = reciprocal(fused(q, size, 1.0f));
+    const f32 value = p * inverse;
+    const f32 numerator_term = gradient * inverse;
+    const f32 denominator_term = -numerator_term * value;
+    sums[0] += numerator_term;
+    f32 power = x;
+    UNROLL for (i32 k = 1; k <= N; ++k) {
+        sums[k] = fused(numerator_term, power, sums[k]);
+        sums[M + k] = fused(denominator_term, magnitude(power), sums[M + k]);
+        power *= x;
+    }
+    UNROLL for (i32 k = N + 1; k <= M; ++k) {
+        sums[k] = fused(numerator_term, power, sums[k]);
+        power *= x;
+    }
+    // The slope of |x| has the sign of x; at 0 it is 0.
+    const f32 towards = x == 0.0f ? 0.0f : with_sign(q_slope, x);
+    return numerator_term * fused(-value, towards, p_slope);
+}
+
+// The elements from `first` on: in one access where it fits and `packed` says that the memory is aligned, one by one and as
+// zeros beyond `count` elsewhere.
+template <class T>
+DEVICE Pack<T, PACK<T>> read(In<T> memory, i64 first, i64 count, bool packed) {
+    if (packed && inside(first + PACK<T> - 1, count)) {
+        return load_pack<PACK<T>>(memory, first);
+    }
+    Pack<T, PACK<T>> pack;
+    UNROLL for (i32 k = 0; k < PACK<T>; ++k) {
+        pack[k] = narrow<T>(0.0f);
+        if (inside(first + k, count)) {
+            pack[k] = memory[first + k];
+        }
+    }
+    return pack;
+}
+
+template <class T>
+DEVICE void write(Out<T> memory, i64 first, i64 count, bool packed, const Pack<T, PACK<T>>& pack) {
+    if (packed && inside(first + PACK<T> - 1, count)) {
+        store_pack<PACK<T>>(memory, first, pack);
+        return;
+    }
+    UNROLL for (i32 k = 0; k < PACK<T>; ++k) {
+        if (inside(first + k, count)) {
+            memory[first + k] = pack[k];
+        }
+    }
+}
+
+// F of those of a thread's elements that are beyond the limit; they lie in accesses every SWEEP elements from `first` to `end`.
+template <class T>
+DEVICE_COLD void exact_values(
+    In<T> x, Out<T> y, Coefficients coefficients, f32 limit, i64 first, i64 end, i64 count
+) {
+    for (i64 pack = first; pack < end; pack += THREADS * PACK<T>) {
+        for (i32 k = 0; k < PACK<T>; ++k) {
+            if (inside(pack + k, count)) {
+                const f32 at = widen(x[pack + k]);
+                if (!(magnitude(at) <= limit)) {
+                    y[pack + k] = narrow<T>(static_cast<f32>(exact(coefficients, at).value));
+                }
+            }
+        }
+    }
+}
+
+// The most coefficients of a unit.
+constexpr i32 COEFFICIENTS = 17;
+
+// The same elements' gradients, and the terms they add to those of the coefficients: of a_k at `terms[k]`, of |b_k| at
+// `terms[m + k]`.
+template <class T>
+DEVICE_COLD void exact_gradients(
+    In<T> x, In<T> grad_y, Out<T> grad_x, Coefficients coefficients, f32 limit, i64 first, i64 end, i64 count,
+    i32 m, Array<f32, COEFFICIENTS>& terms
+) {
+    for (i64 pack = first; pack < end; pack += THREADS * PACK<T>) {
+        for (i32 i = 0; i < PACK<T>; ++i) {
+            if (!inside(pack + i, count)) {
+                continue;
+            }
+            const f32 at = widen(x[pack + i]);
+            const f32 gradient = widen(grad_y[pack + i]);
+            if (magnitude(at) <= limit) {
+                continue;
+            }
+            // Its gradient is 0 already.
+            if (gradient == 0.0f && is_finite(at)) {
+                continue;
+            }
+            const Exact point = exact(coefficients, at);
+            grad_x[pack + i] = narrow<T>(static_cast<f32>(static_cast<f64>(gradient) * point.derivative));
+            for (i32 k = 0; k < coefficients.numerators; ++k) {
+                const f64 sign = at < 0.0f && k % 2 != 0 ? -1.0 : 1.0;
+                terms[k] += static_cast<f32>(static_cast<f64>(gradient) * sign * exact_weight(point, k));
+            }
+            for (i32 k = 1; k <= coefficients.denominators; ++k) {  // harmless once more: nobody reads that sum
+                const f64 weight = point.value * exact_weight(point, k);
+                terms[m + k] -= static_cast<f32>(static_cast<f64>(gradient) * weight);
+            }
+        }
+    }
+}
+
+template <class T, i32 M, i32 N>
+DEVICE void forward(In<T> x, Out<T> y, const Coefficients& coefficients, i64 count) {
+    const Unit<M, N> unit = load_unit<M, N>(coefficients);
+    const bool packed = is_aligned(x, 16) && is_aligned(y, 16);
+    constexpr i32 SWEEP = THREADS * PACK<T>;
+    const i64 stride = static_cast<i64>(grid_size()) * SWEEP * DEPTH;
+    i64 base = static_cast<i64>(block_index()) * SWEEP * DEPTH;
+    for (; base < count; base += stride) {  // harmless once more: every access is masked
+        const i64 first = base + thread_index() * PACK<T>;
+        Array<Pack<T, PACK<T>>, DEPTH> packs;
+        UNROLL for (i32 i = 0; i < DEPTH; ++i) {
+            packs[i] = read<T>(x, first + i * SWEEP, count, packed);
+        }
+        bool beyond = false;
+        UNROLL for (i32 i = 0; i < DEPTH; ++i) {
+            UNROLL for (i32 k = 0; k < PACK<T>; ++k) {
+                const f32 at = widen(packs[i][k]);
+                beyond = beyond || !(magnitude(at) <= unit.limit);
+                packs[i][k] = narrow<T>(value(unit, at));
+            }
+            write<T>(y, first + i * SWEEP, count, packed, packs[i]);
+        }
+        if (beyond) {
+            exact_values<T>(x, y, coefficients, unit.limit, first, base + SWEEP * DEPTH, count);
+        }
+    }
+}
+
+// `partials` is [M + 1 + N, grid_size()].
+template <class T, i32 M, i32 N>
+DEVICE void backward(
+    In<T> x, In<T> grad_y, Out<T> grad_x, Out<f32> partials, const Coefficients& coefficients, i64 count
+) {
+    const Unit<M, N> unit = load_unit<M, N>(coefficients);
+    const bool packed = is_aligned(x, 16) && is_aligned(grad_y, 16) && is_aligned(grad_x, 16);
+    Array<f32, M + 1 + N> sums;
+    UNROLL for (i32 k = 0; k < M + 1 + N; ++k) {
+        sums[k] = 0.0f;
+    }
+    const i64 chunk = static_cast<i64>(block_index()) * CHUNK;
+    const i64 own = chunk + thread_index() * PACK<T>;
+    bool beyond = false;
+    ROLLED for (i32 step = 0; step < CHUNK; step += THREADS * PACK<T>) {
+        const Pack<T, PACK<T>> inputs = read<T>(x, own + step, count, packed);
+        Pack<T, PACK<T>> gradients = read<T>(grad_y, own + step, count, packed);
+        UNROLL for (i32 k = 0; k < PACK<T>; ++k) {
+            f32 at = widen(inputs[k]);
+            f32 gradient = widen(gradients[k]);
+            // What is beyond the limit adds nothing here; its turn comes below.
+            if (!(magnitude(at) <= unit.limit)) {
+                beyond = true;
+                at = 0.0f;
+                gradient = 0.0f;
+            }
+            gradients[k] = narrow<T>(gradient_at(unit, at, gradient, sums));
+        }
+        write<T>(grad_x, own + step, count, packed, gradients);
+    }
+    constexpr i32 COUNT = M + 1 + N;
+    if (beyond) {
+        Array<f32, COEFFICIENTS> terms;
+        for (i32 k = 0; k < COEFFICIENTS; ++k) {
+            terms[k] = 0.0f;
+        }
+        exact_gradients<T>(x, grad_y, grad_x, coefficients, unit.limit, own, chunk + CHUNK, count, M, terms);
+        UNROLL for (i32 k = 0; k < COUNT; ++k) {
+            sums[k] += terms[k];
+        }
+    }
+
+    SHARED(f32, of_warps, WARPS * COUNT);
+    UNROLL for (i32 k = 0; k < COUNT; ++k) {
+        const f32 sum = warp_sum(sums[k]);
+        if (lane_index() == 0) {
+            of_warps[warp_index() * COUNT + k] = sum;
+        }
+    }
+    block_barrier();
+    const i32 k = thread_index();
+    if (inside(k, COUNT)) {
+        f32 sum = 0.0f;
+        for (i32 warp = 0; warp < WARPS; ++warp) {
+            sum += of_warps[warp * COUNT + k];
+        }
+        partials[static_cast<i64>(k) * grid_size() + block_index()] = sum;
+    }
+}
+
+// Block k adds the partial sums of coefficient k of the unit. `rows` is M + 1 of the kernel that wrote them.
+DEVICE void gradients(
+    In<f32> partials, i32 blocks, i32 rows, const Coefficients& coefficients, Out<f32> numerator, Out<f32> denominator
+) {
+    const bool above = inside(block_index(), coefficients.numerators);
+    const i32 index = above ? block_index() : block_index() - coefficients.numerators;
+    const i64 row = static_cast<i64>(above ? index : rows + index) * blocks;
+    f64 sum = 0.0;
+    for (i32 i = thread_index(); i < blocks; i += THREADS) {
+        sum += static_cast<f64>(partials[row + i]);
+    }
+    SHARED(f64, of_warps, WARPS);
+    sum = warp_sum(sum);
+    if (lane_index() == 0) {
+        of_warps[warp_index()] = sum;
+    }
+    block_barrier();
+    if (thread_index() == 0) {
+        f64 total = 0.0;
+        for (i32 warp = 0; warp < WARPS; ++warp) {
+            total += of_warps[warp];
+        }
+        if (above) {
+            numerator[index] = static_cast<f32>(total);
+        } else {
+            const f32 b = coefficients.denominator[index];
+            const f64 sign = b > 0.0f ? 1.0 : (b < 0.0f ? -1.0 : 0.0);
+            denominator[index] = static_cast<f32>(sign * total);
+        }
+    }
+}
+
+}  // namespace pau
+
+#define PAU(T, M, N)                                                                                                       \
+    KERNEL(                                                                                                                \
+        pau_forward_##T##_##M##_##N, pau::THREADS,                                                                         \
+        (In<T> x, Out<T> y, In<f32> numerator, i32 numerators, In<f32> denominator, i32 denominators, i64 count)           \
+    ) {                                                                                                                    \
+        pau::forward<T, M, N>(x, y, {numerator, numerators, denominator, denominators}, count);                            \
+    }                                                                                                                      \
+    KERNEL(                                                                                                                \
+        pau_backward_##T##_##M##_##N, pau::THREADS,                                                                        \
+        (In<T> x, In<T> grad_y, Out<T> grad_x, Out<f32> partials, In<f32> numerator, i32 numerators, In<f32> denominator, \
+         i32 denominators, i64 count)                                                                                      \
+    ) {                                                                                                                    \
+        pau::backward<T, M, N>(x, grad_y, grad_x, partials, {numerator, numerators, denominator, denominators}, count);    \
+    }
+#define PAU_OF_ORDER(M, N) PAU(f32, M, N) PAU(f16, M, N) PAU(bf16, M, N)
+
+PAU_OF_ORDER(3, 3)
+PAU_OF_ORDER(4, 4)
+PAU_OF_ORDER(5, 4)
+PAU_OF_ORDER(5, 5)
+PAU_OF_ORDER(6, 6)
+PAU_OF_ORDER(7, 7)
+PAU_OF_ORDER(8, 8)
+
+KERNEL(
+    pau_gradients, pau::THREADS,
+    (In<f32> partials, i32 blocks, i32 rows, In<f32> numerator, i32 numerators, In<f32> denominator, i32 denominators,
+     Out<f32> grad_numerator, Out<f32> grad_denominator)
+) {
+    pau::gradients(
+        partials, blocks, rows, {numerator, numerators, denominator, denominators}, grad_numerator, grad_denominator
+    );
+}

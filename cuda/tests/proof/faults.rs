@@ -1,0 +1,70 @@
+//! The host build says so when a kernel does what it must not.
+
+use crate::program::{Build, build};
+use crate::script::{On, Script};
+use dualnet_cuda::{Argument, Launch};
+
+fn message(kernel: &str, blocks: u32, build_as: Build) -> Option<String> {
+    let program = build("faults", include_str!("faults.cu"), build_as);
+    let mut script = Script::default();
+    let values: Vec<f32> = (0..64).map(|i| i as f32).collect();
+    let memory = [script.input("in", &values), script.output("out", 4, 64)];
+    script.launch(&Launch {
+        family: "faults",
+        kernel: kernel.to_owned(),
+        blocks,
+        rows: 1,
+        threads: 64,
+        shared_bytes: 0,
+        arguments: memory.map(Argument::Memory).to_vec(),
+    });
+    let on = On::Host {
+        program: &program,
+        seed: 9,
+        mutation: None,
+    };
+    match script.run(on) {
+        Ok(()) => None,
+        Err(fault) => {
+            assert_eq!(fault.status, Some(3), "{kernel}: {}", fault.message);
+            Some(fault.message)
+        }
+    }
+}
+
+#[test]
+fn each_fault_is_named() {
+    for (kernel, blocks, expected) in [
+        ("read_beyond", 1, "in[64] is read and there are 64"),
+        ("write_beyond", 1, "out[64] is written and there are 64"),
+        ("write_before", 1, "out[-1] is written and there are 64"),
+        ("read_unwritten", 1, "was never written"),
+        ("odd_pack", 1, "4 elements at an odd address"),
+        ("register_beyond", 1, "register array of 4: index "),
+        ("two_writers", 1, "in a race with thread"),
+        ("two_blocks", 2, "in a race with thread"),
+        ("no_second_barrier", 1, "in a race with thread"),
+        ("shared_unwritten", 1, "was never written"),
+        ("barrier_of_some", 1, "from thread 40 on: ended"),
+        ("barriers_of_two_places", 1, "not every thread reaches the same barrier"),
+        ("shuffle_of_some", 1, "exchange among lanes"),
+    ] {
+        let message = message(kernel, blocks, Build::Sanitized).unwrap_or_else(|| panic!("{kernel} went unnoticed"));
+        assert!(message.contains(expected), "{kernel}: {message}");
+    }
+    // Which of the two is noticed depends on the order of threads.
+    for kernel in ["no_barrier", "no_warp_barrier", "warp_barrier_between_warps"] {
+        let message = message(kernel, 1, Build::Plain).unwrap_or_else(|| panic!("{kernel} went unnoticed"));
+        assert!(
+            message.contains("race") || message.contains("never written"),
+            "{kernel}: {message}"
+        );
+    }
+}
+
+#[test]
+fn what_is_allowed_passes() {
+    for kernel in ["nothing", "warp_barrier_within_a_warp"] {
+        assert_eq!(message(kernel, 1, Build::Sanitized), None, "{kernel}");
+    }
+}

@@ -1,0 +1,207 @@
+//! The same cases on a GPU, where there is one: every launch twice with equal bits, outputs poisoned, guards around all memory.
+
+use crate::script::{Bytes, Memory, On, Step};
+use crate::{pau, preprocess};
+use cudarc::driver::{result, sys};
+use dualnet_cuda::pau::ORDERS;
+use dualnet_cuda::{Argument, CudaError, Device, Element, Launch, Module};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ptr;
+
+/// Bytes on either side of an allocation that no kernel may change.
+const GUARD: usize = 4096;
+const POISON: u8 = 0xff;
+
+/// A GPU with the families it has loaded.
+pub struct Gpu {
+    device: Device,
+    modules: RefCell<HashMap<&'static str, Module>>,
+}
+
+/// Guarded memory of a script.
+struct Allocation {
+    address: u64,
+    element: usize,
+    contents: Vec<u8>,
+}
+
+impl Gpu {
+    /// The first GPU; `None`, said aloud, where there is none. Anything else that is missing is a failure.
+    pub fn open() -> Option<Self> {
+        match Device::open(0) {
+            Ok(device) => Some(Self {
+                device,
+                modules: RefCell::default(),
+            }),
+            Err(error @ (CudaError::NoDriver | CudaError::NoDevice)) => {
+                dualnet_fixtures::report(format_args!("skipped, nothing ran on a GPU: {error}"));
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Runs the steps twice.
+    pub fn run(&self, steps: &[Step]) -> Result<HashMap<&'static str, Vec<u8>>, String> {
+        let first = self.run_once(steps)?;
+        if self.run_once(steps)? == first {
+            Ok(first)
+        } else {
+            Err("two runs gave different bits".to_owned())
+        }
+    }
+
+    fn run_once(&self, steps: &[Step]) -> Result<HashMap<&'static str, Vec<u8>>, String> {
+        let mut memory: HashMap<&'static str, Allocation> = HashMap::new();
+        let outcome = self.steps(steps, &mut memory);
+        for (name, allocation) in memory {
+            let guards = allocation.guards_are_whole();
+            // SAFETY: nothing uses the memory any more: `steps` waited for every kernel, or the context has failed.
+            let freed = unsafe { result::free_sync(allocation.address) };
+            outcome.as_ref().map_err(Clone::clone)?;
+            freed.map_err(|error| error.to_string())?;
+            if !guards? {
+                return Err(format!("a kernel wrote outside {name}"));
+            }
+        }
+        outcome
+    }
+
+    fn steps(
+        &self,
+        steps: &[Step],
+        memory: &mut HashMap<&'static str, Allocation>,
+    ) -> Result<HashMap<&'static str, Vec<u8>>, String> {
+        self.device
+            .context()
+            .bind_to_thread()
+            .map_err(|error| error.to_string())?;
+        let mut saved = HashMap::new();
+        for step in steps {
+            match step {
+                Step::Input { name, element, bytes } => {
+                    memory.insert(name, Allocation::new(*element, bytes.clone())?);
+                }
+                Step::Output { name, element, count } => {
+                    memory.insert(name, Allocation::new(*element, vec![POISON; element * count])?);
+                }
+                Step::Launch(launch) => self.launch(launch, memory)?,
+                Step::Save(Memory(name, first), count) => {
+                    let allocation = &memory[name];
+                    let bytes = allocation.read()?;
+                    let begin = GUARD + first * allocation.element;
+                    saved.insert(*name, bytes[begin..begin + count * allocation.element].to_vec());
+                }
+                Step::Unwritten(Memory(name, first), count) => {
+                    let allocation = &memory[name];
+                    let begin = first * allocation.element;
+                    let end = begin + count * allocation.element;
+                    if allocation.read()?[GUARD + begin..GUARD + end] != allocation.contents[begin..end] {
+                        return Err(format!("a kernel wrote to {name} where it must not"));
+                    }
+                }
+            }
+        }
+        Ok(saved)
+    }
+
+    fn launch(&self, launch: &Launch<Memory>, memory: &HashMap<&'static str, Allocation>) -> Result<(), String> {
+        let arguments = launch.arguments.iter().map(|argument| match *argument {
+            Argument::Memory(Memory(name, offset)) => {
+                let allocation = &memory[name];
+                Argument::Memory(allocation.address + (GUARD + offset * allocation.element) as u64)
+            }
+            Argument::I32(number) => Argument::I32(number),
+            Argument::I64(number) => Argument::I64(number),
+        });
+        let resolved = Launch {
+            family: launch.family,
+            kernel: launch.kernel.clone(),
+            blocks: launch.blocks,
+            rows: launch.rows,
+            threads: launch.threads,
+            shared_bytes: launch.shared_bytes,
+            arguments: arguments.collect(),
+        };
+        let mut modules = self.modules.borrow_mut();
+        if !modules.contains_key(launch.family) {
+            let module = self.device.load(launch.family).map_err(|error| error.to_string())?;
+            modules.insert(launch.family, module);
+        }
+        let module = modules.get_mut(launch.family).expect("just loaded");
+        // SAFETY: the memory is as large as the launcher asked for, and lives until the synchronization below; the stream is the default one.
+        unsafe { module.run(&resolved, ptr::null_mut::<sys::CUstream_st>()) }.map_err(|error| error.to_string())?;
+        self.device
+            .context()
+            .synchronize()
+            .map_err(|error| format!("{}: {error}", launch.kernel))
+    }
+}
+
+impl Allocation {
+    fn new(element: usize, contents: Vec<u8>) -> Result<Self, String> {
+        let mut bytes = vec![POISON; GUARD];
+        bytes.extend(&contents);
+        bytes.extend([POISON; GUARD]);
+        // SAFETY: fresh memory of exactly the bytes that are copied to it; a context is bound.
+        unsafe {
+            let address = result::malloc_sync(bytes.len()).map_err(|error| error.to_string())?;
+            result::memcpy_htod_sync(address, &bytes).map_err(|error| error.to_string())?;
+            Ok(Self {
+                address,
+                element,
+                contents,
+            })
+        }
+    }
+
+    fn read(&self) -> Result<Vec<u8>, String> {
+        let mut bytes = vec![0; self.contents.len() + 2 * GUARD];
+        // SAFETY: the allocation has as many bytes.
+        unsafe { result::memcpy_dtoh_sync(&mut bytes, self.address) }.map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+
+    fn guards_are_whole(&self) -> Result<bool, String> {
+        let bytes = self.read()?;
+        let (before, rest) = bytes.split_at(GUARD);
+        let after = &rest[self.contents.len()..];
+        Ok(before.iter().chain(after).all(|&byte| byte == POISON))
+    }
+}
+
+#[test]
+fn gpu_pau_gives_the_references_numbers() {
+    let Some(gpu) = Gpu::open() else { return };
+    let mut cases = pau::thorough();
+    for (m, n) in ORDERS {
+        for element in Element::ALL {
+            cases.push(pau::case_of(m, n, element, 100_003));
+            cases.push(pau::case_of(m, n, element, 1_000).at_offset(1));
+        }
+    }
+    let mut compared = 0;
+    for case in cases {
+        let outcome = case.run_on(On::Gpu(&gpu)).unwrap_or_else(|fault| panic!("{fault:?}"));
+        compared += case.check(&outcome).unwrap_or_else(|error| panic!("{error}"));
+    }
+    dualnet_fixtures::report(format_args!("{compared} numbers of the PAU kernels compared on a GPU"));
+}
+
+#[test]
+fn gpu_preprocessing_gives_the_inputs_that_the_cpu_makes() {
+    let Some(gpu) = Gpu::open() else { return };
+    let records = preprocess::short();
+    for element in Element::ALL {
+        let got = preprocess::run(&records, element, On::Gpu(&gpu)).unwrap_or_else(|fault| panic!("{fault:?}"));
+        preprocess::check(&records, element, &got).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// Bytes go to memory and come back as they were; the fixture of every other test here.
+#[test]
+fn numbers_are_their_little_endian_bytes() {
+    assert_eq!(f32::from_bytes(&1.5_f32.bytes()), 1.5);
+    assert_eq!(0x1234_u16.bytes(), [0x34, 0x12]);
+}

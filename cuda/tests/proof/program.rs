@@ -1,0 +1,132 @@
+//! Builds host programs from kernels; what was built of the same sources before is not built again.
+
+use std::ffi::OsString;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+/// How a program is compiled.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Build {
+    /// Under the address and undefined-behaviour sanitizers.
+    Sanitized,
+    /// Without them, for the many runs of mutations; the checks of the host build itself are in both.
+    Plain,
+}
+
+/// This crate's folder.
+pub fn folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The source of a family of kernels.
+pub fn family(name: &str) -> String {
+    let path = folder().join(format!("src/{name}/{name}.cu"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The program that runs the kernels of `source`, which is compiled as if it were `name`.
+pub fn build(name: &str, source: &str, build: Build) -> PathBuf {
+    let mut arguments: Vec<OsString> = ["host/main.cpp", "host/scheduler.cpp"]
+        .into_iter()
+        .map(|file| {
+            let path = folder().join(file);
+            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            compile(file.trim_start_matches("host/"), &text, build, &["-c".into()]).into()
+        })
+        .collect();
+    // Objects come before the source, whose language is given for it and what follows.
+    arguments.extend(["-x", "c++"].map(OsString::from));
+    compile(&format!("{name}.cu"), source, build, &arguments)
+}
+
+/// What the compiler makes of `source`, which is called `file`, with more arguments before it.
+fn compile(file: &str, source: &str, build: Build, arguments: &[OsString]) -> PathBuf {
+    let flags: &[&str] = match build {
+        Build::Sanitized => &[
+            "-O1",
+            "-g",
+            "-fno-omit-frame-pointer",
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=all",
+        ],
+        Build::Plain => &["-O1"],
+    };
+    let mut hasher = DefaultHasher::new();
+    (file, source, flags, arguments, common_sources(), compiler()).hash(&mut hasher);
+    let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels");
+    fs::create_dir_all(&made).expect("a folder for programs");
+    let result = made.join(format!("{file}-{:016x}.o", hasher.finish()));
+    // Tests that want the same wait for the first.
+    static COMPILING: Mutex<()> = Mutex::new(());
+    let _guard = COMPILING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if result.exists() {
+        return result;
+    }
+    let workspace = tempfile::tempdir_in(&made).expect("a folder for a build");
+    let path = workspace.path().join(file);
+    fs::write(&path, source).expect("a source file");
+    let fresh = workspace.path().join("result");
+    let mut command = Command::new(compiler());
+    command
+        .args([
+            "-std=c++17",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wno-unused-parameter",
+            "-ffp-contract=off",
+        ])
+        .args(native())
+        .args(flags)
+        .args(["host", "src/device"].map(|part| format!("-I{}", folder().join(part).display())))
+        .args(arguments)
+        .arg(&path)
+        .arg("-o")
+        .arg(&fresh);
+    let output = command.output().unwrap_or_else(|error| {
+        panic!(
+            "{} cannot be run ({error}): the kernels' host build needs a C++ compiler, or CXX naming one",
+            compiler()
+        )
+    });
+    assert!(
+        output.status.success(),
+        "{file} does not compile for the host:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    fs::rename(fresh, &result).expect("a finished program");
+    result
+}
+
+fn compiler() -> String {
+    std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned())
+}
+
+/// Fused multiply-adds are slow in software; x86 compilers use the instruction only when told to.
+fn native() -> &'static [&'static str] {
+    if cfg!(target_arch = "x86_64") {
+        &["-march=native"]
+    } else {
+        &[]
+    }
+}
+
+/// Every file that a host program is made of beside the kernels.
+fn common_sources() -> &'static Vec<(PathBuf, Vec<u8>)> {
+    static SOURCES: OnceLock<Vec<(PathBuf, Vec<u8>)>> = OnceLock::new();
+    SOURCES.get_or_init(|| {
+        let mut files = Vec::new();
+        for part in ["host", "src/device"] {
+            for entry in fs::read_dir(folder().join(part)).expect("a source folder") {
+                let path = entry.expect("a source file").path();
+                let text = fs::read(&path).expect("a source file");
+                files.push((path, text));
+            }
+        }
+        files.sort();
+        files
+    })
+}
