@@ -147,20 +147,20 @@ impl Histogram {
 
     /// Makes the bins cover the range.
     fn cover(&mut self) {
-        let bounds = |exponent: i32, range: Range| {
+        let ends = |exponent: i32| {
             let scale = (-f64::from(exponent)).exp2();
-            [range.low, range.high].map(|x| (f64::from(x) * scale).floor() as i64)
+            [self.range.low, self.range.high].map(|x| (f64::from(x) * scale).floor())
         };
         let mut exponent = if self.counts.is_empty() {
             *EXPONENTS.start()
         } else {
             self.exponent
         };
-        let [mut first, mut last] = bounds(exponent, self.range);
-        while last - first >= BINS && exponent < *EXPONENTS.end() {
+        // In floating point: at the smallest widths the ends are beyond 64 bits.
+        while ends(exponent)[1] - ends(exponent)[0] >= BINS as f64 && exponent < *EXPONENTS.end() {
             exponent += 1;
-            [first, last] = bounds(exponent, self.range);
         }
+        let [first, last] = ends(exponent).map(|end| end as i64);
         let mut counts = vec![0; usize::try_from(last - first + 1).unwrap_or(1)];
         for (index, count) in (self.first..).zip(&self.counts) {
             let shift = exponent.abs_diff(self.exponent).min(i64::BITS - 1);
