@@ -172,6 +172,7 @@ impl Gemm<'_> {
             a[r] = &self.a[self.a_rows.rows[row] + part.p * self.a_rows.stride + part.depth.start..][..depth];
             starts[r] = self.c_rows.rows[row] + part.p * self.c_rows.stride + panel * PANEL;
         }
+        let bias = self.bias.unwrap_or_default();
         let mut sums = [[simd.splat(0.0); V]; R];
         if part.depth.start > 0 {
             for r in 0..R {
@@ -180,7 +181,7 @@ impl Gemm<'_> {
                     sums[r][v] = simd.load(&c[v * S::LANES..]);
                 }
             }
-        } else if let Some(bias) = self.bias {
+        } else if !bias.is_empty() {
             for v in 0..V {
                 let bias = simd.load(&bias[panel * PANEL + v * S::LANES..]);
                 for r in 0..R {
