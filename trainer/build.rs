@@ -4,8 +4,9 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-const SHIMS: [&str; 5] = [
+const SHIMS: [&str; 6] = [
     "src/axial/autograd.cpp",
+    "src/convolution/autograd.cpp",
     "src/pau/autograd.cpp",
     "src/pau/conditional.cpp",
     "src/distributed/hooks.cpp",

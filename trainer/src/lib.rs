@@ -6,6 +6,7 @@
 pub mod augment;
 pub mod axial;
 pub mod cli;
+mod convolution;
 pub mod crossval;
 pub mod data;
 pub mod device;

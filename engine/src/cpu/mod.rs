@@ -6,6 +6,7 @@
 //! A panic inside tract becomes an error at this boundary. To keep its message off standard error, the first use of a
 //! [`Runtime`] wraps the process's panic hook; panics anywhere else are reported as before.
 
+mod convolution;
 mod kernels;
 mod network;
 mod pade;
@@ -15,6 +16,7 @@ mod plans;
 mod probe;
 mod runtime;
 
+pub use convolution::{Filters, Maps};
 pub(crate) use plans::{Plans, Way};
 pub use probe::Probe;
 pub use runtime::{RunError, Runtime, StepTime};

@@ -3,6 +3,7 @@
 use super::dropout::dropout;
 use super::layout::channels_last;
 use super::parameters::Parameters;
+use crate::convolution;
 use crate::distributed::Group;
 use crate::error::TrainerError;
 use crate::pau::pau;
@@ -103,7 +104,11 @@ impl Ops for Torch<'_> {
 
     fn conv2d(&mut self, x: &Tensor, weight: &str, padding: usize) -> Result<Tensor, TrainerError> {
         let padding = padding as i64;
-        let y = self.multiplied(x, self.parameters.get(weight)?, |x, weight| {
+        let weight = self.parameters.get(weight)?;
+        if self.fused && self.precision == Precision::F32 && padding == 1 && convolution::covers(x, weight) {
+            return Ok(convolution::convolution(x, weight)?);
+        }
+        let y = self.multiplied(x, weight, |x, weight| {
             x.f_conv2d(weight, None::<&Tensor>, [1, 1], [padding, padding], [1, 1], 1)
         })?;
         // A map of one channel or one pixel has two equal memory orders, of which libtorch may pick the other.

@@ -2,7 +2,7 @@
 
 use super::super::kernels::{
     Activate, Affine, Gemm, InputTransform, Operand, OutputTransform, PANEL, Packed, PoolTransform, Scheme, Shortcut,
-    StoreTransform, TILE_ROWS, padded, patches, transform_weights,
+    StoreTransform, TILE_ROWS, pack_filters, padded, patches,
 };
 use super::Scratch;
 use super::integer::{IntegerConvolution, IntegerPointwise};
@@ -58,21 +58,7 @@ impl Convolution {
             return Self::Single(Packed::of(9, outputs, |tap, output| weight(output, 0, tap)));
         }
         let scheme = Scheme::of(width);
-        let mut packed = Packed::zeros(scheme.points(), padded(inputs), outputs);
-        for panel in 0..outputs.div_ceil(PANEL) {
-            for input in 0..inputs {
-                let mut filters = [[0.0; PANEL]; 9];
-                for lane in 0..PANEL.min(outputs - panel * PANEL) {
-                    for (tap, filter) in filters.iter_mut().enumerate() {
-                        filter[lane] = weight(panel * PANEL + lane, input, tap);
-                    }
-                }
-                transform_weights(scheme, &filters, |point, values| {
-                    packed.lanes(point, panel, input).copy_from_slice(values);
-                });
-            }
-        }
-        Self::Tiled(scheme, packed)
+        Self::Tiled(scheme, pack_filters(scheme, (inputs, outputs), weight))
     }
 
     fn outputs(&self) -> usize {
@@ -111,9 +97,10 @@ impl Convolution {
                 for piece in tiling.pieces() {
                     let starts: Vec<usize> = piece.clone().map(|row| output.offset(row)).collect();
                     let source = (input, rows.around(piece.start, tiling.whole(&piece)));
-                    let (outputs, _) = tiling.outputs(isa, source, epilogue, (&starts, input.width), scratch);
+                    let (outputs, _) = tiling.outputs(isa, source, epilogue.affine, (&starts, input.width), scratch);
                     isa.run(StoreTransform {
                         outputs,
+                        pau: epilogue.pau,
                         out: output.data_mut(),
                     });
                 }
@@ -150,9 +137,10 @@ impl Convolution {
             let (map, shortcut_rows) = shortcut.rows(isa, range, piece.len(), columns, scratch);
             let starts: Vec<usize> = (piece.start / 2..piece.end / 2).map(|row| output.offset(row)).collect();
             let source = (input, rows.around(piece.start, whole));
-            let (outputs, made) = tiling.outputs(isa, source, epilogue, (&starts, width), scratch);
+            let (outputs, made) = tiling.outputs(isa, source, epilogue.affine, (&starts, width), scratch);
             isa.run(PoolTransform {
                 outputs,
+                pau: epilogue.pau,
                 shortcut: Shortcut {
                     map: map.unwrap_or(made),
                     rows: &shortcut_rows,
@@ -212,7 +200,7 @@ impl<'a> Tiling<'a> {
         self,
         isa: Isa,
         (input, rows): (&Map, &[usize]),
-        Epilogue { affine, pau }: Epilogue<'s>,
+        affine: Affine<'s>,
         (starts, width): (&'s [usize], usize),
         scratch: &'s mut Scratch,
     ) -> (OutputTransform<'s>, &'s [f32]) {
@@ -259,7 +247,6 @@ impl<'a> Tiling<'a> {
             strides: outputs,
             tiles,
             affine,
-            pau,
             rows: starts,
             width,
         };

@@ -13,9 +13,9 @@ mod output;
 mod tests;
 
 pub(in crate::cpu) use input::InputTransform;
-pub(in crate::cpu) use output::{OutputTransform, PoolTransform, Shortcut, StoreTransform};
+pub(in crate::cpu) use output::{OutputTransform, PlainTransform, PoolTransform, Shortcut, StoreTransform};
 
-use super::PANEL;
+use super::{PANEL, Packed, padded};
 
 /// Outputs of a tile along time.
 pub(in crate::cpu) const TILE_ROWS: usize = 4;
@@ -63,9 +63,32 @@ const FOUR: [[f64; 3]; 6] = [
 /// The rows of `G` of F(2, 3).
 const TWO: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
 
+/// The filters of a convolution at every point, `[inputs, outputs]` each; `weight(output, input, tap)` gives their taps, by rows along time.
+pub(in crate::cpu) fn pack_filters(
+    scheme: Scheme,
+    (inputs, outputs): (usize, usize),
+    weight: impl Fn(usize, usize, usize) -> f32,
+) -> Packed {
+    let mut packed = Packed::zeros(scheme.points(), padded(inputs), outputs);
+    for panel in 0..outputs.div_ceil(PANEL) {
+        for input in 0..inputs {
+            let mut filters = [[0.0; PANEL]; 9];
+            for lane in 0..PANEL.min(outputs - panel * PANEL) {
+                for (tap, filter) in filters.iter_mut().enumerate() {
+                    filter[lane] = weight(panel * PANEL + lane, input, tap);
+                }
+            }
+            transform_weights(scheme, &filters, |point, values| {
+                packed.lanes(point, panel, input).copy_from_slice(values);
+            });
+        }
+    }
+    packed
+}
+
 /// The weights of a panel of filters at every point, row by row: `G g Gᵀ`, rounded once. `filters[tap]` holds a tap of each, taps by rows
 /// along time.
-pub(in crate::cpu) fn transform_weights(
+fn transform_weights(
     scheme: Scheme,
     filters: &[[f32; PANEL]; 9],
     mut store: impl FnMut(usize, &[f32; PANEL]),

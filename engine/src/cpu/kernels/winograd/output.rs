@@ -33,7 +33,6 @@ pub(in crate::cpu) struct OutputTransform<'a> {
     /// Tiles of a row.
     pub(in crate::cpu) tiles: usize,
     pub(in crate::cpu) affine: Affine<'a>,
-    pub(in crate::cpu) pau: &'a Rational<6, 4>,
     /// Offsets, in the map written, of the first pixel of each row.
     pub(in crate::cpu) rows: &'a [usize],
     /// Pixels of a row to write.
@@ -72,23 +71,78 @@ impl OutputTransform<'_> {
         out
     }
 
-    /// `F` of a whole tile.
+    /// Writes what `epilogue` makes of every output.
     #[inline(always)]
-    fn activate<S: Simd, const O: usize>(
+    fn store<S: Simd, const N: usize, const O: usize>(
         &self,
         simd: S,
-        pau: &Splat<'_, S, 6, 4>,
-        u: Tile<S::Vector, O>,
-    ) -> Tile<S::Vector, O> {
+        epilogue: &impl Epilogue<S>,
+        out: &mut [f32],
+    ) {
+        let channels = self.affine.scale.len();
+        for (row, rows) in self.rows.chunks(TILE_ROWS).enumerate() {
+            for tile in 0..self.tiles {
+                let columns = self.width.saturating_sub(tile * O).min(O);
+                for c in (0..channels).step_by(S::LANES) {
+                    let u = self.outputs::<S, N, O>(simd, row * self.tiles + tile, c);
+                    let y = epilogue.of(simd, u);
+                    for (i, &start) in rows.iter().enumerate() {
+                        let pixels = &mut out[start + tile * O * channels..];
+                        for j in 0..O {
+                            if j < columns {
+                                simd.store(y[i][j], &mut pixels[j * channels + c..]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is made of a tile before it is written.
+trait Epilogue<S: Simd> {
+    fn of<const O: usize>(&self, simd: S, u: Tile<S::Vector, O>) -> Tile<S::Vector, O>;
+}
+
+/// Nothing.
+struct Untouched;
+
+impl<S: Simd> Epilogue<S> for Untouched {
+    #[inline(always)]
+    fn of<const O: usize>(&self, _: S, u: Tile<S::Vector, O>) -> Tile<S::Vector, O> {
+        u
+    }
+}
+
+/// `F`.
+struct Activated<'a, S: Simd> {
+    pau: &'a Rational<6, 4>,
+    splat: Splat<'a, S, 6, 4>,
+}
+
+impl<'a, S: Simd> Activated<'a, S> {
+    #[inline(always)]
+    fn new(simd: S, pau: &'a Rational<6, 4>) -> Self {
+        Self {
+            pau,
+            splat: pau.splat(simd),
+        }
+    }
+}
+
+impl<S: Simd> Epilogue<S> for Activated<'_, S> {
+    #[inline(always)]
+    fn of<const O: usize>(&self, simd: S, u: Tile<S::Vector, O>) -> Tile<S::Vector, O> {
         let mut largest = simd.splat(0.0);
         let mut y = u;
         for i in 0..TILE_ROWS {
             for j in 0..O {
                 largest = simd.max(simd.abs(u[i][j]), largest);
-                y[i][j] = pau.value_within(u[i][j]);
+                y[i][j] = self.splat.value_within(u[i][j]);
             }
         }
-        if pau.beyond(largest) {
+        if self.splat.beyond(largest) {
             for i in 0..TILE_ROWS {
                 for j in 0..O {
                     let mut lanes = [0.0; MAX_LANES];
@@ -102,27 +156,20 @@ impl OutputTransform<'_> {
     }
 }
 
-impl OutputTransform<'_> {
+/// Writes every output as it is: `scale·y + shift`.
+pub(in crate::cpu) struct PlainTransform<'a> {
+    pub(in crate::cpu) outputs: OutputTransform<'a>,
+    pub(in crate::cpu) out: &'a mut [f32],
+}
+
+impl Kernel for PlainTransform<'_> {
+    type Output = ();
+
     #[inline(always)]
-    fn activated<S: Simd, const N: usize, const O: usize>(&self, simd: S, out: &mut [f32]) {
-        let pau = self.pau.splat(simd);
-        let channels = self.affine.scale.len();
-        for (row, rows) in self.rows.chunks(TILE_ROWS).enumerate() {
-            for tile in 0..self.tiles {
-                let columns = self.width.saturating_sub(tile * O).min(O);
-                for c in (0..channels).step_by(S::LANES) {
-                    let u = self.outputs::<S, N, O>(simd, row * self.tiles + tile, c);
-                    let y = self.activate::<S, O>(simd, &pau, u);
-                    for (i, &start) in rows.iter().enumerate() {
-                        let pixels = &mut out[start + tile * O * channels..];
-                        for j in 0..O {
-                            if j < columns {
-                                simd.store(y[i][j], &mut pixels[j * channels + c..]);
-                            }
-                        }
-                    }
-                }
-            }
+    fn run<S: Simd>(self, simd: S) {
+        match self.outputs.scheme {
+            Scheme::Four => self.outputs.store::<S, 6, 4>(simd, &Untouched, self.out),
+            Scheme::Two => self.outputs.store::<S, 4, 2>(simd, &Untouched, self.out),
         }
     }
 }
@@ -138,6 +185,7 @@ pub(in crate::cpu) struct Shortcut<'a> {
 /// Writes the activation of every output: `F(scale·y + shift)`.
 pub(in crate::cpu) struct StoreTransform<'a> {
     pub(in crate::cpu) outputs: OutputTransform<'a>,
+    pub(in crate::cpu) pau: &'a Rational<6, 4>,
     pub(in crate::cpu) out: &'a mut [f32],
 }
 
@@ -146,9 +194,10 @@ impl Kernel for StoreTransform<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        let activated = Activated::new(simd, self.pau);
         match self.outputs.scheme {
-            Scheme::Four => self.outputs.activated::<S, 6, 4>(simd, self.out),
-            Scheme::Two => self.outputs.activated::<S, 4, 2>(simd, self.out),
+            Scheme::Four => self.outputs.store::<S, 6, 4>(simd, &activated, self.out),
+            Scheme::Two => self.outputs.store::<S, 4, 2>(simd, &activated, self.out),
         }
     }
 }
@@ -156,6 +205,7 @@ impl Kernel for StoreTransform<'_> {
 /// Writes the means of 2×2 activations `F(scale·y + shift + shortcut)`; `outputs` counts pooled rows and pixels.
 pub(in crate::cpu) struct PoolTransform<'a> {
     pub(in crate::cpu) outputs: OutputTransform<'a>,
+    pub(in crate::cpu) pau: &'a Rational<6, 4>,
     pub(in crate::cpu) shortcut: Shortcut<'a>,
     pub(in crate::cpu) out: &'a mut [f32],
 }
@@ -176,7 +226,7 @@ impl PoolTransform<'_> {
     #[inline(always)]
     fn pooled<S: Simd, const N: usize, const O: usize>(self, simd: S) {
         let outputs = &self.outputs;
-        let pau = outputs.pau.splat(simd);
+        let activated = Activated::new(simd, self.pau);
         let channels = outputs.affine.scale.len();
         let quarter = simd.splat(0.25);
         for (row, rows) in outputs.rows.chunks(TILE_ROWS / 2).enumerate() {
@@ -195,7 +245,7 @@ impl PoolTransform<'_> {
                             u[i][j] = simd.add(u[i][j], simd.load(&shortcuts[i][j * channels + c..]));
                         }
                     }
-                    let y = outputs.activate::<S, O>(simd, &pau, u);
+                    let y = activated.of(simd, u);
                     for (pair, &start) in rows.iter().enumerate() {
                         let pixels = &mut self.out[start + tile * (O / 2) * channels..];
                         for j in 0..O / 2 {

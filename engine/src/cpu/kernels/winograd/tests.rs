@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cpu::kernels::testing::{isas, numbers, within};
-use crate::cpu::kernels::{Affine, Gemm, Operand, Packed};
+use crate::cpu::kernels::{Gemm, Operand, Packed};
 use crate::pau::Pau;
 use crate::pau::reference::Point;
 use crate::simd::Isa;
@@ -65,17 +65,8 @@ impl Case {
 
     /// Products of all tiles, and their strides.
     fn products(&self, isa: Isa, scheme: Scheme, tiles: usize) -> (Vec<f32>, (usize, usize)) {
-        let mut packed = Packed::zeros(scheme.points(), self.inputs, self.outputs);
-        for panel in 0..self.outputs / PANEL {
-            for input in 0..self.inputs {
-                let weight =
-                    |tap: usize, lane: usize| self.filters[((panel * PANEL + lane) * self.inputs + input) * 9 + tap];
-                let filters = std::array::from_fn(|tap| std::array::from_fn(|lane| weight(tap, lane)));
-                transform_weights(scheme, &filters, |point, values| {
-                    packed.lanes(point, panel, input).copy_from_slice(values);
-                });
-            }
-        }
+        let weight = |output: usize, input: usize, tap: usize| self.filters[(output * self.inputs + input) * 9 + tap];
+        let packed = pack_filters(scheme, (self.inputs, self.outputs), weight);
         let rows = self.height.next_multiple_of(TILE_ROWS);
         let count = rows / TILE_ROWS * tiles;
         let (point, product) = (count * self.inputs + 16, count * self.outputs + 16);
@@ -140,13 +131,13 @@ fn tiles_are_convolutions() {
                 strides,
                 tiles,
                 affine,
-                pau: pau.published_order().unwrap(),
                 rows: &case.offsets(height, outputs, 1),
                 width,
             };
             let mut out = vec![f32::NAN; height * case.columns * outputs + 1];
             isa.run(StoreTransform {
                 outputs: transform,
+                pau: pau.published_order().unwrap(),
                 out: &mut out,
             });
             for (index, &found) in out.iter().enumerate() {
@@ -168,6 +159,7 @@ fn tiles_are_convolutions() {
             let mut pooled = vec![f32::NAN; height / 2 * case.columns * outputs + 1];
             isa.run(PoolTransform {
                 outputs: transform,
+                pau: pau.published_order().unwrap(),
                 shortcut: Shortcut {
                     map: &case.shortcut,
                     rows: &case.offsets(height + 8, outputs, 1)[1..],
