@@ -7,7 +7,6 @@ use super::kernels::{
     Affine, Aligned, Gemm, InputTransform, Operand, OutputTransform, PANEL, Packed, PlainTransform, Scheme, TILE_ROWS,
     pack_filters,
 };
-use crate::pau::rational::Rational;
 use crate::simd::Isa;
 use rayon::prelude::*;
 

@@ -83,6 +83,16 @@ pub(super) fn check_tensor(tensor: &TensorProto) -> Result<u64, ModelFault> {
     }
 }
 
+/// The values of a tensor of type FLOAT.
+pub(super) fn floats(tensor: &TensorProto) -> impl Iterator<Item = f32> {
+    tensor
+        .raw_data
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+}
+
 /// ONNX's name of an element type.
 pub(super) fn type_name(data_type: i32) -> String {
     match DataType::try_from(data_type) {

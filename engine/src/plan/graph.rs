@@ -328,7 +328,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    fn quantization(&self, scale: &str, zero_point: &str) -> Result<Quantization, Mismatch> {
+    fn quantization(&mut self, scale: &str, zero_point: &str) -> Result<Quantization, Mismatch> {
         let scale = Quantization::check_scale(self.floats_of(scale, [])?.at(0))?;
         let zero_point = self.bytes::<0>(zero_point)?.0[0] as i8;
         Ok(Quantization { scale, zero_point })

@@ -6,7 +6,7 @@ use super::super::aligned::{Buffer, Number};
 /// Matrices `[rows, columns]` of equal shape, as panels of [`PANEL`] columns of pairs of rows: `[matrix][panel][pair][PANEL][2]`, zeros
 /// where rows or columns end.
 #[derive(Clone, Debug)]
-pub(in crate::cpu) struct Pairs<T> {
+pub(in crate::cpu) struct Pairs<T: Number> {
     data: Buffer<T>,
     pairs: usize,
     panels: usize,
