@@ -268,9 +268,13 @@ mod tests {
     #[test]
     fn forward_and_input_gradient_equal_sums() {
         let isa = Isa::detect().expect("an instruction set");
-        for (records, height, width, inputs, outputs) in
-            [(3, 13, 5, 16, 32), (5, 7, 2, 48, 16), (2, 70, 33, 16, 16), (1, 1, 1, 16, 16), (4, 9, 4, 32, 16)]
-        {
+        for (records, height, width, inputs, outputs) in [
+            (3, 13, 5, 16, 32),
+            (5, 7, 2, 48, 16),
+            (2, 70, 33, 16, 16),
+            (1, 1, 1, 16, 16),
+            (4, 9, 4, 32, 16),
+        ] {
             let maps = Maps { records, height, width };
             let weight = noise(outputs * inputs * 9, 1);
             let x = noise(records * height * width * inputs, 2);
@@ -278,7 +282,10 @@ mod tests {
             Filters::new(&weight, (outputs, inputs), width).convolve(isa, maps, &x, &mut y);
             let tolerance = |channels: usize| 4e-6 * ((9 * channels) as f64).sqrt() * 4.0;
             let far = |got: &[f32], exact: &[f64]| {
-                let differences = got.iter().zip(exact).map(|(got, exact)| (f64::from(*got) - exact).abs());
+                let differences = got
+                    .iter()
+                    .zip(exact)
+                    .map(|(got, exact)| (f64::from(*got) - exact).abs());
                 differences.fold(0.0, f64::max)
             };
             let difference = far(&y, &reference(&x, &weight, maps, (outputs, inputs)));

@@ -105,13 +105,14 @@ mod tests {
     #[test]
     fn layers_count_each_for_itself() {
         let none = Weights::new(Stored::Single(&[]));
-        let classifier = Linear::new(none, [4, 4096], false, None).unwrap();
+        let classifier = Linear::new(none, [4, 4096], false, None, None).unwrap();
         let layer = LstmLayer {
             inputs: 4096,
             hidden: 4096,
             input_weights: none,
             hidden_weights: none,
             biases: none,
+            input: None,
         };
         for (layers, fits) in [(1, true), (10, false)] {
             let plan = Plan {
@@ -135,6 +136,7 @@ mod tests {
             inputs: 2,
             outputs: 17,
             weight: Weights::new(Stored::Single(&[])),
+            input: None,
         };
         assert_eq!(matrix(narrow.inputs, narrow.outputs), 16 * 32);
         assert_eq!(matrix(usize::MAX - 100, usize::MAX - 100), u64::MAX);

@@ -108,7 +108,9 @@ pub(crate) fn widen_graph(graph: &mut GraphProto) {
             continue;
         };
         let (halves, _) = tensor.raw_data.as_chunks::<2>();
-        let floats = halves.iter().flat_map(|&le| f16::from_le_bytes(le).to_f32().to_le_bytes());
+        let floats = halves
+            .iter()
+            .flat_map(|&le| f16::from_le_bytes(le).to_f32().to_le_bytes());
         tensor.raw_data = floats.collect::<Vec<u8>>().into();
         tensor.data_type = FLOAT;
         tensor.name = name;

@@ -32,5 +32,6 @@ pub(super) use packed::{PANEL, Packed, Panels, padded};
 pub(super) use rows::{Gelu, Normalize, Softmax};
 pub(super) use tally::executed;
 pub(super) use winograd::{
-    InputTransform, OutputTransform, PlainTransform, PoolTransform, Scheme, Shortcut, StoreTransform, TILE_ROWS, pack_filters,
+    InputTransform, OutputTransform, PlainTransform, PoolTransform, Scheme, Shortcut, StoreTransform, TILE_ROWS,
+    pack_filters,
 };

@@ -88,11 +88,7 @@ pub(in crate::cpu) fn pack_filters(
 
 /// The weights of a panel of filters at every point, row by row: `G g Gᵀ`, rounded once. `filters[tap]` holds a tap of each, taps by rows
 /// along time.
-fn transform_weights(
-    scheme: Scheme,
-    filters: &[[f32; PANEL]; 9],
-    mut store: impl FnMut(usize, &[f32; PANEL]),
-) {
+fn transform_weights(scheme: Scheme, filters: &[[f32; PANEL]; 9], mut store: impl FnMut(usize, &[f32; PANEL])) {
     let columns: &[[f64; 3]] = match scheme {
         Scheme::Four => &FOUR,
         Scheme::Two => &TWO,

@@ -73,12 +73,7 @@ impl OutputTransform<'_> {
 
     /// Writes what `epilogue` makes of every output.
     #[inline(always)]
-    fn store<S: Simd, const N: usize, const O: usize>(
-        &self,
-        simd: S,
-        epilogue: &impl Epilogue<S>,
-        out: &mut [f32],
-    ) {
+    fn store<S: Simd, const N: usize, const O: usize>(&self, simd: S, epilogue: &impl Epilogue<S>, out: &mut [f32]) {
         let channels = self.affine.scale.len();
         for (row, rows) in self.rows.chunks(TILE_ROWS).enumerate() {
             for tile in 0..self.tiles {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cpu::kernels::testing::{isas, numbers, within};
-use crate::cpu::kernels::{Gemm, Operand, Packed};
+use crate::cpu::kernels::{Affine, Gemm, Operand};
 use crate::pau::Pau;
 use crate::pau::reference::Point;
 use crate::simd::Isa;
