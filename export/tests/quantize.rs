@@ -118,7 +118,7 @@ fn engine_and_onnx_runtime_agree_on_int8_files() {
     }
 }
 
-/// Every operand of every convolution, matrix product and LSTM comes from integers; nothing else changed.
+/// Every operand of every convolution, matrix product and LSTM comes from integers; nothing else changed but that no weight is stored in 16 bits.
 #[test]
 fn the_form_is_qdq_with_a_scale_per_output() {
     for (name, float) in [
@@ -153,7 +153,7 @@ fn the_form_is_qdq_with_a_scale_per_output() {
             let kept = graph
                 .node
                 .iter()
-                .filter(|node| !node.op_type.ends_with("uantizeLinear"));
+                .filter(|node| !node.op_type.ends_with("uantizeLinear") && node.op_type != "Cast");
             kept.map(|node| (node.op_type.clone(), node.name.clone())).collect()
         };
         assert_eq!(others(&before), others(&after), "{name}");
@@ -165,8 +165,9 @@ fn the_file_is_a_function_of_the_arguments() {
     let float = std::fs::read(float_s()).expect("the embedded file");
     let first = quantized(&float, 2, &[]);
     assert!(first == quantized(&float, 2, &[]));
+    // The embedded file has its weights in 16 bits.
     assert!(
-        first.len() < float.len() * 2 / 5,
+        first.len() < float.len() * 4 / 5,
         "{} bytes of {}",
         first.len(),
         float.len()
@@ -237,8 +238,9 @@ fn what_cannot_be_quantized_is_one_line_and_leaves_nothing() {
     let float = std::fs::read(float_s()).expect("the embedded file");
     std::fs::write(path("float.onnx"), &float).unwrap();
     std::fs::write(path("int8.onnx"), quantized(&float, 1, &[])).unwrap();
-    std::fs::write(path("nan.onnx"), with_weights(&float, f32::NAN)).unwrap();
-    std::fs::write(path("huge.onnx"), with_weights(&float, 3e38)).unwrap();
+    let single = golden_file("dualnet-s");
+    std::fs::write(path("nan.onnx"), with_weights(&single, f32::NAN)).unwrap();
+    std::fs::write(path("huge.onnx"), with_weights(&single, 3e38)).unwrap();
     std::fs::write(path("cut.onnx"), &float[..float.len() / 2]).unwrap();
     std::fs::write(path("names.txt"), "A00001 A99999").unwrap();
     std::fs::write(path("nobody.txt"), "\n").unwrap();
