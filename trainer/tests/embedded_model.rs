@@ -170,8 +170,8 @@ fn data_validation_gives_the_accuracy_on_the_cards() {
         report(format_args!(
             "{file}: accuracy and macro F1 {found:.4?}, on the card {stated:.4?}"
         ));
-        // Between two levels, another processor's float sums may decide otherwise: one record's class.
-        let tolerance = if file == INT8 { 0.003 } else { 1e-9 };
+        // The card's F1 are float32. In int8, between two levels, another processor's float sums may decide otherwise: a record's class.
+        let tolerance = if file == INT8 { 0.003 } else { 1e-6 };
         for (found, stated) in found.iter().zip(stated) {
             assert!((found - stated).abs() < tolerance, "{file}: {found} is not {stated}");
         }
