@@ -87,7 +87,7 @@ impl<'a> Weights<'a> {
     }
 
     /// The largest sum of magnitudes of an output's 8-bit values.
-    fn largest_row(self) -> u64 {
+    pub(crate) fn largest_row(self) -> u64 {
         let Stored::Bytes { values, scales, inner } = self.stored else {
             return 0;
         };

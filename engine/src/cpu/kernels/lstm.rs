@@ -60,15 +60,22 @@ impl Recurrence<'_> {
                 let gates = contract::<S, GATES, V>(simd, before, panels, Some(bias));
                 for v in 0..V {
                     let at = block * PANEL + v * S::LANES;
-                    let [input, output, forget, candidate] = [gates[0][v], gates[1][v], gates[2][v], gates[3][v]];
-                    let kept = simd.mul(sigmoid(simd, forget), simd.load(&self.cell[at..]));
-                    let cell = simd.mul_add(sigmoid(simd, input), tanh(simd, candidate), kept);
-                    simd.store(cell, &mut self.cell[at..]);
-                    simd.store(simd.mul(sigmoid(simd, output), tanh(simd, cell)), &mut after[at..]);
+                    let gates = [gates[0][v], gates[1][v], gates[2][v], gates[3][v]];
+                    simd.store(advance(simd, gates, &mut self.cell[at..]), &mut after[at..]);
                 }
             }
         }
     }
+}
+
+/// Moves the state of a vector of units on by a step; their outputs. Gates before their activation, in ONNX's order.
+#[inline(always)]
+pub(super) fn advance<S: Simd>(simd: S, gates: [S::Vector; GATES], state: &mut [f32]) -> S::Vector {
+    let [input, output, forget, candidate] = gates;
+    let kept = simd.mul(sigmoid(simd, forget), simd.load(state));
+    let cell = simd.mul_add(sigmoid(simd, input), tanh(simd, candidate), kept);
+    simd.store(cell, state);
+    simd.mul(sigmoid(simd, output), tanh(simd, cell))
 }
 
 #[cfg(test)]

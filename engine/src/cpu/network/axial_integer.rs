@@ -6,10 +6,12 @@ use super::super::kernels::integer::{
 };
 use super::super::kernels::{Activate, Affine, Aligned, Buffer, Operand, PANEL, padded};
 use super::Scratch;
+use super::axial::{Extents, pool_planes};
+use super::fused_order;
 use super::integer::{IntegerPointwise, defined};
 use super::map::{Map, Rows};
 use super::norm::Norm;
-use crate::pau::Pau;
+use crate::pau::rational::Rational;
 use crate::plan::{self, AxialRounding, Axis, GROUPS, Quantization};
 use crate::simd::Isa;
 
@@ -17,13 +19,13 @@ use crate::simd::Isa;
 pub(super) struct IntegerAxial {
     input: Planar,
     input_norm: Norm,
-    input_activation: Pau,
+    input_activation: Rational<6, 4>,
     attention: [Attention; 2],
     output: Pairs<i16>,
     output_rounding: Rounding,
     output_norm: Norm,
     projection: Option<(IntegerPointwise, Rounding)>,
-    activation: Pau,
+    activation: Rational<6, 4>,
 }
 
 /// A 1×1 convolution that gives planes: `[outputs, inputs]`, and the factors of its sums.
@@ -72,14 +74,6 @@ pub(super) struct Buffers {
     products: Buffer<i32>,
     sums: Buffer<i32>,
     row: Aligned,
-}
-
-/// Extents of planes.
-#[derive(Clone, Copy)]
-struct Extents {
-    height: usize,
-    padded_height: usize,
-    width: usize,
 }
 
 fn rounding(quantization: Quantization) -> Rounding {
@@ -219,7 +213,7 @@ impl Attention {
 
     /// The rounded pixels in `buffers.panels` to `planes`.
     fn run(&self, isa: Isa, extents: Extents, planes: &mut [f32], buffers: &mut Buffers) {
-        let plane = extents.padded_height * extents.width;
+        let plane = extents.plane();
         let Buffers {
             panels,
             queries,
@@ -343,7 +337,7 @@ impl IntegerAxial {
         Some(Self {
             input_norm: Norm::new(&block.input_norm, latent, Some(&input.factors)),
             input,
-            input_activation: block.input_activation.clone(),
+            input_activation: fused_order(&block.input_activation),
             attention: [
                 Attention::new(time, time.projection.input?, time.rounding?),
                 Attention::new(frequency, frequency.projection.input?, frequency.rounding?),
@@ -360,20 +354,14 @@ impl IntegerAxial {
                     Some((IntegerPointwise::new(convolution, input), rounding(input)))
                 }
             },
-            activation: block.activation.clone(),
+            activation: fused_order(&block.activation),
         })
     }
 
     /// `input` of 8-bit values to `output` of floats, half as high and wide.
     pub(super) fn run(&self, isa: Isa, latent: &[f32], input: &Map, output: &mut Map, scratch: &mut Scratch) {
-        let (Some(first_pau), Some(pau), Some(quantization)) = (
-            self.input_activation.published_order(),
-            self.activation.published_order(),
-            input.quantization,
-        ) else {
-            unreachable!(
-                "a plan has activations of the published order only, and its integer blocks read rounded maps"
-            );
+        let Some(quantization) = input.quantization else {
+            unreachable!("a plan's integer blocks read rounded maps");
         };
         let rows = input.all_rows();
         let extents = Extents {
@@ -381,7 +369,7 @@ impl IntegerAxial {
             padded_height: padded(rows.height),
             width: input.width,
         };
-        let plane = extents.padded_height * extents.width;
+        let plane = extents.plane();
         let mut buffers = std::mem::take(&mut scratch.axial);
         let [planes, pooled, pooled_input, projected, ..] = &mut scratch.floats;
         let [time, frequency] = &self.attention;
@@ -390,7 +378,7 @@ impl IntegerAxial {
         let affine = self.input_norm.affine(isa, latent, &mut scratch.condition);
         scratch.undefined |= !defined(affine);
         isa.run(PairsOfPlanes {
-            planes: Planes::Sums(&buffers.sums, affine, first_pau),
+            planes: Planes::Sums(&buffers.sums, affine, &self.input_activation),
             length: plane,
             channels: time.channels,
             rounding: time.projection.rounding,
@@ -411,16 +399,7 @@ impl IntegerAxial {
         let (height, width) = (extents.height / 2, extents.width / 2);
         output.reset(height, width, self.output.columns());
         let pooled = pooled.resize(height * width * channels);
-        for channel in 0..channels {
-            for x in 0..width {
-                let column = |x: usize| &planes[channel * plane + x * extents.padded_height..][..extents.padded_height];
-                let (left, right) = (column(2 * x), column(2 * x + 1));
-                for y in 0..height {
-                    let sum = left[2 * y] + right[2 * y] + left[2 * y + 1] + right[2 * y + 1];
-                    pooled[(y * width + x) * channels + channel] = 0.25 * sum;
-                }
-            }
-        }
+        pool_planes(planes, channels, extents, pooled);
         let pixels = height * width;
         let offsets = |stride: usize| (0..pixels).map(|pixel| pixel * stride).collect::<Vec<usize>>();
         let to: Vec<usize> = (0..height)
@@ -470,7 +449,7 @@ impl IntegerAxial {
                 pixels: output.row_mut(y),
                 affine,
                 shortcut: Some(&shortcut[y * length..][..length]),
-                pau,
+                pau: &self.activation,
             });
         }
         scratch.axial = buffers;

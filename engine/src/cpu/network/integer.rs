@@ -51,12 +51,7 @@ impl IntegerConvolution {
                 factors: scales.collect(),
             };
         }
-        let largest = |output: usize| -> u64 {
-            let bytes =
-                (0..9 * inputs).map(|i| u64::from(convolution.weight.byte(output * 9 * inputs + i).unsigned_abs()));
-            bytes.sum::<u64>() * input.largest()
-        };
-        let largest = (0..outputs).map(largest).max().unwrap_or(0);
+        let largest = convolution.weight.largest_row() * input.largest();
         let Some(scheme) = IntegerScheme::fitting(width, largest) else {
             unreachable!("a plan has checked the sums");
         };

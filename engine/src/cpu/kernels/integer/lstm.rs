@@ -5,8 +5,7 @@
 //! as in [`Recurrence`](super::super::Recurrence).
 
 use super::super::PANEL;
-use super::super::lstm::GATES;
-use super::super::vecmath::{sigmoid, tanh};
+use super::super::lstm::{GATES, advance};
 use super::PairPanels;
 use crate::simd::{Integer, Kernel};
 
@@ -82,12 +81,8 @@ impl IntegerRecurrence<'_> {
                         let sum = simd.to_floats(simd.total(sums[gate][v]));
                         gates[gate] = simd.mul_add(sum, simd.load(&self.scales[at..]), simd.load(&projected[at..]));
                     }
-                    let [input, output, forget, candidate] = gates;
                     let at = block * PANEL + v * S::LANES;
-                    let kept = simd.mul(sigmoid(simd, forget), simd.load(&self.cell[at..]));
-                    let cell = simd.mul_add(sigmoid(simd, input), tanh(simd, candidate), kept);
-                    simd.store(cell, &mut self.cell[at..]);
-                    let value = simd.mul(sigmoid(simd, output), tanh(simd, cell));
+                    let value = advance(simd, gates, &mut self.cell[at..]);
                     simd.store(value, &mut hidden[at..]);
                     simd.store_narrow(simd.rounded(simd.mul(value, one)), &mut after[at..]);
                 }

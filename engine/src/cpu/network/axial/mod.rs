@@ -15,7 +15,8 @@ use crate::pau::rational::Rational;
 use crate::plan;
 use crate::simd::Isa;
 use attention::Attention;
-use planar::{Extents, Planar};
+use planar::Planar;
+pub(super) use planar::{Extents, pool_planes};
 
 #[derive(Clone, Debug)]
 pub(super) struct Axial {
@@ -70,23 +71,13 @@ impl Axial {
         let short = (distinct.height < rows.height).then_some((short, distinct.stretch));
         time.run(isa, short, extents, planes, &mut buffers);
         frequency.run(isa, None, extents, planes, &mut buffers);
-        let plane = extents.plane();
 
         let channels = self.attention[1].channels;
         let (height, width) = (extents.height / 2, extents.width / 2);
         output.reset(height, width, self.output.columns());
         let [first, second, third] = &mut buffers;
         let pooled = first.resize(height * width * channels);
-        for channel in 0..channels {
-            for x in 0..width {
-                let column = |x: usize| &planes[channel * plane + x * extents.padded_height..][..extents.padded_height];
-                let (left, right) = (column(2 * x), column(2 * x + 1));
-                for y in 0..height {
-                    let sum = left[2 * y] + right[2 * y] + left[2 * y + 1] + right[2 * y + 1];
-                    pooled[(y * width + x) * channels + channel] = 0.25 * sum;
-                }
-            }
-        }
+        pool_planes(planes, channels, extents, pooled);
         let to: Vec<usize> = (0..height)
             .flat_map(|y| (0..width).map(move |x| (y, x)))
             .map(|(y, x)| output.offset(y) + x * output.channels)

@@ -18,15 +18,15 @@ pub(super) struct Planar {
 
 /// Extents of planes.
 #[derive(Clone, Copy)]
-pub(super) struct Extents {
-    pub(super) height: usize,
-    pub(super) padded_height: usize,
-    pub(super) width: usize,
+pub(in crate::cpu::network) struct Extents {
+    pub(in crate::cpu::network) height: usize,
+    pub(in crate::cpu::network) padded_height: usize,
+    pub(in crate::cpu::network) width: usize,
 }
 
 impl Extents {
     /// Elements of a plane, whole panels.
-    pub(super) fn plane(self) -> usize {
+    pub(in crate::cpu::network) fn plane(self) -> usize {
         self.padded_height * self.width
     }
 }
@@ -41,6 +41,22 @@ pub(super) fn spread(planes: &[f32], (from, stretch): (Extents, Stretch), to: Ex
         out[start..start + real].fill(column[start]);
         out[start + real..to.height].copy_from_slice(&column[start + 1..from.height]);
         out[to.height..].fill(0.0);
+    }
+}
+
+/// 2×2 means of planes, as pixels `[height, width, channels]`.
+pub(in crate::cpu::network) fn pool_planes(planes: &[f32], channels: usize, extents: Extents, pooled: &mut [f32]) {
+    let (height, width) = (extents.height / 2, extents.width / 2);
+    for channel in 0..channels {
+        for x in 0..width {
+            let column =
+                |x: usize| &planes[channel * extents.plane() + x * extents.padded_height..][..extents.padded_height];
+            let (left, right) = (column(2 * x), column(2 * x + 1));
+            for y in 0..height {
+                let sum = left[2 * y] + right[2 * y] + left[2 * y + 1] + right[2 * y + 1];
+                pooled[(y * width + x) * channels + channel] = 0.25 * sum;
+            }
+        }
     }
 }
 
