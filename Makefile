@@ -1,7 +1,7 @@
 # Everything is built in the release profile and, beyond `run`, for the whole workspace: cargo then builds each dependency once.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run engine check test test-golden test-icentia test-data test-aarch64 valgrind bench kernels cuda-matrix gpu-bundle libtorch venv clean
+.PHONY: help run engine check test test-golden test-icentia test-data test-aarch64 valgrind bench peers kernels cuda-matrix gpu-bundle libtorch venv clean
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -52,7 +52,7 @@ test-aarch64: ## cross-build the engine for 64-bit Arm; kernels and golden netwo
 valgrind: libtorch ## kernels and golden networks under valgrind: AVX2 and portable, which is what it knows
 	@$(with_files) $(PYTHON) scripts/valgrind.py $$folder
 
-bench: libtorch venv engine ## the benchmarks; tables with peers are appended to benches/results
+bench: libtorch peers engine ## the benchmarks; tables with peers are appended to benches/results
 	@{ echo; date -u '+# %F %H:%M UTC'; rustc --version; uptime | sed 's/.*load/load/'; } >> $(RESULTS)
 	ECG_BENCH_RESULTS=$(abspath $(RESULTS)) $(CARGO) bench --workspace --bench '*'
 
@@ -67,6 +67,8 @@ gpu-bundle: libtorch kernels ## pack what proves and times the CUDA kernels on a
 
 libtorch: ## fetch libtorch into the user's cache folder (nothing to do where LIBTORCH names one)
 	@test -n "$(LIBTORCH)" || $(PYTHON) scripts/fetch_libtorch.py
+
+peers: venv ## what the benchmarks measure beside us: ONNX Runtime, whose library `ort` loads
 
 venv: ## install ONNX Runtime into the user's cache folder
 	@$(PYTHON) scripts/make_venv.py

@@ -22,8 +22,9 @@ fn folder() -> PathBuf {
         .expect("ECG_MODEL_DIR names a folder of model files")
 }
 
-/// Holds `runtime` to the first `records` rows.
-fn hold(name: &str, mut runtime: Runtime, answers: &Answers, inputs: &NetworkInputs, records: usize) {
+/// Holds `runtime` to every row.
+fn hold(name: &str, mut runtime: Runtime, answers: &Answers, inputs: &NetworkInputs) {
+    let records = answers.probabilities.len();
     let (ecg, spectrogram) = (
         &inputs.ecg[..records * ECG_LEN],
         &inputs.spectrogram[..records * SPECTROGRAM_LEN],
@@ -31,7 +32,7 @@ fn hold(name: &str, mut runtime: Runtime, answers: &Answers, inputs: &NetworkInp
     let found = runtime
         .run(ecg, spectrogram, records)
         .unwrap_or_else(|error| panic!("{name}: {error}"));
-    let expected: Vec<f64> = answers.probabilities[..records].concat();
+    let expected: Vec<f64> = answers.probabilities.concat();
     assert_eq!(found.len(), expected.len(), "{name}");
     let differences = found.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs());
     let worst = differences.fold(0.0, f64::max);
@@ -52,8 +53,9 @@ fn answers(model: &Path) -> Answers {
     serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Calls `hold` with every model file of the folder, its name, its answers and the golden inputs.
-fn each_file(hold: impl Fn(&str, Model, &Answers, &NetworkInputs)) {
+#[test]
+#[ignore = "model files in ECG_MODEL_DIR: make test-aarch64"]
+fn every_file_gives_its_answers_on_the_kernels() {
     let folder = folder();
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
@@ -62,28 +64,9 @@ fn each_file(hold: impl Fn(&str, Model, &Answers, &NetworkInputs)) {
     assert!(files.len() >= 2, "{}: {} model files", folder.display(), files.len());
     let inputs = NetworkInputs::read();
     for path in files {
-        let (model, answers) = (Model::open(&path).expect("a model file"), answers(&path));
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        hold(&name, model, &answers, &inputs);
-    }
-}
-
-#[test]
-#[ignore = "model files in ECG_MODEL_DIR: make test-aarch64"]
-fn every_file_gives_its_answers_on_the_kernels() {
-    each_file(|name, model, answers, inputs| {
-        let runtime = Runtime::new(model);
+        let runtime = Runtime::new(Model::open(&path).expect("a model file"));
         assert_eq!(runtime.fallback().expect("an instruction set"), None, "{name}");
-        hold(name, runtime, answers, inputs, answers.probabilities.len());
-    });
-}
-
-/// One record: tract is slow under an emulator.
-#[test]
-#[ignore = "model files in ECG_MODEL_DIR: make test-aarch64"]
-fn every_file_gives_its_answers_on_tract() {
-    each_file(|name, model, answers, inputs| {
-        let name = format!("{name} on tract");
-        hold(&name, Runtime::on_tract(model), answers, inputs, 1);
-    });
+        hold(&name, runtime, &answers(&path), &inputs);
+    }
 }
