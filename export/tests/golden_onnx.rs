@@ -5,7 +5,9 @@
 
 mod common;
 
-use common::{Rows, engine, fully_recognized, golden_state, largest_difference, onnx_runtime, open, softmax};
+use common::{
+    Rows, engine, fully_recognized, golden_state, largest_difference, onnx_runtime, open, quantized, softmax,
+};
 use dualnet_engine::cpu::Runtime;
 use dualnet_export::network::{Network, NetworkConfig, preset};
 use dualnet_export::onnx::{Card, export, narrow, write};
@@ -14,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 const TOLERANCE: f64 = 1e-4;
 const BATCH_TOLERANCE: f64 = 1e-5;
+/// Another processor, or another runtime, on an int8 file: a value that lies between two levels may go either way.
+const INT8_TOLERANCE: f64 = 0.02;
 
 /// A variant of a golden network, the salt of its weights and the probabilities it must give.
 struct Case {
@@ -210,11 +214,14 @@ fn files_for_another_processor() {
         let rows = &golden.eval.probabilities_float64;
         put(name, &whole, TOLERANCE, rows);
         let half = narrow(Path::new(name), &whole, &Card::default()).expect("a file of this project");
-        let half_name = format!("{name}-f16");
-        let path = put(&half_name, &half, TOLERANCE, rows);
-        // What this processor answers, in place of the golden numbers: the weights are rounded.
-        let rows = engine(Runtime::new(open(&path)), rows.len()).single;
-        put(&half_name, &half, TOLERANCE, &rows);
+        let int8 = quantized(&whole, 4, &[]);
+        // Held to what this processor answers, in place of the golden numbers: the weights are rounded.
+        for (rounded, bytes, tolerance) in [("f16", half, TOLERANCE), ("int8", int8, INT8_TOLERANCE)] {
+            let rounded = format!("{name}-{rounded}");
+            let path = put(&rounded, &bytes, tolerance, rows);
+            let rows = engine(Runtime::new(open(&path)), rows.len()).single;
+            put(&rounded, &bytes, tolerance, &rows);
+        }
     }
 }
 

@@ -4,16 +4,15 @@ mod common;
 #[path = "common/program.rs"]
 mod program;
 
-use common::{golden_state, largest_difference, onnx_runtime_on, sealed};
+use common::{golden_file, largest_difference, onnx_runtime_on, quantized, sealed};
 use dualnet_engine::classifier::prepare_record;
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::record::records_in;
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_engine::{Model, Precision, Record};
-use dualnet_export::network::{Network, preset};
-use dualnet_export::onnx::{Card, export, write};
-use dualnet_export::quantize::{Recordings, quantize};
-use dualnet_fixtures::{GoldenNetwork, records_dir, report};
+use dualnet_export::onnx::write;
+use dualnet_export::quantize::Recordings;
+use dualnet_fixtures::{records_dir, report};
 use onnx_ir::{GraphProto, Message, ModelProto};
 use program::{fail, succeed};
 use std::collections::HashSet;
@@ -24,32 +23,6 @@ const RUNTIMES: f64 = 0.02;
 
 fn float_s() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/models/dualnet-s.onnx")
-}
-
-/// The float file that golden weights make of a preset.
-fn golden_file(name: &str) -> Vec<u8> {
-    let config = preset(name).expect("a preset");
-    let state = golden_state(&config, &GoldenNetwork::read(name).salt);
-    let network = Network::new(config).expect("a valid configuration");
-    export(&network, &state, Path::new("golden weights"), &Card::default()).expect("an exportable network")
-}
-
-fn recordings(count: usize) -> Recordings {
-    Recordings::draw(&records_dir(), None, count, 0).expect("the fixture records")
-}
-
-fn quantized(float: &[u8], records: usize, keep_float: &[&str]) -> Vec<u8> {
-    let keep_float: Vec<String> = keep_float.iter().map(|&pattern| pattern.to_owned()).collect();
-    quantize(
-        Path::new("float.onnx"),
-        float,
-        &recordings(records),
-        &keep_float,
-        &Card::default(),
-        |_| {},
-    )
-    .expect("a quantized file")
-    .bytes
 }
 
 fn graph(bytes: &[u8]) -> GraphProto {

@@ -10,6 +10,9 @@ use std::collections::HashMap;
 
 /// The largest magnitude of a quantized weight.
 const LARGEST_WEIGHT: f32 = 127.0;
+/// The largest sum of magnitudes of an output's weights: with activations of up to 255 steps from their zero point, sums of products stay
+/// below 2²⁷, up to which the engine's integer convolutions are exact.
+const LARGEST_SUM: f32 = ((1 << 27) / 255) as f32;
 
 /// Replaces the operands of `graph` by quantized ones. A weight `w` becomes `w_quantized`, `w_scale` and `w_zero_point`, from which the
 /// node `w_dequantized` computes `w`; a value `x` becomes `x_quantized` and `x_dequantized` behind the node that computes it.
@@ -140,13 +143,17 @@ impl Weight {
             return Err(wrong());
         }
         let output = |index: usize| index / inner % outputs;
-        let mut largest = vec![0.0_f32; outputs];
+        let (mut largest, mut sums) = (vec![0.0_f32; outputs], vec![0.0_f64; outputs]);
         for (index, value) in floats.iter().enumerate() {
             largest[output(index)] = largest[output(index)].max(value.abs());
+            sums[output(index)] += f64::from(value.abs());
         }
+        // Rounding adds half a step to each magnitude at most.
+        let room = (f64::from(LARGEST_SUM) - 0.5 * (floats.len() / outputs) as f64).max(1.0);
         let scales: Vec<f32> = largest
             .iter()
-            .map(|largest| largest / LARGEST_WEIGHT)
+            .zip(&sums)
+            .map(|(largest, sum)| (largest / LARGEST_WEIGHT).max((sum / room) as f32))
             .map(|scale| if scale.is_normal() { scale } else { 1.0 })
             .collect();
         let round = |(index, value): (usize, &f32)| {
@@ -206,6 +213,17 @@ mod tests {
         let weight = Weight::of(&floats(&[2, 2], &[1.0, 0.5, -0.1, 0.2]), 1).unwrap();
         assert_eq!(weight.scales, [1.0 / 127.0, 0.5 / 127.0]);
         assert_eq!(weight.values, [127, 127, -13, 51]);
+    }
+
+    /// 18 432 weights of one magnitude, as the widest published convolution has them, would sum up to 2 340 864 at 127 each.
+    #[test]
+    fn sums_stay_within_what_the_engine_adds_up_exactly() {
+        let weight = Weight::of(&floats(&[2, 18_432], &[[0.5; 18_432], [0.1; 18_432]].concat()), 0).unwrap();
+        for (row, scale) in weight.values.chunks(18_432).zip(&weight.scales) {
+            let sum: f32 = row.iter().map(|&value| f32::from(value.unsigned_abs())).sum();
+            assert!(sum <= LARGEST_SUM && sum >= 0.95 * LARGEST_SUM, "{sum}");
+            assert!(*scale > 0.1 / 127.0);
+        }
     }
 
     #[test]

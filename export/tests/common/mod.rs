@@ -1,4 +1,4 @@
-//! Golden weights, and ONNX Runtime in a Python process.
+//! Golden weights, files made of them, and ONNX Runtime in a Python process.
 
 // Each test program uses its own part of this.
 #![allow(dead_code)]
@@ -9,8 +9,10 @@ use dualnet_engine::model::digest::{Initializer, file_digest_position, file_sha2
 use dualnet_engine::plan::Plan;
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::{Initial, Network, NetworkConfig, ParameterKind};
+use dualnet_export::onnx::{Card, export};
+use dualnet_export::quantize::{Recordings, quantize};
 use dualnet_export::weights::{StateDict, Tensor};
-use dualnet_fixtures::{NetworkInputs, golden_weight, python};
+use dualnet_fixtures::{GoldenNetwork, NetworkInputs, golden_weight, python, records_dir};
 use onnx_ir::{Message, ModelProto};
 use serde_json::Value;
 use std::ffi::OsString;
@@ -36,6 +38,22 @@ pub fn golden_state(config: &NetworkConfig, salt: &str) -> StateDict {
         state.tensors.insert(parameter.name, tensor);
     }
     state
+}
+
+/// The float file that golden weights make of a preset.
+pub fn golden_file(name: &str) -> Vec<u8> {
+    let network = Network::preset(name).expect("a preset");
+    let state = golden_state(network.config(), &GoldenNetwork::read(name).salt);
+    export(&network, &state, Path::new("golden weights"), &Card::default()).expect("an exportable network")
+}
+
+/// The int8 file that `export quantize` makes of a float one, with ranges found on so many of the fixture records.
+pub fn quantized(float: &[u8], records: usize, keep_float: &[&str]) -> Vec<u8> {
+    let keep_float: Vec<String> = keep_float.iter().map(|&pattern| pattern.to_owned()).collect();
+    let recordings = Recordings::draw(&records_dir(), None, records, 0).expect("the fixture records");
+    let card = Card::default();
+    let quantized = quantize(Path::new("float.onnx"), float, &recordings, &keep_float, &card, |_| {});
+    quantized.expect("a file that can be quantized").bytes
 }
 
 /// What a runtime makes of the first `records` golden inputs: probabilities of the whole batch and of single records.
