@@ -7,15 +7,11 @@
 
 mod common;
 
-use common::{OnnxRuntime, SECONDS, file, inputs, median, networks, publish, setting, write_inputs};
+use common::{OnnxRuntime, SECONDS, file, inputs, int8, median, networks, publish, setting, write_inputs};
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::plan::Plan;
 use dualnet_engine::signal::{FRAMES, Inputs};
-use dualnet_export::onnx::Card;
-use dualnet_export::quantize::{Recordings, quantize};
-use dualnet_fixtures::records_dir;
-use std::path::Path;
 use std::time::Instant;
 
 const RECORDS: [&str; 3] = ["A00005", "A00051", "A05736"];
@@ -23,10 +19,6 @@ const RECORDS: [&str; 3] = ["A00005", "A00051", "A05736"];
 const TOLERANCE: f32 = 1e-4;
 /// The fused kernels and tract on the same int8 file: a value between two levels may go either way.
 const INT8_TOLERANCE: f32 = 0.02;
-/// Records that the int8 file's ranges are found on.
-const CALIBRATION: usize = 4;
-/// The first is what the ratios are of.
-const SESSIONS: [&str; 3] = ["float", "int8", "relu"];
 
 fn main() {
     let rounds: usize = std::env::var("ECG_BENCH_ROUNDS")
@@ -94,14 +86,8 @@ fn network(name: &str, rounds: usize, version: &mut String) -> Vec<Vec<String>> 
         .enumerate()
         .map(|(length, seconds)| {
             let first = length * RECORDS.len();
-            let times = take_turns(
-                name,
-                &cuts[first..][..RECORDS.len()],
-                first,
-                rounds,
-                &mut ours,
-                &mut peer,
-            );
+            let records = &cuts[first..][..RECORDS.len()];
+            let times = take_turns(name, records, rounds, &mut ours, &mut peer);
             let padding = 100.0 * (1.0 - (1 + seconds * 300 / 32).min(FRAMES) as f64 / FRAMES as f64);
             let least = |times: &Vec<f64>| times.iter().copied().fold(f64::INFINITY, f64::min);
             let ratio = |times: &Vec<f64>, float: &Vec<f64>| {
@@ -122,15 +108,14 @@ fn network(name: &str, rounds: usize, version: &mut String) -> Vec<Vec<String>> 
 fn take_turns(
     name: &str,
     records: &[Inputs],
-    first: usize,
     rounds: usize,
     ours: &mut [Runtime; 3],
     peer: &mut OnnxRuntime,
 ) -> [Vec<f64>; 6] {
     let mut times: [Vec<f64>; 6] = Default::default();
     for round in 0..=rounds {
-        let index = round % records.len();
-        let Inputs { ecg, spectrogram } = &records[index];
+        let inputs = &records[round % records.len()];
+        let Inputs { ecg, spectrogram } = inputs;
         let mut answers = Vec::new();
         for (slot, runtime) in ours.iter_mut().enumerate() {
             let start = Instant::now();
@@ -138,9 +123,9 @@ fn take_turns(
             times[slot].push(1e3 * start.elapsed().as_secs_f64());
             answers.push(row);
         }
-        for (slot, session) in SESSIONS.iter().enumerate() {
-            let (time, row) = peer.run(session, first + index);
-            times[ours.len() + slot].push(time);
+        for session in 0..OnnxRuntime::SESSIONS.len() {
+            let (time, row) = peer.run(session, inputs);
+            times[ours.len() + session].push(time);
             answers.push(row);
         }
         let float = &answers[ours.len()];
@@ -153,15 +138,6 @@ fn take_turns(
         times.remove(0);
     }
     times
-}
-
-/// The same network in 8 bits. It must run on the fused kernels.
-fn int8(name: &str, float: &[u8]) -> Model {
-    let recordings = Recordings::draw(&records_dir(), None, CALIBRATION, 0).expect("the fixture records");
-    let file = quantize(Path::new(name), float, &recordings, &[], &Card::default(), |_| {});
-    let model = Model::from_bytes(name, &file.expect("a file that can be quantized").bytes).expect("a model file");
-    Plan::of(&model).expect("a recognized int8 network");
-    model
 }
 
 /// Holds the fused kernels to tract on the int8 file.

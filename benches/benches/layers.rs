@@ -1,21 +1,21 @@
-//! Where a network's time goes: every step of its plan for a record of 10, 30 and 60 s, on one thread. Prints a Markdown table for
-//! `results/`: the least milliseconds over many runs, GFLOP/s of the graph as written and of the products as executed, and those as a share of
-//! what a loop of multiply-adds in registers reaches in the same run. Below each network, what its convolution blocks take for a record of
-//! 10 s as a share of one of 60 s.
+//! Where a network's time goes: every step of its plan for a record of 10, 30 and 60 s, float and int8, on one thread. A Markdown table for
+//! `results/`: the least milliseconds over many runs, the rate of the graph as written and of the products as executed (in 10⁹ operations a
+//! second, two for a multiply-add), and the latter as a share of what a loop of multiply-adds in registers reaches in the same run:
+//! of floats, or of pairs of 16-bit integers for a step in int8.
 //!
-//! Padding that is skipped and Winograd's savings count in the first rate, filled-up extents in the second; transforms, activations and
-//! softmax are time without work in both.
+//! Below it, what the convolution blocks take for a record of 10 s as a share of one of 60 s. Padding that is skipped and Winograd's savings
+//! count in the first rate, filled-up extents in the second; transforms, activations and softmax are time without work in both.
 
 // Vectors must stay out of iterators, which lose the instruction set.
 #![allow(clippy::needless_range_loop)]
 
 mod common;
 
-use common::{SECONDS, file, inputs, networks, processor};
+use common::{SECONDS, file, inputs, int8, median, networks, publish, setting};
 use dualnet_engine::Model;
 use dualnet_engine::cpu::{Runtime, StepTime};
-use dualnet_engine::plan::{Block, Plan};
-use dualnet_engine::simd::{Isa, Kernel, Simd};
+use dualnet_engine::plan::{Block, Plan, Step};
+use dualnet_engine::simd::{Integer, Isa, Kernel};
 use std::time::{Duration, Instant};
 
 /// A record of 60 s.
@@ -29,69 +29,102 @@ fn main() {
         return;
     }
     let isa = Isa::detect().expect("an instruction set");
-    let mut peak = 0.0_f64;
-    let mut tables = Vec::new();
+    let mut peaks = Peaks::default();
+    let (mut measured, mut shares) = (Vec::new(), Vec::new());
     for name in networks() {
-        let model = Model::from_bytes(&name, &file(&name)).expect("an exported file");
-        let plan = Plan::of(&model).expect("a recognized network");
-        let mut runtime = Runtime::new(model.clone());
-        let first = usize::from(plan.signal.is_some());
-        let convolutions = plan
-            .blocks
-            .iter()
-            .take_while(|block| matches!(block, Block::Residual(_)))
-            .count();
-        let mut shares = Vec::new();
-        for seconds in SECONDS {
-            let inputs = inputs(RECORD, seconds * 300);
-            let mut steps = vec![(f64::INFINITY, 0); plan.steps().len()];
-            let mut whole = Vec::new();
-            let start = Instant::now();
-            while start.elapsed() < BUDGET {
-                peak = peak.max(isa.run(Peak));
-                let times = runtime
-                    .measure(&inputs.ecg, &inputs.spectrogram)
-                    .expect("finite inputs");
-                for (step, time) in steps.iter_mut().zip(&times) {
-                    *step = (step.0.min(milliseconds(time)), time.multiply_adds);
-                }
-                whole.push(times.iter().map(milliseconds).sum::<f64>());
-            }
-            whole.sort_by(f64::total_cmp);
-            let (least, median) = (whole[0], whole[whole.len() / 2]);
-            shares.push(
-                steps[first..first + convolutions]
-                    .iter()
-                    .map(|step| step.0)
-                    .sum::<f64>(),
-            );
-            tables.push((
-                format!("{name}, {seconds} s: {least:.2} ms, median {median:.2}"),
-                plan.steps().to_vec(),
-                steps,
-            ));
+        let bytes = file(&name);
+        let float = Model::from_bytes(&name, &bytes).expect("an exported file");
+        for (precision, model) in [("float", float), ("int8", int8(&name, &bytes))] {
+            let network = format!("{name} {precision}");
+            let lengths = SECONDS.map(|seconds| Measured::new(&network, &model, seconds, isa, &mut peaks));
+            shares.push(vec![
+                network,
+                format!("{:.2}", lengths[0].convolutions),
+                format!("{:.2}", lengths[2].convolutions),
+                format!("{:.0} %", 100.0 * lengths[0].convolutions / lengths[2].convolutions),
+            ]);
+            measured.extend(lengths);
         }
-        let share = 100.0 * shares[0] / shares[2];
-        println!("{name}: the convolution blocks take {share:.0} % of a 60 s record's time for 10 s");
     }
-    println!(
-        "\n{}, {}, one thread; {peak:.0} GFLOP/s at most\n",
-        processor(),
-        isa.name()
+    let notes = format!(
+        "{}; at most {:.0} GFLOP/s, in 16-bit integers {:.0} Gop/s",
+        setting(),
+        peaks.floats,
+        peaks.integers
     );
-    println!("| step | ms | GFLOP/s of the graph | GFLOP/s executed | of the peak |\n|---|---|---|---|---|");
-    for (title, steps, times) in &tables {
-        println!("| **{title}** | | | | |");
-        for (step, (ms, executed)) in steps.iter().zip(times) {
-            let rate = |multiply_adds: u64| 2e-6 * multiply_adds as f64 / ms;
-            println!(
-                "| {} | {ms:.3} | {:.1} | {:.1} | {:.0} % |",
-                step.what,
-                rate(step.multiply_adds),
-                rate(*executed),
-                100.0 * rate(*executed) / peak
-            );
+    let rows: Vec<Vec<String>> = measured.iter().flat_map(|measured| measured.rows(&peaks)).collect();
+    let header = ["step", "ms", "Gop/s of the graph", "Gop/s executed", "of the peak"];
+    publish("Layers", &notes, &header, &rows);
+    let header = ["network", "10 s, ms", "60 s, ms", "share"];
+    publish("Convolution blocks, 10 s against 60 s", &setting(), &header, &shares);
+}
+
+/// 10⁹ operations a second that registers alone reach, at best.
+#[derive(Default)]
+struct Peaks {
+    floats: f64,
+    integers: f64,
+}
+
+/// A network on a record of one length.
+struct Measured {
+    title: String,
+    steps: Vec<Step>,
+    /// Least milliseconds and executed multiply-adds of every step.
+    times: Vec<(f64, u64)>,
+    /// Milliseconds of its residual blocks.
+    convolutions: f64,
+}
+
+impl Measured {
+    fn new(network: &str, model: &Model, seconds: usize, isa: Isa, peaks: &mut Peaks) -> Self {
+        let plan = Plan::of(model).expect("a recognized network");
+        let mut runtime = Runtime::new(model.clone());
+        let inputs = inputs(RECORD, seconds * 300);
+        let mut times = vec![(f64::INFINITY, 0); plan.steps().len()];
+        let mut whole = Vec::new();
+        let start = Instant::now();
+        while start.elapsed() < BUDGET {
+            peaks.floats = peaks.floats.max(isa.run(Floats));
+            peaks.integers = peaks.integers.max(isa.run(Integers));
+            let steps = runtime
+                .measure(&inputs.ecg, &inputs.spectrogram)
+                .expect("finite inputs");
+            for (time, step) in times.iter_mut().zip(&steps) {
+                *time = (time.0.min(milliseconds(step)), step.multiply_adds);
+            }
+            whole.push(steps.iter().map(milliseconds).sum::<f64>());
         }
+        let first = usize::from(plan.signal.is_some());
+        let residual = |block: &&Block<'_>| matches!(block, Block::Residual(_));
+        let count = plan.blocks.iter().take_while(residual).count();
+        let least = whole.iter().copied().fold(f64::INFINITY, f64::min);
+        Self {
+            title: format!("{network}, {seconds} s: {least:.2} ms, median {:.2}", median(whole)),
+            steps: plan.steps().to_vec(),
+            convolutions: times[first..first + count].iter().map(|time| time.0).sum(),
+            times,
+        }
+    }
+
+    fn rows(&self, peaks: &Peaks) -> Vec<Vec<String>> {
+        let mut rows = vec![vec![format!("**{}**", self.title)]];
+        rows[0].resize(5, String::new());
+        for (step, (ms, executed)) in self.steps.iter().zip(&self.times) {
+            let rate = |multiply_adds: u64| 2e-6 * multiply_adds as f64 / ms;
+            let peak = match step.precision() {
+                "int8" => peaks.integers,
+                _ => peaks.floats,
+            };
+            rows.push(vec![
+                step.what.clone(),
+                format!("{ms:.3}"),
+                format!("{:.1}", rate(step.multiply_adds)),
+                format!("{:.1}", rate(*executed)),
+                format!("{:.0} %", 100.0 * rate(*executed) / peak),
+            ]);
+        }
+        rows
     }
 }
 
@@ -99,17 +132,18 @@ fn milliseconds(time: &StepTime) -> f64 {
     1e3 * time.elapsed.as_secs_f64()
 }
 
-/// GFLOP/s of multiply-adds on registers alone.
-struct Peak;
+/// Sums that hide each other's latency, as many as the smallest register file holds beside the factors.
+const SUMS: usize = 12;
+const ROUNDS: usize = 4000;
 
-impl Kernel for Peak {
+/// Multiply-adds of floats on registers alone.
+struct Floats;
+
+impl Kernel for Floats {
     type Output = f64;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> f64 {
-        /// Sums that hide each other's latency, as many as the smallest register file holds beside the factors.
-        const SUMS: usize = 12;
-        const ROUNDS: usize = 4000;
+    fn run<S: Integer>(self, simd: S) -> f64 {
         let (factor, term) = (simd.splat(0.99), simd.splat(0.01));
         let mut sums = [simd.splat(0.5); SUMS];
         let start = Instant::now();
@@ -123,7 +157,40 @@ impl Kernel for Peak {
             total = simd.add(total, sums[sum]);
         }
         std::hint::black_box(simd.sum(total));
-        let multiply_adds = (ROUNDS * SUMS * S::LANES) as f64;
-        2e-9 * multiply_adds / start.elapsed().as_secs_f64()
+        rate(S::LANES, start)
     }
+}
+
+/// Sums of products of 16-bit pairs on registers alone.
+struct Integers;
+
+impl Kernel for Integers {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Integer>(self, simd: S) -> f64 {
+        let factor = simd.splat_pair([3, -5]);
+        let mut sums = [simd.no_sums(); SUMS];
+        let start = Instant::now();
+        for _ in 0..ROUNDS {
+            // Hidden from the optimizer, which would add the same product up beforehand.
+            let other = std::hint::black_box(factor);
+            for sum in 0..SUMS {
+                sums[sum] = simd.dot(factor, other, sums[sum]);
+            }
+        }
+        let mut total = simd.total(sums[0]);
+        for sum in 1..SUMS {
+            total = simd.add_ints(total, simd.total(sums[sum]));
+        }
+        let mut lanes = [0; 64];
+        simd.store_ints(total, &mut lanes);
+        std::hint::black_box(lanes);
+        rate(S::SHORTS, start)
+    }
+}
+
+/// 10⁹ operations a second since `start`, for as many multiply-adds a vector.
+fn rate(lanes: usize, start: Instant) -> f64 {
+    2e-9 * (ROUNDS * SUMS * lanes) as f64 / start.elapsed().as_secs_f64()
 }

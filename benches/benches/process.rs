@@ -1,4 +1,4 @@
-//! From the start of a process to its answer, for one record of 30 s: the program `engine` with its embedded network, and a Python process that does
+//! From the start of a process to its answer, for one record of 30 s: the program `engine` with its embedded networks, and a Python process that does
 //! no more than load ONNX Runtime, open the same file and run it on inputs prepared for it. They take turns.
 //!
 //! The program is `target/dist/engine` (`make engine`), or `ECG_ENGINE` names another.
@@ -21,15 +21,18 @@ fn main() {
     std::fs::write(&model, Model::EMBEDDED_FILE).expect("the temporary folder is writable");
     write_inputs(folder.path(), &[inputs(RECORD, 9000)]);
     let engine = program();
-    let mut classify = Command::new(&engine);
-    classify
-        .arg("classify")
-        .arg(records_dir().join(RECORD).with_extension("mat"));
+    let classify = |precision: &str| {
+        let mut command = Command::new(&engine);
+        command.args(["classify", "--precision", precision]);
+        command.arg(records_dir().join(RECORD).with_extension("mat"));
+        command
+    };
     let mut peer = Command::new(python());
     peer.arg(script("one_run.py")).args([&model, &folder.path().to_owned()]);
-    let mut times = [Vec::new(), Vec::new()];
+    let mut commands = [classify("f32"), classify("int8"), peer];
+    let mut times: [Vec<f64>; 3] = Default::default();
     for _ in 0..TURNS {
-        for (command, times) in [&mut classify, &mut peer].into_iter().zip(&mut times) {
+        for (command, times) in commands.iter_mut().zip(&mut times) {
             let start = Instant::now();
             let status = command.stdout(Stdio::null()).status().expect("it starts");
             times.push(1e3 * start.elapsed().as_secs_f64());
@@ -37,17 +40,21 @@ fn main() {
         }
     }
     let bytes = std::fs::metadata(&engine).expect("a program").len();
-    let rows = ["engine classify", "Python, ONNX Runtime"]
-        .iter()
-        .zip(times)
-        .map(|(name, times)| {
-            let least = times.iter().copied().fold(f64::INFINITY, f64::min);
-            vec![
-                (*name).to_owned(),
-                format!("{least:.1}"),
-                format!("{:.1}", median(times)),
-            ]
-        });
+    let rows = [
+        "engine classify, float",
+        "engine classify, int8",
+        "Python, ONNX Runtime, float",
+    ]
+    .iter()
+    .zip(times)
+    .map(|(name, times)| {
+        let least = times.iter().copied().fold(f64::INFINITY, f64::min);
+        vec![
+            (*name).to_owned(),
+            format!("{least:.1}"),
+            format!("{:.1}", median(times)),
+        ]
+    });
     let notes = format!(
         "{}; a record of 30 s, {TURNS} turns; `engine` has {:.1} MB",
         setting(),

@@ -1,18 +1,16 @@
-"""Runs ONNX Runtime on one thread, all graph optimizations, for a benchmark that asks for single runs, so that it and its peers take turns.
+"""Writes the files that ONNX Runtime runs in a benchmark, and says where its library lies.
 
-Usage: onnx_runtime.py MODEL FOLDER RECORDS
+Usage: peer_files.py MODEL FOLDER RECORDS
 
-FOLDER holds ecg0.f32, spectrogram0.f32, …, raw little-endian float32, for RECORDS records. Three sessions are made: `float`, the file as it is;
-`int8`, ONNX Runtime's own static quantization of it (QDQ, per channel, calibrated on the records); `relu`, the file with every PadeActivation replaced
-by a Relu, below which no implementation of the activation can get there. The first line printed is {"version": text, "sessions": names}.
-Then every line "SESSION RECORD" on standard input is answered by {"ms": time of one run, "probabilities": row}.
+FOLDER holds ecg0.f32, spectrogram0.f32, …, raw little-endian float32, for RECORDS records. Into it are written `int8.onnx`, ONNX Runtime's own static
+quantization of the file (QDQ, per channel, calibrated on the records), and `relu.onnx`, the file with every PadeActivation replaced by a Relu, below
+which no implementation of the activation can get there. Prints {"version": text, "library": path}.
 """
 
 import json
 import logging
 import pathlib
 import sys
-import time
 
 import numpy
 import onnx
@@ -54,25 +52,14 @@ def main(path, folder, records):
         }
         for index in range(int(records))
     ]
-    files = {"float": path, "int8": folder / "int8.onnx", "relu": folder / "relu.onnx"}
     logging.disable(logging.WARNING)
     quantize_static(
-        path, files["int8"], Records(inputs), quant_format=QuantFormat.QDQ, per_channel=True,
+        path, folder / "int8.onnx", Records(inputs), quant_format=QuantFormat.QDQ, per_channel=True,
         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
     )
-    onnx.save(with_relu(onnx.load(path)), files["relu"])
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    session = lambda file: onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    sessions = {name: session(file) for name, file in files.items()}
-    print(json.dumps({"version": onnxruntime.__version__, "sessions": list(files)}), flush=True)
-    for line in sys.stdin:
-        name, index = line.split()
-        start = time.perf_counter()
-        probabilities = sessions[name].run(["probabilities"], inputs[int(index)])[0]
-        elapsed = 1e3 * (time.perf_counter() - start)
-        print(json.dumps({"ms": elapsed, "probabilities": probabilities[0].tolist()}), flush=True)
+    onnx.save(with_relu(onnx.load(path)), folder / "relu.onnx")
+    (library,) = pathlib.Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*")
+    print(json.dumps({"version": onnxruntime.__version__, "library": str(library)}))
 
 
 if __name__ == "__main__":

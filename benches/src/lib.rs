@@ -3,7 +3,8 @@
 //!
 //! - `benches/engine.rs`: whole networks for one record, fused kernels (float and int8) beside tract and ONNX Runtime (float, its own int8, Relu
 //!   for the Padé activation), and a table of the ratios; `ECG_BENCH_NETWORKS=dualnet-s,dualnet-xl` chooses networks.
-//! - `benches/layers.rs`: each step of the plan of those networks: time, rate, share of the core's peak, which it measures beside them.
+//! - `benches/kernels.rs`: each fused kernel inside its network, float and int8, with criterion's statistics.
+//! - `benches/layers.rs`: the same as one table: time, rate, share of the core's peak, which it measures beside them.
 //! - `benches/process.rs`: from the start of the process to the answer.
 //! - `benches/pau.rs`: the Padé activation unit, forward and backward, on every instruction set of this machine.
 //! - `benches/signal.rs`: from a lead to the network's two inputs, and resampling.

@@ -1,20 +1,25 @@
-//! What benchmarks with peers share: the machine, ONNX Runtime in a process of its own, and the file that keeps the results.
+//! What benchmarks with peers share: the machine, networks and records, ONNX Runtime, and the file that keeps the results.
 
 // Each benchmark uses its own part of this.
 #![allow(dead_code)]
 
+mod onnx_runtime;
+
+pub use onnx_runtime::OnnxRuntime;
+
+use dualnet_engine::Model;
+use dualnet_engine::plan::Plan;
 use dualnet_engine::record::Record;
 use dualnet_engine::signal::{ECG_LEN, Inputs, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_engine::simd::Isa;
 use dualnet_export::network::{Initial, Network, ParameterKind};
 use dualnet_export::onnx::{Card, export};
+use dualnet_export::quantize::{Recordings, quantize};
 use dualnet_export::weights::{StateDict, Tensor};
-use dualnet_fixtures::{golden_weight, python, records_dir};
-use serde_json::Value;
+use dualnet_fixtures::{golden_weight, records_dir};
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// The networks measured, unless `ECG_BENCH_NETWORKS` names others.
 const NETWORKS: &str = "dualnet-s,dualnet-m,dualnet-xl,dualnet-pp-s,dualnet-pp-xl";
@@ -46,6 +51,17 @@ pub fn file(name: &str) -> Vec<u8> {
     export(&network, &weights, Path::new("golden weights"), &Card::default()).expect("an exportable network")
 }
 
+/// The same network in 8 bits, as `export quantize` makes it. It must run on the fused kernels.
+pub fn int8(name: &str, float: &[u8]) -> Model {
+    /// Records that the ranges are found on.
+    const CALIBRATION: usize = 4;
+    let recordings = Recordings::draw(&records_dir(), None, CALIBRATION, 0).expect("the fixture records");
+    let file = quantize(Path::new(name), float, &recordings, &[], &Card::default(), |_| {});
+    let model = Model::from_bytes(name, &file.expect("a file that can be quantized").bytes).expect("a model file");
+    Plan::of(&model).expect("a recognized int8 network");
+    model
+}
+
 /// The network's inputs for the first samples of a fixture record.
 pub fn inputs(record: &str, samples: usize) -> Inputs {
     let path = records_dir().join(record).with_extension("mat");
@@ -73,60 +89,6 @@ pub fn write_inputs(folder: &Path, records: &[Inputs]) {
 /// A script beside the benchmarks.
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
-}
-
-/// ONNX Runtime, waiting to be asked for single runs.
-pub struct OnnxRuntime {
-    child: Child,
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    pub version: String,
-}
-
-impl OnnxRuntime {
-    /// On `model` and on the records that [`write_inputs`] wrote into `folder`.
-    pub fn start(model: &Path, folder: &Path, records: usize) -> Self {
-        let mut child = Command::new(python())
-            .arg(script("onnx_runtime.py"))
-            .args([model, folder])
-            .arg(records.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("Python starts");
-        let questions = child.stdin.take().expect("a pipe");
-        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut peer = Self {
-            child,
-            questions,
-            answers,
-            version: String::new(),
-        };
-        let ready = peer.answer();
-        ready["version"].as_str().unwrap_or("?").clone_into(&mut peer.version);
-        peer
-    }
-
-    /// The milliseconds of one run in a session, and its probabilities.
-    pub fn run(&mut self, session: &str, record: usize) -> (f64, Vec<f32>) {
-        writeln!(self.questions, "{session} {record}").expect("ONNX Runtime listens");
-        let answer = self.answer();
-        let row = serde_json::from_value(answer["probabilities"].clone()).expect("a row of numbers");
-        (answer["ms"].as_f64().expect("a time"), row)
-    }
-
-    fn answer(&mut self) -> Value {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("ONNX Runtime answers");
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("ONNX Runtime: {error}: {line}"))
-    }
-}
-
-impl Drop for OnnxRuntime {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }
 
 /// The processor, what runs on it, and how it was built, in one line.
