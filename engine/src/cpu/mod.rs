@@ -16,7 +16,7 @@ mod plans;
 mod probe;
 mod runtime;
 
-pub use convolution::{Filters, Maps};
+pub use convolution::{Filters, Maps, SingleFilters, single_weight_gradient};
 pub(crate) use plans::{Plans, Way};
 pub use probe::Probe;
 pub use runtime::{RunError, Runtime, StepTime};

@@ -1,5 +1,5 @@
-// A 3x3 convolution of stride 1, padded by 1, as one libtorch autograd operation: results and the gradients of inputs are
-// computed by callbacks, the gradients of weights by libtorch.
+// A 3x3 convolution of stride 1, padded by 1, as one libtorch autograd operation. Callbacks compute the result and the gradient of
+// several inputs or of the weight of one; the other gradients are libtorch's.
 
 #include "../shim.h"
 
@@ -15,10 +15,11 @@ struct Shape {
   size_t records, height, width, inputs, outputs;
 };
 
-// Both return 0, or 1 when no instruction set can be chosen; maps are channels-last, weights [outputs, inputs, 3, 3].
+// Each returns 0, or 1 when no instruction set can be chosen; maps are channels-last, weights [outputs, inputs, 3, 3].
 struct Kernels {
   int32_t (*forward)(const Shape*, const float* weight, const float* x, float* y);
-  int32_t (*backward)(const Shape*, const float* weight, const float* grad_y, float* grad_x);
+  int32_t (*input_gradient)(const Shape*, const float* weight, const float* grad_y, float* grad_x);
+  int32_t (*weight_gradient)(const Shape*, const float* x, const float* grad_y, float* grad_weight);
 };
 
 const char* const REFUSED = "the convolution found no instruction set to run on";
@@ -53,22 +54,35 @@ class Convolution : public Function<Convolution> {
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
     const auto saved = context->get_saved_variables();
     const auto* kernels = reinterpret_cast<const Kernels*>(context->saved_data["kernels"].toInt());
-    const at::Tensor x = saved[0].permute({0, 3, 1, 2});
+    const at::Tensor& maps = saved[0];
     const at::Tensor& weight = saved[1];
+    const at::Tensor x = maps.permute({0, 3, 1, 2});
     const at::Tensor grad_y = channels_last(gradients[0]);
+    const Shape shape = shape_of(x, weight);
+    const bool single = shape.inputs == 1;
+    bool wants_x = context->needs_input_grad(0), wants_weight = context->needs_input_grad(1);
     at::Tensor grad_x, grad_weight;
-    if (context->needs_input_grad(0)) {
+    if (wants_x && !single) {
       const at::Tensor w = weight.contiguous();
-      const Shape shape = shape_of(x, w);
-      grad_x = at::empty_like(saved[0]);
-      TORCH_CHECK(kernels->backward(&shape, w.const_data_ptr<float>(), grad_y.const_data_ptr<float>(),
-                                    grad_x.mutable_data_ptr<float>()) == 0,
+      grad_x = at::empty_like(maps);
+      TORCH_CHECK(kernels->input_gradient(&shape, w.const_data_ptr<float>(), grad_y.const_data_ptr<float>(),
+                                          grad_x.mutable_data_ptr<float>()) == 0,
                   REFUSED);
       grad_x = grad_x.permute({0, 3, 1, 2});
+      wants_x = false;
     }
-    if (context->needs_input_grad(1)) {
-      grad_weight = std::get<1>(at::convolution_backward(grad_y.permute({0, 3, 1, 2}), x, weight, c10::nullopt, {1, 1},
-                                                         {1, 1}, {1, 1}, false, {0, 0}, 1, {false, true, false}));
+    if (wants_weight && single) {
+      grad_weight = at::empty(weight.sizes(), maps.options());
+      TORCH_CHECK(kernels->weight_gradient(&shape, maps.const_data_ptr<float>(), grad_y.const_data_ptr<float>(),
+                                           grad_weight.mutable_data_ptr<float>()) == 0,
+                  REFUSED);
+      wants_weight = false;
+    }
+    if (wants_x || wants_weight) {
+      auto rest = at::convolution_backward(grad_y.permute({0, 3, 1, 2}), x, weight, c10::nullopt, {1, 1}, {1, 1},
+                                           {1, 1}, false, {0, 0}, 1, {wants_x, wants_weight, false});
+      if (wants_x) grad_x = std::get<0>(rest);
+      if (wants_weight) grad_weight = std::get<1>(rest);
     }
     return {grad_x, grad_weight, at::Tensor()};
   }

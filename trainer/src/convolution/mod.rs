@@ -1,10 +1,11 @@
 //! 3×3 convolutions of float32 maps on the CPU as a differentiable operation on libtorch tensors.
 //!
 //! The engine's Winograd kernels compute the result and the gradient of the input, in a quarter of a direct sum's products; the gradient
-//! of the weight is libtorch's. Either way the sums have a fixed order, so that results do not depend on the number of threads.
+//! of the weight is libtorch's. Maps of one channel, the network's input, have direct kernels for the result and the gradient of the weight,
+//! which libtorch would compute in another order of memory and copy. Either way the sums have a fixed order, so that results do not depend on the number of threads.
 
 use crate::shim;
-use dualnet_engine::cpu::{Filters, Maps};
+use dualnet_engine::cpu::{Filters, Maps, SingleFilters, single_weight_gradient};
 use dualnet_engine::simd::Isa;
 use std::ffi::c_char;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
@@ -27,10 +28,17 @@ type Call = unsafe extern "C" fn(*const Shape, *const f32, *const f32, *mut f32)
 #[repr(C)]
 struct Kernels {
     forward: Call,
-    backward: Call,
+    /// Of several inputs.
+    input_gradient: Call,
+    /// Of one input.
+    weight_gradient: Call,
 }
 
-static KERNELS: Kernels = Kernels { forward, backward };
+static KERNELS: Kernels = Kernels {
+    forward,
+    input_gradient,
+    weight_gradient,
+};
 
 unsafe extern "C" {
     fn ecg_convolution(
@@ -49,7 +57,14 @@ pub(crate) fn covers(x: &Tensor, weight: &Tensor) -> bool {
         && is_plain(weight)
         && x.numel() > 0
         && matches!((x_size[..].len(), &size[..]), (4, &[outputs, inputs, 3, 3])
-            if x_size[1] == inputs && Filters::cover(inputs as usize, outputs as usize))
+            if x_size[1] == inputs && is_covered(inputs as usize, outputs as usize))
+}
+
+fn is_covered(inputs: usize, outputs: usize) -> bool {
+    match inputs {
+        1 => SingleFilters::cover(outputs),
+        _ => Filters::cover(inputs, outputs),
+    }
 }
 
 /// The convolution of `x [N, C, H, W]` with `weight [outputs, C, 3, 3]`, stride 1, padded by 1: `[N, outputs, H, W]`, channels innermost in
@@ -60,7 +75,7 @@ pub(crate) fn covers(x: &Tensor, weight: &Tensor) -> bool {
 pub(crate) fn convolution(x: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
     if !covers(x, weight) {
         return Err(TchError::Shape(
-            "the 3×3 convolution takes float32 maps on the CPU, their channels in sixteens".to_owned(),
+            "the 3×3 convolution takes float32 maps on the CPU, of one channel or of channels in sixteens".to_owned(),
         ));
     }
     let mut message = std::ptr::null_mut();
@@ -103,12 +118,21 @@ unsafe extern "C" fn forward(shape: *const Shape, weight: *const f32, x: *const 
         )
     };
     let Ok(isa) = Isa::detect() else { return 1 };
-    let filters = Filters::new(weight, (shape.outputs, shape.inputs), shape.width);
-    filters.convolve(isa, shape.maps(), x, y);
+    if shape.inputs == 1 {
+        SingleFilters::new(weight, shape.outputs).convolve(isa, shape.maps(), x, y);
+    } else {
+        let filters = Filters::new(weight, (shape.outputs, shape.inputs), shape.width);
+        filters.convolve(isa, shape.maps(), x, y);
+    }
     0
 }
 
-unsafe extern "C" fn backward(shape: *const Shape, weight: *const f32, grad_y: *const f32, grad_x: *mut f32) -> i32 {
+unsafe extern "C" fn input_gradient(
+    shape: *const Shape,
+    weight: *const f32,
+    grad_y: *const f32,
+    grad_x: *mut f32,
+) -> i32 {
     // SAFETY: as in `forward`.
     let (shape, weight, grad_y, grad_x) = unsafe {
         let shape = &*shape;
@@ -122,5 +146,26 @@ unsafe extern "C" fn backward(shape: *const Shape, weight: *const f32, grad_y: *
     let Ok(isa) = Isa::detect() else { return 1 };
     let filters = Filters::of_input_gradient(weight, (shape.outputs, shape.inputs), shape.width);
     filters.convolve(isa, shape.maps(), grad_y, grad_x);
+    0
+}
+
+unsafe extern "C" fn weight_gradient(
+    shape: *const Shape,
+    x: *const f32,
+    grad_y: *const f32,
+    grad_weight: *mut f32,
+) -> i32 {
+    // SAFETY: as in `forward`; `grad_weight` is freshly allocated for a weight of these extents.
+    let (shape, x, grad_y, grad_weight) = unsafe {
+        let shape = &*shape;
+        (
+            shape,
+            from_raw_parts(x, shape.pixels()),
+            from_raw_parts(grad_y, shape.pixels() * shape.outputs),
+            from_raw_parts_mut(grad_weight, shape.outputs * 9),
+        )
+    };
+    let Ok(isa) = Isa::detect() else { return 1 };
+    single_weight_gradient(isa, shape.maps(), shape.outputs, x, grad_y, grad_weight);
     0
 }

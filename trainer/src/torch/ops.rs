@@ -105,8 +105,17 @@ impl Ops for Torch<'_> {
     fn conv2d(&mut self, x: &Tensor, weight: &str, padding: usize) -> Result<Tensor, TrainerError> {
         let padding = padding as i64;
         let weight = self.parameters.get(weight)?;
-        if self.fused && self.precision == Precision::F32 && padding == 1 && convolution::covers(x, weight) {
-            return Ok(convolution::convolution(x, weight)?);
+        if self.fused && self.precision == Precision::F32 {
+            if padding == 1 && convolution::covers(x, weight) {
+                return Ok(convolution::convolution(x, weight)?);
+            }
+            if padding == 0 && matches!(weight.size()[..], [_, 1, 1, 1]) {
+                // The middle tap of nine: cheaper than a change of the map's order in memory.
+                let filter = weight.f_constant_pad_nd([1, 1, 1, 1])?;
+                if convolution::covers(x, &filter) {
+                    return Ok(convolution::convolution(x, &filter)?);
+                }
+            }
         }
         let y = self.multiplied(x, weight, |x, weight| {
             x.f_conv2d(weight, None::<&Tensor>, [1, 1], [padding, padding], [1, 1], 1)

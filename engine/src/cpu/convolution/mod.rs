@@ -3,12 +3,17 @@
 //! The tiles are those of the inference kernels (`kernels::winograd`), with the same error. Maps are read and written channels-last, as
 //! libtorch keeps them; every record's part of the result depends on that record alone, whatever the batch and the number of threads.
 
+mod single;
+
+pub use single::{SingleFilters, single_weight_gradient};
+
 use super::kernels::{
     Affine, Aligned, Gemm, InputTransform, Operand, OutputTransform, PANEL, Packed, PlainTransform, Scheme, TILE_ROWS,
     pack_filters,
 };
 use crate::simd::Isa;
 use rayon::prelude::*;
+use std::cell::RefCell;
 
 /// Tiles computed together: as many as the caches hold beside the weights they meet.
 const TILES: usize = 56;
@@ -94,9 +99,7 @@ impl Filters {
         let records = (TILES / tiles).max(1);
         x.par_chunks(records * pixels * self.inputs)
             .zip(y.par_chunks_mut(records * pixels * self.outputs))
-            .for_each_init(Scratch::default, |scratch, (x, y)| {
-                self.chunk(isa, maps, (x, y), scratch);
-            });
+            .for_each(|(x, y)| SCRATCH.with_borrow_mut(|scratch| self.chunk(isa, maps, (x, y), scratch)));
     }
 
     /// Some whole maps, [`TILES`] tiles at a time.
@@ -215,6 +218,11 @@ impl Piece {
     }
 }
 
+thread_local! {
+    /// Kept from one convolution to the next: fresh memory costs as much as a transform.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
 /// What a thread writes between the steps.
 #[derive(Default)]
 struct Scratch {
@@ -228,7 +236,7 @@ mod tests {
     use super::*;
 
     /// Sums in `f64`.
-    fn reference(x: &[f32], weight: &[f32], maps: Maps, (outputs, inputs): (usize, usize)) -> Vec<f64> {
+    pub(super) fn reference(x: &[f32], weight: &[f32], maps: Maps, (outputs, inputs): (usize, usize)) -> Vec<f64> {
         let (height, width) = (maps.height as isize, maps.width as isize);
         let mut y = Vec::new();
         for record in 0..maps.records {
@@ -255,7 +263,7 @@ mod tests {
         y
     }
 
-    fn noise(length: usize, seed: u32) -> Vec<f32> {
+    pub(super) fn noise(length: usize, seed: u32) -> Vec<f32> {
         let mut state = seed;
         let mut next = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
