@@ -121,7 +121,7 @@ unsafe extern "C" fn forward(shape: *const Shape, weight: *const f32, x: *const 
     if shape.inputs == 1 {
         SingleFilters::new(weight, shape.outputs).convolve(isa, shape.maps(), x, y);
     } else {
-        let filters = Filters::new(weight, (shape.outputs, shape.inputs), shape.width);
+        let filters = Filters::new(isa, weight, (shape.outputs, shape.inputs), shape.width);
         filters.convolve(isa, shape.maps(), x, y);
     }
     0
@@ -144,7 +144,7 @@ unsafe extern "C" fn input_gradient(
         )
     };
     let Ok(isa) = Isa::detect() else { return 1 };
-    let filters = Filters::of_input_gradient(weight, (shape.outputs, shape.inputs), shape.width);
+    let filters = Filters::of_input_gradient(isa, weight, (shape.outputs, shape.inputs), shape.width);
     filters.convolve(isa, shape.maps(), grad_y, grad_x);
     0
 }

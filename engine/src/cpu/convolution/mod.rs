@@ -52,9 +52,9 @@ impl Filters {
     ///
     /// # Panics
     /// If the channels are not [covered](Self::cover), or the weight has another length.
-    pub fn new(weight: &[f32], (outputs, inputs): (usize, usize), width: usize) -> Self {
+    pub fn new(isa: Isa, weight: &[f32], (outputs, inputs): (usize, usize), width: usize) -> Self {
         assert_eq!(weight.len(), outputs * inputs * 9);
-        Self::of((inputs, outputs), width, |output, input, tap| {
+        Self::of(isa, (inputs, outputs), width, |output, input, tap| {
             weight[(output * inputs + input) * 9 + tap]
         })
     }
@@ -63,19 +63,24 @@ impl Filters {
     ///
     /// # Panics
     /// As [`new`](Self::new).
-    pub fn of_input_gradient(weight: &[f32], (outputs, inputs): (usize, usize), width: usize) -> Self {
+    pub fn of_input_gradient(isa: Isa, weight: &[f32], (outputs, inputs): (usize, usize), width: usize) -> Self {
         assert_eq!(weight.len(), outputs * inputs * 9);
-        Self::of((outputs, inputs), width, |input, output, tap| {
+        Self::of(isa, (outputs, inputs), width, |input, output, tap| {
             weight[(output * inputs + input) * 9 + 8 - tap]
         })
     }
 
-    fn of((inputs, outputs): (usize, usize), width: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
+    fn of(
+        isa: Isa,
+        (inputs, outputs): (usize, usize),
+        width: usize,
+        weight: impl Fn(usize, usize, usize) -> f32,
+    ) -> Self {
         assert!(Self::cover(inputs, outputs), "{inputs} and {outputs} channels");
         let scheme = Scheme::of(width);
         Self {
             scheme,
-            packed: pack_filters(scheme, (inputs, outputs), weight),
+            packed: pack_filters(isa, scheme, (inputs, outputs), weight),
             inputs,
             outputs,
             neutral: (vec![1.0; outputs], vec![0.0; outputs]),
@@ -287,7 +292,7 @@ mod tests {
             let weight = noise(outputs * inputs * 9, 1);
             let x = noise(records * height * width * inputs, 2);
             let mut y = vec![f32::NAN; records * height * width * outputs];
-            Filters::new(&weight, (outputs, inputs), width).convolve(isa, maps, &x, &mut y);
+            Filters::new(isa, &weight, (outputs, inputs), width).convolve(isa, maps, &x, &mut y);
             let tolerance = |channels: usize| 4e-6 * ((9 * channels) as f64).sqrt() * 4.0;
             let far = |got: &[f32], exact: &[f64]| {
                 let differences = got
@@ -310,7 +315,7 @@ mod tests {
             }
             let gradient = noise(y.len(), 3);
             let mut dx = vec![f32::NAN; x.len()];
-            Filters::of_input_gradient(&weight, (outputs, inputs), width).convolve(isa, maps, &gradient, &mut dx);
+            Filters::of_input_gradient(isa, &weight, (outputs, inputs), width).convolve(isa, maps, &gradient, &mut dx);
             let difference = far(&dx, &reference(&gradient, &turned, maps, (inputs, outputs)));
             assert!(difference < tolerance(outputs), "{maps:?}, gradient: {difference}");
         }

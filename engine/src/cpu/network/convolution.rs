@@ -47,7 +47,7 @@ pub(super) fn rows_of_tiles(rows: usize, tiles: usize, most: usize) -> usize {
 pub(super) const SINGLE_ROWS: usize = 4;
 
 impl Convolution {
-    pub(super) fn new(convolution: &plan::Convolution<'_>, width: usize) -> Self {
+    pub(super) fn new(isa: Isa, convolution: &plan::Convolution<'_>, width: usize) -> Self {
         let (inputs, outputs) = (convolution.inputs, convolution.outputs);
         let weight =
             |output: usize, input: usize, tap: usize| convolution.weight.at((output * inputs + input) * 9 + tap);
@@ -58,7 +58,7 @@ impl Convolution {
             return Self::Single(Packed::of(9, outputs, |tap, output| weight(output, 0, tap)));
         }
         let scheme = Scheme::of(width);
-        Self::Tiled(scheme, pack_filters(scheme, (inputs, outputs), weight))
+        Self::Tiled(scheme, pack_filters(isa, scheme, (inputs, outputs), weight))
     }
 
     fn outputs(&self) -> usize {

@@ -95,7 +95,7 @@ impl Network {
     pub(super) fn new(plan: &Plan<'_>, isa: Isa, skip_padding: bool) -> Self {
         let latent = plan.latent();
         let block = |block: &plan::Block<'_>| match block {
-            plan::Block::Residual(block) => Block::Residual(Box::new(Residual::new(block, latent))),
+            plan::Block::Residual(block) => Block::Residual(Box::new(Residual::new(isa, block, latent))),
             plan::Block::Axial(block) => match IntegerAxial::new(block, latent) {
                 Some(block) => Block::IntegerAxial(Box::new(block)),
                 None => Block::Axial(Box::new(Axial::new(block, latent))),

@@ -23,11 +23,11 @@ pub(super) struct Residual {
 }
 
 impl Residual {
-    pub(super) fn new(block: &plan::ResidualBlock<'_>, latent: usize) -> Self {
+    pub(super) fn new(isa: Isa, block: &plan::ResidualBlock<'_>, latent: usize) -> Self {
         let width = block.input.width;
         let (first, second) = (
-            Convolution::new(&block.first, width),
-            Convolution::new(&block.second, width),
+            Convolution::new(isa, &block.first, width),
+            Convolution::new(isa, &block.second, width),
         );
         Self {
             first_norm: Norm::new(&block.first_norm, latent, first.factors()),

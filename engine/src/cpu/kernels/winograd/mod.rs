@@ -16,6 +16,7 @@ pub(in crate::cpu) use input::InputTransform;
 pub(in crate::cpu) use output::{OutputTransform, PlainTransform, PoolTransform, Shortcut, StoreTransform};
 
 use super::{PANEL, Packed, padded};
+use crate::simd::{Isa, Kernel, Simd};
 
 /// Outputs of a tile along time.
 pub(in crate::cpu) const TILE_ROWS: usize = 4;
@@ -65,29 +66,55 @@ const TWO: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], 
 
 /// The filters of a convolution at every point, `[inputs, outputs]` each; `weight(output, input, tap)` gives their taps, by rows along time.
 pub(in crate::cpu) fn pack_filters(
+    isa: Isa,
     scheme: Scheme,
     (inputs, outputs): (usize, usize),
     weight: impl Fn(usize, usize, usize) -> f32,
 ) -> Packed {
     let mut packed = Packed::zeros(scheme.points(), padded(inputs), outputs);
-    for panel in 0..outputs.div_ceil(PANEL) {
-        for input in 0..inputs {
-            let mut filters = [[0.0; PANEL]; 9];
-            for lane in 0..PANEL.min(outputs - panel * PANEL) {
-                for (tap, filter) in filters.iter_mut().enumerate() {
-                    filter[lane] = weight(panel * PANEL + lane, input, tap);
+    isa.run(Pack {
+        scheme,
+        inputs,
+        outputs,
+        weight,
+        packed: &mut packed,
+    });
+    packed
+}
+
+/// Plain loops over the lanes of a panel, which are compiled for each instruction set.
+struct Pack<'a, W> {
+    scheme: Scheme,
+    inputs: usize,
+    outputs: usize,
+    weight: W,
+    packed: &'a mut Packed,
+}
+
+impl<W: Fn(usize, usize, usize) -> f32> Kernel for Pack<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for panel in 0..self.outputs.div_ceil(PANEL) {
+            for input in 0..self.inputs {
+                let mut filters = [[0.0; PANEL]; 9];
+                for lane in 0..PANEL.min(self.outputs - panel * PANEL) {
+                    for (tap, filter) in filters.iter_mut().enumerate() {
+                        filter[lane] = (self.weight)(panel * PANEL + lane, input, tap);
+                    }
                 }
+                transform_weights(self.scheme, &filters, |point, values| {
+                    self.packed.lanes(point, panel, input).copy_from_slice(values);
+                });
             }
-            transform_weights(scheme, &filters, |point, values| {
-                packed.lanes(point, panel, input).copy_from_slice(values);
-            });
         }
     }
-    packed
 }
 
 /// The weights of a panel of filters at every point, row by row: `G g Gᵀ`, rounded once. `filters[tap]` holds a tap of each, taps by rows
 /// along time.
+#[inline(always)]
 fn transform_weights(scheme: Scheme, filters: &[[f32; PANEL]; 9], mut store: impl FnMut(usize, &[f32; PANEL])) {
     let columns: &[[f64; 3]] = match scheme {
         Scheme::Four => &FOUR,
@@ -97,13 +124,14 @@ fn transform_weights(scheme: Scheme, filters: &[[f32; PANEL]; 9], mut store: imp
         let mut along = [[0.0; PANEL]; 3];
         for (x, sums) in along.iter_mut().enumerate() {
             for lane in 0..PANEL {
-                sums[lane] = (0..3).map(|y| row[y] * f64::from(filters[3 * y + x][lane])).sum();
+                let taps = [filters[x][lane], filters[3 + x][lane], filters[6 + x][lane]].map(f64::from);
+                sums[lane] = row[0] * taps[0] + row[1] * taps[1] + row[2] * taps[2];
             }
         }
         for (j, column) in columns.iter().enumerate() {
             let mut values = [0.0; PANEL];
             for lane in 0..PANEL {
-                let value: f64 = (0..3).map(|x| column[x] * along[x][lane]).sum();
+                let value = column[0] * along[0][lane] + column[1] * along[1][lane] + column[2] * along[2][lane];
                 values[lane] = value as f32;
             }
             store(i * columns.len() + j, &values);

@@ -66,7 +66,7 @@ impl Case {
     /// Products of all tiles, and their strides.
     fn products(&self, isa: Isa, scheme: Scheme, tiles: usize) -> (Vec<f32>, (usize, usize)) {
         let weight = |output: usize, input: usize, tap: usize| self.filters[(output * self.inputs + input) * 9 + tap];
-        let packed = pack_filters(scheme, (self.inputs, self.outputs), weight);
+        let packed = pack_filters(isa, scheme, (self.inputs, self.outputs), weight);
         let rows = self.height.next_multiple_of(TILE_ROWS);
         let count = rows / TILE_ROWS * tiles;
         let (point, product) = (count * self.inputs + 16, count * self.outputs + 16);
