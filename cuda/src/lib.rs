@@ -12,11 +12,15 @@ mod archive;
 mod device;
 mod error;
 mod launch;
+mod memory;
 pub mod pau;
 pub mod preprocess;
 pub mod probe;
+mod stream;
 
 pub use archive::Archive;
 pub use device::{Device, Module};
 pub use error::CudaError;
 pub use launch::{Argument, Element, Launch};
+pub use memory::{DeviceMemory, Pinned};
+pub use stream::{Event, Graph, Stream};
