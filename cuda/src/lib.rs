@@ -11,16 +11,18 @@
 mod archive;
 mod device;
 mod error;
+pub mod head;
 mod launch;
 mod memory;
 pub mod pau;
 pub mod preprocess;
 pub mod probe;
+pub mod residual;
 mod stream;
 
 pub use archive::Archive;
 pub use device::{Device, Module};
 pub use error::CudaError;
-pub use launch::{Argument, Element, Launch};
+pub use launch::{Argument, Element, Launch, Precision, Quantization};
 pub use memory::{DeviceMemory, Pinned};
 pub use stream::{Event, Graph, Stream};
