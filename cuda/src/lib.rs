@@ -23,4 +23,4 @@ pub use archive::Archive;
 pub use device::{Device, Module};
 pub use error::CudaError;
 pub use launch::{Argument, Element, Launch, Precision, Quantization};
-pub use operand::{Matrix, Packed, Weights};
+pub use operand::{Matrix, Packed, Weights, signal};

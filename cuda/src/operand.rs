@@ -1,12 +1,11 @@
-//! Weight matrices as the kernels read them (`device/operand.cuh`).
+//! Weight matrices as the kernels of the waveform's encoders read them (`device/packed.cuh`).
 //!
-//! A matrix `[outputs, inputs]` is cut into tiles of 16 outputs, those into chunks of inputs, and what a warp's lanes read of a
-//! chunk lies in the order in which they read it: `[tile][chunk][half][lane]`, 16 bytes each. Half h and lane 4g + t hold row g + 8h
-//! and 16 consecutive bytes of it, the t-th of the chunk's: chunks are 32 inputs of 16 bits or 64 of 8. In f32 a chunk is 4 inputs,
-//! and lanes 4g … 4g + 3 read the same 16 bytes, which are stored once: `[tile][chunk][half][g]`.
+//! A matrix `[outputs, inputs]` is cut into tiles of 16 outputs, those into steps of products (`Tile::DEPTH` in `device/product.cuh`), and
+//! what the lanes of a warp take of a step lies as they take it, in one access of 16 bytes each: `[tile][step][lane]`. Lane 4g + t has, by
+//! four bytes, of rows g, g + 8, g, g + 8 the t-th eight bytes of the step: their first halves, then the second ones. A step is 16 inputs of
+//! 16 bits or 32 of 8; in f32 it is 4, and lane 4g + t takes rows g and g + 8 whole, stored once for every t: `[tile][step][g]`, then g + 8.
 
-use crate::{CudaError, Precision, Quantization};
-use half::{bf16, f16};
+use crate::{Argument, CudaError, Element, Precision, Quantization};
 
 /// A row-major matrix `[outputs, inputs]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,32 +44,46 @@ pub struct Weights<M> {
 }
 
 impl<M: Copy> Weights<M> {
-    pub(crate) fn arguments(&self, precision: Precision) -> Vec<crate::Argument<M>> {
-        let mut arguments = vec![
-            crate::Argument::Memory(self.fragments),
-            crate::Argument::Memory(self.terms),
-        ];
-        if precision == Precision::I8 {
-            arguments.push(crate::Argument::Memory(self.sums));
-        }
-        arguments
+    pub(crate) fn arguments(&self, precision: Precision) -> Vec<Argument<M>> {
+        let sums = (precision == Precision::Int8).then_some(self.sums);
+        [self.fragments, self.terms]
+            .into_iter()
+            .chain(sums)
+            .map(Argument::Memory)
+            .collect()
     }
 }
 
-/// Inputs of a chunk.
-pub(crate) fn chunk(precision: Precision) -> usize {
+/// What the encoders of the waveform read and pass on from layer to layer: f32 where products are of 8 bits, for which they round it.
+pub fn signal(precision: Precision) -> Element {
     match precision {
-        Precision::F32 => 4,
-        _ => 64 / precision.bytes(),
+        Precision::Float(element) => element,
+        Precision::Int8 => Element::F32,
     }
 }
 
-/// Elements from one row of an operand in shared memory to the next: as `STRIDE` in `device/operand.cuh`.
+/// A rounding as kernels take it: the inverse of the scale, then the zero point.
+pub(crate) fn rounding_arguments<M>(rounding: Quantization) -> [Argument<M>; 2] {
+    [
+        Argument::F32(1.0 / rounding.scale),
+        Argument::I32(i32::from(rounding.zero_point)),
+    ]
+}
+
+/// Inputs of a step of products; `Tile::DEPTH` in `device/product.cuh`.
+pub(crate) fn depth(precision: Precision) -> usize {
+    match precision {
+        Precision::Float(Element::F32) => 4,
+        _ => 32 / precision.bytes(),
+    }
+}
+
+/// Elements from one row of `length` to the next of an operand in shared memory; `stride_of` in `device/packed.cuh`.
 pub(crate) fn stride(precision: Precision, length: usize) -> usize {
     match precision {
-        Precision::F32 => length + 4,
-        _ if length * precision.bytes() % 128 == 64 => length,
-        _ => length + 64 / precision.bytes(),
+        Precision::Float(Element::F32) => length + 4,
+        _ if length * precision.bytes() / 32 % 2 == 1 => length,
+        _ => length + 32 / precision.bytes(),
     }
 }
 
@@ -78,7 +91,7 @@ impl Packed {
     /// Appends a matrix whose row `order(i)` becomes output i.
     ///
     /// # Errors
-    /// [`CudaError::Launch`] when it is of another type or size, or its extents are not whole tiles and chunks.
+    /// [`CudaError::Launch`] when it is of another type or size, or its extents are not whole tiles and steps.
     pub(crate) fn push_matrix(
         &mut self,
         precision: Precision,
@@ -87,36 +100,29 @@ impl Packed {
         order: &dyn Fn(usize) -> usize,
     ) -> Result<(), CudaError> {
         let length = match (matrix, precision) {
-            (Matrix::Bytes { values, scales }, Precision::I8) if scales.len() == outputs => values.len(),
-            (Matrix::Floats(values), Precision::F32 | Precision::F16 | Precision::Bf16) => values.len(),
+            (Matrix::Bytes { values, scales }, Precision::Int8) if scales.len() == outputs => values.len(),
+            (Matrix::Floats(values), Precision::Float(_)) => values.len(),
             _ => return Err(wrong(precision, [outputs, inputs])),
         };
-        let each = 16 / precision.bytes();
-        let depth = chunk(precision);
+        let depth = depth(precision);
         if outputs % 16 != 0 || inputs % depth != 0 || outputs.checked_mul(inputs) != Some(length) {
             return Err(wrong(precision, [outputs, inputs]));
         }
-        let lanes = if precision == Precision::F32 { 1 } else { 4 };
+        let places = places(precision);
         self.fragments.reserve(length * precision.bytes());
-        for tile in 0..outputs / 16 {
-            for chunk in 0..inputs / depth {
-                for row in 0..16 {
-                    let from = order(16 * tile + row) * inputs + chunk * depth;
-                    for t in 0..lanes {
-                        for k in from + each * t..from + each * (t + 1) {
-                            match (matrix, precision) {
-                                (Matrix::Bytes { values, .. }, _) => self.fragments.push(values[k] as u8),
-                                (Matrix::Floats(values), Precision::F16) => {
-                                    self.fragments.extend(f16::from_f32(values[k]).to_le_bytes());
-                                }
-                                (Matrix::Floats(values), Precision::Bf16) => {
-                                    self.fragments.extend(bf16::from_f32(values[k]).to_le_bytes());
-                                }
-                                (Matrix::Floats(values), _) => self.fragments.extend(values[k].to_le_bytes()),
-                            }
-                        }
-                    }
+        for (tile, first) in
+            (0..outputs / 16).flat_map(|tile| (0..inputs / depth).map(move |step| (tile, step * depth)))
+        {
+            let indices = places
+                .iter()
+                .map(|&(row, input)| order(16 * tile + row) * inputs + first + input);
+            match (matrix, precision) {
+                (Matrix::Floats(values), Precision::Float(element)) => {
+                    self.fragments
+                        .extend(element.encode(indices.map(|index| values[index])));
                 }
+                (Matrix::Bytes { values, .. }, _) => self.fragments.extend(indices.map(|index| values[index] as u8)),
+                (Matrix::Floats(_), Precision::Int8) => {}
             }
         }
         Ok(())
@@ -163,9 +169,25 @@ impl Packed {
     }
 }
 
+/// Row and input of each element of a tile's step, as they lie.
+fn places(precision: Precision) -> Vec<(usize, usize)> {
+    let depth = depth(precision);
+    if depth == 4 {
+        return (0..16 * depth).map(|i| (i / depth, i % depth)).collect();
+    }
+    let (of_lane, of_word) = (depth / 2, depth / 8);
+    (0..16 * depth)
+        .map(|i| {
+            let (lane, word) = (i / of_lane, i % of_lane / of_word);
+            let row = lane / 4 + word % 2 * 8;
+            (row, lane % 4 * (depth / 4) + word / 2 * of_word + i % of_word)
+        })
+        .collect()
+}
+
 /// The rounding of a product's input: there must be one for 8-bit weights, and only then.
 pub(crate) fn rounding(precision: Precision, given: Option<Quantization>) -> Result<Option<Quantization>, CudaError> {
-    if given.is_some() == (precision == Precision::I8) {
+    if given.is_some() == (precision == Precision::Int8) {
         return Ok(given);
     }
     Err(CudaError::Launch(format!(
@@ -179,6 +201,90 @@ fn wrong(precision: Precision, [outputs, inputs]: [usize; 2]) -> CudaError {
     CudaError::Launch(format!(
         "no {} matrix of [{outputs}, {inputs}]; multiples of 16 and {} are supported, of 8-bit weights with a scale per output",
         precision.name(),
-        chunk(precision)
+        depth(precision)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lane's 16 bytes of every type, and that each element of a matrix lies somewhere once.
+    #[test]
+    fn elements_lie_where_lanes_take_them() {
+        for (precision, lane, expected) in [
+            (
+                Precision::Int8,
+                13,
+                vec![
+                    (3, 8),
+                    (3, 9),
+                    (3, 10),
+                    (3, 11),
+                    (11, 8),
+                    (11, 9),
+                    (11, 10),
+                    (11, 11),
+                    (3, 12),
+                ],
+            ),
+            (
+                Precision::Float(Element::F16),
+                13,
+                vec![(3, 4), (3, 5), (11, 4), (11, 5), (3, 6), (3, 7), (11, 6), (11, 7)],
+            ),
+            (Precision::Float(Element::F32), 9, vec![(9, 0), (9, 1), (9, 2), (9, 3)]),
+        ] {
+            let places = places(precision);
+            let each = 16 / precision.bytes();
+            assert_eq!(places[lane * each..][..expected.len()], expected, "{precision:?}");
+            let mut sorted = places.clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            assert_eq!(sorted.len(), 16 * depth(precision));
+            assert_eq!(sorted.last(), Some(&(15, depth(precision) - 1)));
+        }
+        let values: Vec<i8> = (0..32 * 64).map(|i| (i % 251) as i8).collect();
+        let matrix = Matrix::Bytes {
+            values: &values,
+            scales: &[0.5; 32],
+        };
+        let mut packed = Packed::default();
+        packed
+            .push_matrix(Precision::Int8, [32, 64], matrix, &|i| 31 - i)
+            .expect("whole tiles");
+        // Tile 1, step 1, lane 13: output 19 of the order, inputs 40 on.
+        let at = (3 * 32 + 13) * 16;
+        assert_eq!(packed.fragments[at] as i8, values[(31 - 19) * 64 + 40]);
+        packed
+            .push_factors(32, matrix, (2.0, -3), &|i| 31 - i)
+            .expect("small sums");
+        let sum: i32 = values[31 * 64..].iter().map(|&w| i32::from(w)).sum();
+        assert_eq!((packed.terms[0], packed.sums[0]), (1.0, -3 * sum));
+    }
+
+    #[test]
+    fn matrices_of_another_shape_or_type_are_refused() {
+        let mut packed = Packed::default();
+        let zeros = [0.0; 512];
+        let floats = Matrix::Floats(&zeros);
+        let half = Precision::Float(Element::F16);
+        for (precision, extents) in [
+            (half, [16, 31]),
+            (half, [8, 64]),
+            (half, [16, 16]),
+            (Precision::Int8, [16, 32]),
+        ] {
+            assert!(
+                packed.push_matrix(precision, extents, floats, &|i| i).is_err(),
+                "{extents:?}"
+            );
+        }
+        packed.push_matrix(half, [16, 32], floats, &|i| i).expect("whole tiles");
+        let scales = Matrix::Bytes {
+            values: &[0; 512],
+            scales: &[0.5; 15],
+        };
+        assert!(packed.push_matrix(Precision::Int8, [16, 32], scales, &|i| i).is_err());
+    }
 }

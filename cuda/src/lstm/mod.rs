@@ -6,7 +6,7 @@
 //! that larger batches read them no more often. Blocks cannot wait for one another here, which is why a layer's steps are not
 //! spread over several.
 
-use crate::operand::{Matrix, Packed, Weights, rounding, stride};
+use crate::operand::{Matrix, Packed, Weights, rounding, rounding_arguments, stride};
 use crate::{Argument, CudaError, Launch, Precision, Quantization};
 
 /// Records that one block moves on together; `TILE` in `lstm.cu`.
@@ -39,7 +39,7 @@ pub struct LayerWeights<'a> {
 /// What a layer hands on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Output<M> {
-    /// All outputs `[records, steps, hidden]` of [`Precision::signal`], the next layer's input.
+    /// All outputs `[records, steps, hidden]` of [`signal`](crate::signal), the next layer's input.
     Steps(M),
     /// The last ones, f32 `[records, hidden]`: the latent.
     Last(M),
@@ -48,7 +48,7 @@ pub enum Output<M> {
 /// Where a layer's operands lie in device memory, each at a multiple of 256 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Buffers<M> {
-    /// `[records, steps, inputs]` of [`Precision::signal`].
+    /// `[records, steps, inputs]` of [`signal`](crate::signal).
     pub input: M,
     /// What [`Lstm::pack`] gave.
     pub weights: Weights<M>,
@@ -162,7 +162,7 @@ impl Lstm {
         arguments.extend(weights.arguments(self.precision));
         arguments.extend([Argument::Memory(workspace), Argument::I32(rows)]);
         arguments.extend(sizes);
-        arguments.extend(self.rounding.map(Quantization::arguments).into_iter().flatten());
+        arguments.extend(self.rounding.map(rounding_arguments).into_iter().flatten());
         let project = Launch {
             family: "lstm",
             kernel: format!("lstm_project_{}", self.precision.name()),

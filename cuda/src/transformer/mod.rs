@@ -7,8 +7,8 @@
 //! the mixed values back, adds, normalizes, widens, narrows, adds, normalizes (five blocks): a tenth of the time for another launch. In batches
 //! both fill the GPU. Between them lie the mixed values; within them nothing leaves a multiprocessor. No block of f32 or 16 bits needs more than 96 KB.
 
-use crate::operand::{Matrix, Packed, Weights, chunk, rounding, stride};
-use crate::{Argument, CudaError, Launch, Precision, Quantization};
+use crate::operand::{Matrix, Packed, Weights, depth, rounding, rounding_arguments, stride};
+use crate::{Argument, CudaError, Element, Launch, Precision, Quantization};
 
 /// Channels of one block of the attention; `SLICE` in `transformer.cu`.
 const SLICE: usize = 32;
@@ -106,7 +106,7 @@ pub struct Buffers<M> {
 /// What the first layer reads, whose sum is its input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct First<M> {
-    /// `[records, steps, width]` of [`Precision::signal`].
+    /// `[records, steps, width]` of [`signal`](crate::signal).
     pub ecg: M,
     /// f32 `[steps, width]`.
     pub positions: M,
@@ -240,11 +240,15 @@ impl Transformer {
     /// Elements of dynamic shared memory of a block of the attention: the input, over which the softmax is written later, queries and keys, values.
     fn attention_elements(&self) -> usize {
         let precision = self.precision;
-        let phase = if precision == Precision::F32 { 2 } else { 1 };
+        let phase = if precision == Precision::Float(Element::F32) {
+            2
+        } else {
+            1
+        };
         let x = self.steps * stride(precision, self.width / phase);
-        let steps = self.steps.next_multiple_of(chunk(precision));
+        let steps = self.steps.next_multiple_of(depth(precision));
         let attending = ATTENDING * TILE * stride(precision, steps);
-        let queries = self.steps * stride(precision, SLICE.next_multiple_of(chunk(precision)));
+        let queries = self.steps * stride(precision, SLICE.next_multiple_of(depth(precision)));
         x.max(attending) + 2 * queries + SLICE * stride(precision, steps)
     }
 }
@@ -276,7 +280,7 @@ impl Layer {
                 mixed: [weight, value],
             } = roundings.attention;
             for rounding in [roundings.projection, query, key, weight, value, roundings.output] {
-                arguments.extend(rounding.arguments());
+                arguments.extend(rounding_arguments(rounding));
             }
             arguments.push(Argument::F32(query.scale * key.scale));
             arguments.push(Argument::F32(weight.scale * value.scale));
@@ -294,8 +298,8 @@ impl Layer {
         arguments.extend(weights.arguments(precision));
         arguments.push(Argument::I32(self.inner as i32));
         if let Some(roundings) = &self.rounding {
-            arguments.extend(roundings.widen.arguments());
-            arguments.extend(roundings.narrow.arguments());
+            arguments.extend(rounding_arguments(roundings.widen));
+            arguments.extend(rounding_arguments(roundings.narrow));
         }
         let feed = Launch {
             family: "transformer",
