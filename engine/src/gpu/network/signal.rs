@@ -58,7 +58,7 @@ impl Writer<'_, '_> {
                 false => self.values(
                     &format!("{name} steps"),
                     WINDOWS * layer.hidden,
-                    precision.signal().bytes(),
+                    dualnet_cuda::signal(precision).bytes(),
                 ),
             };
             let workspace = (kernels.workspace(records, WINDOWS) * size_of::<f32>()) as u64;
