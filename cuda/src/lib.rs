@@ -9,6 +9,7 @@
 //! run on a GPU yet.**
 
 mod archive;
+pub mod axial;
 mod device;
 mod error;
 pub mod head;
