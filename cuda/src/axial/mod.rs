@@ -11,7 +11,7 @@
 
 mod pack;
 
-use crate::{Argument, CudaError, Element, Launch};
+use crate::{Argument, CudaError, Element, Launch, Quantization};
 pub use pack::{Packed, Parameters};
 
 /// Most positions of a line.
@@ -37,15 +37,6 @@ pub enum Axis {
     Time,
     /// Columns of the map: a line is a row.
     Frequency,
-}
-
-/// How a number is rounded to 8 bits: `q = round(x/scale) + zero_point` between −128 and 127, ties to even.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Quantization {
-    /// The step.
-    pub scale: f32,
-    /// What stands for 0.
-    pub zero_point: i8,
 }
 
 /// How the operands of the products are rounded to 8 bits.

@@ -1,7 +1,7 @@
 //! An attention's parameters as the kernels read them.
 
-use super::{Arithmetic, Axial, Kind, Quantization, Rounding, TILE};
-use crate::{CudaError, Element};
+use super::{Arithmetic, Axial, Kind, Rounding, TILE};
+use crate::{CudaError, Element, Quantization};
 use half::{bf16, f16};
 
 /// An attention's parameters, row-major, the projection's aside.

@@ -2,6 +2,7 @@
 
 use dualnet_cuda::CudaError;
 
+use super::audit;
 use super::inputs::Form;
 use super::network::{self, Numbers, Size};
 use super::program::Constants;
@@ -39,6 +40,9 @@ pub fn footprint(model: &Model, precision: Precision, batch: usize) -> Result<Fo
     let mut program =
         |form| network::program(&plan, Numbers::of(precision), form, size, &mut constants).map_err(refused);
     let (raw, prepared) = (program(Form::Samples)?, program(Form::Prepared)?);
+    for program in [&raw, &prepared] {
+        audit::check(program).map_err(refused)?;
+    }
     Ok(Footprint {
         launches: raw.launches.len(),
         weights: constants.bytes.len() as u64,

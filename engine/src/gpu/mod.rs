@@ -7,6 +7,8 @@
 #[cfg(not(feature = "cuda"))]
 mod absent;
 #[cfg(feature = "cuda")]
+mod audit;
+#[cfg(feature = "cuda")]
 mod executor;
 #[cfg(feature = "cuda")]
 mod footprint;
@@ -30,22 +32,26 @@ pub use runtime::Runtime;
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// The feature is off.
+    #[cfg(not(feature = "cuda"))]
     Feature,
     /// Driver, GPU, memory, kernels or the model.
+    #[cfg(feature = "cuda")]
     Reason(String),
 }
 
 impl Refusal {
     /// Whether a user of [`Device::Auto`](crate::Device::Auto) wants to hear of it: not when the build never uses a GPU.
     pub(crate) fn is_news(&self) -> bool {
-        matches!(self, Self::Reason(_))
+        cfg!(feature = "cuda")
     }
 }
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            #[cfg(not(feature = "cuda"))]
             Self::Feature => f.write_str("this build is without CUDA (feature `cuda`)"),
+            #[cfg(feature = "cuda")]
             Self::Reason(reason) => f.write_str(reason),
         }
     }

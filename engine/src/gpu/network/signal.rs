@@ -71,7 +71,7 @@ impl Writer<'_, '_> {
                     false => lstm::Output::Steps(output),
                 },
             };
-            for launch in kernels.launches(records, WINDOWS, buffers)? {
+            for launch in kernels.launches([records, WINDOWS], buffers)? {
                 self.builder.launch(launch);
             }
             input = output;
