@@ -11,12 +11,14 @@
 mod archive;
 mod device;
 mod error;
+pub mod head;
 mod launch;
 pub mod lstm;
 mod operand;
 pub mod pau;
 pub mod preprocess;
 pub mod probe;
+pub mod residual;
 pub mod transformer;
 
 pub use archive::Archive;
