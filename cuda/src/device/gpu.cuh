@@ -143,6 +143,7 @@ DEVICE f32 not_a_number() { return __int_as_float(0x7fc00000); }
 // To the nearest whole number, ties to the even one, for |x| < 2^31.
 DEVICE i32 nearest(f32 x) { return __float2int_rn(x); }
 DEVICE f32 exponential(f32 x) { return expf(x); }
+DEVICE f32 error_function(f32 x) { return erff(x); }
 
 DEVICE f32 widen(f32 x) { return x; }
 DEVICE f32 widen(f16 x) {

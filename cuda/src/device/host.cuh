@@ -115,6 +115,7 @@ DEVICE bool is_finite(f32 x) { return std::isfinite(x); }
 DEVICE f32 not_a_number() { return std::numeric_limits<f32>::quiet_NaN(); }
 DEVICE i32 nearest(f32 x) { return static_cast<i32>(std::nearbyint(x)); }
 DEVICE f32 exponential(f32 x) { return std::exp(x); }
+DEVICE f32 error_function(f32 x) { return std::erf(x); }
 
 using host::widen;
 template <class T>
