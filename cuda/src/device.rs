@@ -137,6 +137,7 @@ impl Module {
                 Argument::Memory(address) => std::ptr::from_mut(address).cast(),
                 Argument::I32(number) => std::ptr::from_mut(number).cast(),
                 Argument::I64(number) => std::ptr::from_mut(number).cast(),
+                Argument::F32(number) => std::ptr::from_mut(number).cast(),
             })
             .collect();
         // SAFETY: the pointers are to values of the kernel's parameter types, in their order, that outlive the call, which copies

@@ -12,12 +12,14 @@ mod archive;
 pub mod axial;
 mod device;
 mod error;
+pub mod head;
 mod launch;
 pub mod pau;
 pub mod preprocess;
 pub mod probe;
+pub mod residual;
 
 pub use archive::Archive;
 pub use device::{Device, Module};
 pub use error::CudaError;
-pub use launch::{Argument, Element, Launch};
+pub use launch::{Argument, Element, Launch, Precision, Quantization};

@@ -114,6 +114,7 @@ impl Gpu {
             }
             Argument::I32(number) => Argument::I32(number),
             Argument::I64(number) => Argument::I64(number),
+            Argument::F32(number) => Argument::F32(number),
         });
         let resolved = Launch {
             family: launch.family,

@@ -196,6 +196,7 @@ fn command(launch: &Launch<Memory>) -> String {
             Argument::Memory(Memory(name, offset)) => write!(line, " {name}+{offset}"),
             Argument::I32(number) => write!(line, " i32:{number}"),
             Argument::I64(number) => write!(line, " i64:{number}"),
+            Argument::F32(number) => write!(line, " f32:{number:e}"),
         }
         .expect("a string");
     }
@@ -222,4 +223,4 @@ macro_rules! bytes {
         })*
     };
 }
-bytes!(i16, i32, u16, u32, f32);
+bytes!(i8, i16, i32, u16, u32, f32);
