@@ -7,6 +7,7 @@
 mod bound;
 mod faults;
 mod gpu;
+mod head;
 mod machine_code;
 mod mutate;
 mod mutations;
@@ -14,4 +15,5 @@ mod pau;
 mod preprocess;
 mod primitives;
 mod program;
+mod residual;
 mod script;

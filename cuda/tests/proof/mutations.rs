@@ -1,9 +1,9 @@
 //! The proof is proven: kernels with one mistake each, made mechanically, must fail the host run.
 
 use crate::mutate::mutants;
-use crate::program::{Build, build, family};
+use crate::program::{Build, build, family, folder};
 use crate::script::On;
-use crate::{pau, preprocess};
+use crate::{head, pau, preprocess, residual};
 use dualnet_cuda::Element;
 use std::path::Path;
 
@@ -37,10 +37,36 @@ fn every_mutation_fails(
     );
 }
 
+/// The kernels of a family with headers of `src/device` in their place, so that these can be wrong too.
+fn with_headers(name: &str, headers: &[&str]) -> String {
+    let mut source = family(name);
+    for header in headers {
+        let path = folder().join("src/device").join(header);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let include = format!("#include \"{header}\"");
+        assert!(source.contains(&include), "{name} does not include {header}");
+        source = source.replace(&include, &text.replace("#pragma once\n", ""));
+    }
+    source
+}
+
+/// The lines of `source` but those that begin with one of `macros` and do not instantiate what `kept` says.
+fn with_instances(source: &str, macros: &[&str], kept: &[&str]) -> String {
+    source
+        .lines()
+        .map(
+            |line| match macros.iter().any(|name| line.starts_with(name)) && !kept.contains(&line) {
+                true => "\n".to_owned(),
+                false => format!("{line}\n"),
+            },
+        )
+        .collect()
+}
+
 /// The order of the published fits stands for all: they are one template.
 #[test]
 fn every_mistake_in_the_pau_kernels_is_noticed() {
-    let source: String = family("pau")
+    let source: String = with_headers("pau", &["pade.cuh"])
         .lines()
         .map(|line| match line.strip_prefix("PAU_OF_ORDER(") {
             Some(order) if order != "5, 4)" => "\n".to_owned(),
@@ -67,5 +93,52 @@ fn every_mistake_in_the_preprocessing_kernel_is_noticed() {
         };
         preprocess::run(&records, Element::F32, on)
             .is_ok_and(|got| preprocess::check(&records, Element::F32, &got).is_ok())
+    });
+}
+
+/// One type of tensor cores' products and the one without: they are one template.
+#[test]
+fn every_mistake_in_the_convolution_kernels_is_noticed() {
+    let source = with_instances(
+        &with_headers("residual", &["product.cuh", "rational.cuh"]),
+        &["CONVOLUTIONS(", "SINGLE(", "POOL("],
+        &[
+            "CONVOLUTIONS(f32, f32)",
+            "CONVOLUTIONS(i8, i8)",
+            "SINGLE(f32, f32)",
+            "SINGLE(f32, i8)",
+            "POOL(f32, i8)",
+        ],
+    );
+    let cases = residual::thorough();
+    every_mutation_fails("residual", &source, 100, &|program, mutation| {
+        let on = On::Host {
+            program,
+            seed: 1,
+            mutation,
+        };
+        cases
+            .iter()
+            .all(|case| case.run(on).is_ok_and(|outcome| case.check(&outcome).is_ok()))
+            && residual::POOLINGS.iter().all(|pooling| pooling.passes(on).is_ok())
+    });
+}
+
+#[test]
+fn every_mistake_in_the_head_kernels_is_noticed() {
+    let source = with_instances(&family("head"), &["HEAD("], &["HEAD(i8)", "HEAD(f32)"]);
+    let cases = head::thorough();
+    every_mutation_fails("head", &source, 40, &|program, mutation| {
+        let on = On::Host {
+            program,
+            seed: 1,
+            mutation,
+        };
+        head::CONDITIONS
+            .iter()
+            .all(|&(records, latent, channels)| head::conditions_pass(on, records, latent, channels).is_ok())
+            && cases
+                .iter()
+                .all(|case| case.run(on).is_ok_and(|outcome| case.check(&outcome).is_ok()))
     });
 }
