@@ -24,6 +24,8 @@ const SHORT: [usize; 3] = [2, 4, 8];
 const TILES: [usize; 3] = [3, 5, 9];
 /// Threads of a block of the kernels for short lines; `SHORT_THREADS` in `axial.cu`.
 const SHORT_THREADS: usize = 128;
+/// Channels of values in shared memory at once; `BLOCK` in `axial.cu`.
+const VALUES: usize = 32;
 /// Records of one launch.
 const MOST_RECORDS: usize = 65_535;
 const WARP: usize = 32;
@@ -239,11 +241,16 @@ impl Axial {
             Kind::Tiled(tiles) => tiles,
         };
         let operand = self.operand().bytes();
-        let (positions, pad) = (TILE * tiles, 16 / operand);
+        let positions = TILE * tiles;
         let chunk = if tiles == 5 { 80 } else { 48 };
-        let maps = 2 * positions * (chunk + pad);
-        let weights = tiles * TILE * (2 * chunk + TILE + 2 * pad);
-        (maps.max(weights) + 32 * (positions + pad)) * operand
+        // Rows lie an odd multiple of 32 bytes apart.
+        let stride = |count: usize| match count * operand / 32 % 2 {
+            0 => count + 32 / operand,
+            _ => count,
+        };
+        let maps = 2 * positions * stride(chunk);
+        let weights = positions * (stride(chunk) + stride(chunk + TILE));
+        (maps.max(weights) + VALUES * stride(positions)) * operand
     }
 }
 
