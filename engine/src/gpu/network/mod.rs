@@ -62,6 +62,11 @@ pub(super) fn program(
     size: Size,
     constants: &mut Constants,
 ) -> Result<Program, CudaError> {
+    if is_rounded(plan) != (numbers == Numbers::Int8) {
+        return Err(CudaError::Launch(format!(
+            "the numbers of a network are the file's: {numbers:?} are not"
+        )));
+    }
     let mut writer = Writer {
         plan,
         numbers,
@@ -95,6 +100,17 @@ pub(super) fn program(
     }
     writer.head(latent, (!plan.blocks.is_empty()).then_some(map))?;
     writer.builder.finish()
+}
+
+/// Whether any layer rounds its input to 8 bits.
+fn is_rounded(plan: &Plan<'_>) -> bool {
+    let signal = plan.signal.as_ref().is_some_and(|signal| match signal {
+        plan::SignalEncoder::Lstm(layers) => layers.iter().any(|layer| layer.input.is_some()),
+        plan::SignalEncoder::Transformer(encoder) => {
+            encoder.layers.iter().any(|layer| layer.projection.input.is_some())
+        }
+    });
+    signal || plan.blocks.iter().any(|block| block.rounding().is_some())
 }
 
 impl Map {
