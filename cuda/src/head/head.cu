@@ -24,7 +24,7 @@ DEVICE void conditions(In<f32> latent, In<f32> weights, Out<f32> conditions, i32
     const i32 output = block_index() * WARP + lane_index();
     const i32 first_record = block_row() * RECORDS;
     Array<f32, RECORDS> sums = {};
-    for (i32 base = 0; base < width; base += SLICE) {
+    for (i32 base = 0; base < width; base += SLICE) {  // harmless once more: nothing is left of the latent
         block_barrier();
         for (i32 i = thread_index(); i < SLICE * RECORDS; i += CONDITION_THREADS) {
             const i32 record = first_record + i % RECORDS;

@@ -255,7 +255,7 @@ DEVICE void convolve(const Convolution<T, R>& c, const Activation& activation) {
         const i32 stride = pixel_stride<T>(depth);
 
         // Which pixel of the map each of the patch's is; none outside.
-        for (i32 i = thread_index(); i < patch_pixels; i += THREADS) {
+        for (i32 i = thread_index(); i < patch_pixels; i += THREADS) {  // harmless once more: nobody reads that pixel
             const i32 x = start + i % patch_pitch - side / 2;
             const Row row = row_at(top + i / patch_pitch - side / 2, pitch, c.records, c.height);
             pixels[i] = row.real && x >= 0 && inside(x, c.width) ? (row.record * c.height + row.y) * c.width + x : -1;
@@ -344,7 +344,7 @@ DEVICE void convolve(const Convolution<T, R>& c, const Activation& activation) {
                 }
             }
             block_barrier();
-            UNROLL for (i32 m = 0; m < ROWS; ++m) {
+            UNROLL for (i32 m = 0; m < ROWS; ++m) {  // harmless once more: only owned rows are touched
                 if (m < owned) {
                     UNROLL for (i32 i = 0; i < COLUMNS * 4; ++i) {
                         Sum sum = 0;
@@ -367,7 +367,7 @@ DEVICE void convolve(const Convolution<T, R>& c, const Activation& activation) {
                 factors = load_pack<4>(c.projection_factors, channel);
             }
         }
-        UNROLL for (i32 m = 0; m < ROWS; ++m) {
+        UNROLL for (i32 m = 0; m < ROWS; ++m) {  // harmless once more: only owned rows are touched
             if (m < owned) {
                 Pack<f32, 4> scales = {};
                 Pack<f32, 4> shifts = {};
@@ -392,7 +392,7 @@ DEVICE void convolve(const Convolution<T, R>& c, const Activation& activation) {
         }
     }
 
-    UNROLL for (i32 m = 0; m < ROWS; ++m) {
+    UNROLL for (i32 m = 0; m < ROWS; ++m) {  // harmless once more: only owned rows are touched
         if (m < owned) {
             const Place place = place_of(m);
             UNROLL for (i32 dy = 0; dy < 2; ++dy) {

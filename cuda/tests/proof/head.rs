@@ -88,6 +88,8 @@ pub struct Case {
     pub latent: bool,
     /// Conditions of a record, and one that is not defined.
     pub conditions: Option<(usize, Option<usize>)>,
+    /// Added to the first logit.
+    pub apart: f32,
 }
 
 impl Case {
@@ -155,7 +157,8 @@ impl Case {
             script.input("latent", &latent)
         });
         let classifier = values("classifier", classes * joined, 2.0 / (joined as f64).sqrt());
-        let bias = values("classifier bias", classes, 1.0);
+        let mut bias = values("classifier bias", classes, 1.0);
+        bias[0] += self.apart;
         let checked = self.conditions.map(|(count, undefined)| {
             let mut conditions = values("conditions", records * count, 1e27);
             if let Some(index) = undefined {
@@ -220,6 +223,7 @@ pub fn thorough() -> Vec<Case> {
         features: Some((Precision::Int8, 3, 112)),
         latent: true,
         conditions: Some((50, Some(53))),
+        apart: 0.0,
     };
     let head = |joined: usize, classes: usize| Head {
         records: 1,
@@ -238,6 +242,8 @@ pub fn thorough() -> Vec<Case> {
             head: head(40, 4),
             features: None,
             conditions: Some((600, None)),
+            // Beyond where exp overflows f32.
+            apart: 120.0,
             ..base
         },
     ]
@@ -254,6 +260,7 @@ pub fn others() -> Vec<Case> {
         features: Some((precision, 17, 16)),
         latent: true,
         conditions: None,
+        apart: 0.0,
     };
     let long = Head {
         records: 1,

@@ -14,6 +14,7 @@ mod mutations;
 mod pau;
 mod preprocess;
 mod primitives;
+mod product;
 mod program;
 mod residual;
 mod script;

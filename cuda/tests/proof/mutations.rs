@@ -3,8 +3,8 @@
 use crate::mutate::mutants;
 use crate::program::{Build, build, family, folder};
 use crate::script::On;
-use crate::{head, pau, preprocess, residual};
-use dualnet_cuda::Element;
+use crate::{head, pau, preprocess, product, residual};
+use dualnet_cuda::{Element, Precision};
 use std::path::Path;
 
 /// Fails unless every mutation of a family makes `passes` false, and no mutation makes it true.
@@ -37,14 +37,14 @@ fn every_mutation_fails(
     );
 }
 
-/// The kernels of a family with headers of `src/device` in their place, so that these can be wrong too.
-fn with_headers(name: &str, headers: &[&str]) -> String {
-    let mut source = family(name);
+/// Kernels with headers of `src/device` in their place, so that these can be wrong too.
+fn with_headers(source: &str, headers: &[&str]) -> String {
+    let mut source = source.to_owned();
     for header in headers {
         let path = folder().join("src/device").join(header);
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let include = format!("#include \"{header}\"");
-        assert!(source.contains(&include), "{name} does not include {header}");
+        assert!(source.contains(&include), "the kernels do not include {header}");
         source = source.replace(&include, &text.replace("#pragma once\n", ""));
     }
     source
@@ -66,7 +66,7 @@ fn with_instances(source: &str, macros: &[&str], kept: &[&str]) -> String {
 /// The order of the published fits stands for all: they are one template.
 #[test]
 fn every_mistake_in_the_pau_kernels_is_noticed() {
-    let source: String = with_headers("pau", &["pade.cuh"])
+    let source: String = with_headers(&family("pau"), &["pade.cuh"])
         .lines()
         .map(|line| match line.strip_prefix("PAU_OF_ORDER(") {
             Some(order) if order != "5, 4)" => "\n".to_owned(),
@@ -100,7 +100,7 @@ fn every_mistake_in_the_preprocessing_kernel_is_noticed() {
 #[test]
 fn every_mistake_in_the_convolution_kernels_is_noticed() {
     let source = with_instances(
-        &with_headers("residual", &["product.cuh", "rational.cuh"]),
+        &with_headers(&family("residual"), &["rational.cuh"]),
         &["CONVOLUTIONS(", "SINGLE(", "POOL("],
         &[
             "CONVOLUTIONS(f32, f32)",
@@ -140,5 +140,20 @@ fn every_mistake_in_the_head_kernels_is_noticed() {
             && cases
                 .iter()
                 .all(|case| case.run(on).is_ok_and(|outcome| case.check(&outcome).is_ok()))
+    });
+}
+
+#[test]
+fn every_mistake_in_the_product_of_tiles_is_noticed() {
+    let source = with_headers(include_str!("product.cu"), &["product.cuh"]);
+    every_mutation_fails("product", &source, 20, &|program, mutation| {
+        let on = On::Host {
+            program,
+            seed: 1,
+            mutation,
+        };
+        Precision::ALL
+            .iter()
+            .all(|&precision| product::passes(on, precision).is_ok())
     });
 }

@@ -46,6 +46,8 @@ pub struct Case {
     pub activation: bool,
     /// Added to the shifts of two channels.
     pub far: f32,
+    /// What the activation's numerator is multiplied by.
+    pub amplitude: f32,
 }
 
 /// A map or weights: its values, and its elements as bytes.
@@ -343,9 +345,10 @@ impl Case {
                 Shortcut::Single(map.put(&mut script, "shortcut"), values, self.rounding(SHORTCUT))
             }
         };
+        let numerator = NUMERATOR.map(|a| self.amplitude * a);
         if self.activation {
             for value in &mut expected.values {
-                *value = Point::new(&NUMERATOR, &DENOMINATOR, *value).value;
+                *value = Point::new(&numerator, &DENOMINATOR, *value).value;
             }
         }
         if self.pooled {
@@ -353,7 +356,7 @@ impl Case {
         }
 
         let activation = self.activation.then(|| Coefficients {
-            numerator: script.input("numerator", &NUMERATOR),
+            numerator: script.input("numerator", &numerator),
             denominator: script.input("denominator", &DENOMINATOR),
         });
         let conditions = Conditions {
@@ -493,7 +496,7 @@ impl Case {
         };
         for (index, &got) in got.iter().enumerate() {
             let (want, size) = (expected.values[index], expected.sizes[index]);
-            let allowed = 4e-6 * (1.0 + size);
+            let allowed = 4e-6 * (1.0 + size) * f64::from(self.amplitude);
             let close = if self.precision == Precision::Int8 && self.rounded {
                 let (scale, zero) = (f64::from(OUTPUT.scale), f64::from(OUTPUT.zero_point));
                 let exact = (want / scale + zero).clamp(-128.0, 127.0);
@@ -609,6 +612,7 @@ pub fn thorough() -> Vec<Case> {
         rounded: true,
         activation: true,
         far: 0.0,
+        amplitude: 1.0,
     };
     vec![
         Case {
@@ -621,9 +625,9 @@ pub fn thorough() -> Vec<Case> {
             ..base
         },
         Case {
-            name: "floats, two patches, identity",
+            name: "floats, two patches, projection",
             extents: extents(2, 3, 9, 32, 32),
-            added: Added::Identity,
+            added: Added::Projection(16),
             tiling: tiling(8, [1, 2], 16),
             ..base
         },
@@ -641,7 +645,9 @@ pub fn thorough() -> Vec<Case> {
             pooled: true,
             added: Added::Single,
             tiling: tiling(4, [4, 1], 8),
-            far: 3e6,
+            // Beyond the limit, where every coefficient still counts.
+            far: 4.5,
+            amplitude: 1e29,
             ..base
         },
         Case {
@@ -694,7 +700,8 @@ fn others() -> Vec<Case> {
         },
         Case {
             tiling: None,
-            ..named(second, "floats, own tiling")
+            added: Added::Identity,
+            ..named(second, "floats, own tiling, identity")
         },
         Case {
             added: Added::Plain,
@@ -747,6 +754,7 @@ fn others() -> Vec<Case> {
         cases.push(Case {
             precision,
             far: 0.0,
+            amplitude: 1.0,
             tiling: None,
             ..named(fourth, names[2])
         });
