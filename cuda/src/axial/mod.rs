@@ -11,7 +11,7 @@
 
 mod pack;
 
-use crate::{Argument, CudaError, Element, Launch};
+use crate::{Argument, CudaError, Element, Launch, Quantization};
 pub use pack::{Packed, Parameters};
 
 /// Most positions of a line.
@@ -24,6 +24,8 @@ const SHORT: [usize; 3] = [2, 4, 8];
 const TILES: [usize; 3] = [3, 5, 9];
 /// Threads of a block of the kernels for short lines; `SHORT_THREADS` in `axial.cu`.
 const SHORT_THREADS: usize = 128;
+/// Channels of values in shared memory at once; `BLOCK` in `axial.cu`.
+const VALUES: usize = 32;
 /// Records of one launch.
 const MOST_RECORDS: usize = 65_535;
 const WARP: usize = 32;
@@ -37,15 +39,6 @@ pub enum Axis {
     Time,
     /// Columns of the map: a line is a row.
     Frequency,
-}
-
-/// How a number is rounded to 8 bits: `q = round(x/scale) + zero_point` between −128 and 127, ties to even.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Quantization {
-    /// The step.
-    pub scale: f32,
-    /// What stands for 0.
-    pub zero_point: i8,
 }
 
 /// How the operands of the products are rounded to 8 bits.
@@ -248,11 +241,16 @@ impl Axial {
             Kind::Tiled(tiles) => tiles,
         };
         let operand = self.operand().bytes();
-        let (positions, pad) = (TILE * tiles, 16 / operand);
+        let positions = TILE * tiles;
         let chunk = if tiles == 5 { 80 } else { 48 };
-        let maps = 2 * positions * (chunk + pad);
-        let weights = tiles * TILE * (2 * chunk + TILE + 2 * pad);
-        (maps.max(weights) + 32 * (positions + pad)) * operand
+        // Rows lie an odd multiple of 32 bytes apart.
+        let stride = |count: usize| match count * operand / 32 % 2 {
+            0 => count + 32 / operand,
+            _ => count,
+        };
+        let maps = 2 * positions * stride(chunk);
+        let weights = positions * (stride(chunk) + stride(chunk + TILE));
+        (maps.max(weights) + VALUES * stride(positions)) * operand
     }
 }
 

@@ -1,8 +1,7 @@
 //! An attention's parameters as the kernels read them.
 
-use super::{Arithmetic, Axial, Kind, Quantization, Rounding, TILE};
-use crate::{CudaError, Element};
-use half::{bf16, f16};
+use super::{Arithmetic, Axial, Kind, Rounding, TILE};
+use crate::{CudaError, Element, Quantization};
 
 /// An attention's parameters, row-major, the projection's aside.
 #[derive(Clone, Copy, Debug)]
@@ -123,41 +122,26 @@ impl Axial {
             Kind::Short(_) => {
                 let reversed =
                     (0..2 * gc).flat_map(|row| (0..length).map(move |p| (row, p as isize + 1 - span as isize)));
-                return reversed
-                    .flat_map(|(row, distance)| value(row, distance).to_le_bytes())
-                    .collect();
+                let values = reversed.map(|(row, distance)| value(row, distance));
+                return Element::F32.encode(values);
             }
             Kind::Tiled(tiles) => tiles,
         };
         let places = 2 * TILE * tiles;
         let distance = |place: usize| place as isize + 1 - (TILE * tiles) as isize;
         let mut packed = Vec::new();
-        let mut push = |value: f32| match self.operand() {
-            Element::F32 => packed.extend(value.to_le_bytes()),
-            Element::F16 => packed.extend(f16::from_f32(value).to_le_bytes()),
-            Element::Bf16 => packed.extend(bf16::from_f32(value).to_le_bytes()),
-        };
         for part in 0..2 {
             for place in 0..places {
-                for channel in 0..half.next_multiple_of(DEPTH) {
-                    push(if channel < half {
-                        value(part * half + channel, distance(place))
-                    } else {
-                        0.0
-                    });
-                }
+                let row = (0..half).map(|channel| value(part * half + channel, distance(place)));
+                packed.extend(row);
+                packed.resize(packed.len().next_multiple_of(DEPTH), 0.0);
             }
         }
-        for channel in 0..gc.next_multiple_of(8) {
-            for place in 0..places {
-                push(if channel < gc {
-                    value(gc + channel, distance(place))
-                } else {
-                    0.0
-                });
-            }
+        for channel in 0..gc {
+            packed.extend((0..places).map(|place| value(gc + channel, distance(place))));
         }
-        packed
+        packed.resize(packed.len() + (gc.next_multiple_of(8) - gc) * places, 0.0);
+        self.operand().encode(packed)
     }
 
     /// Type of the packed embeddings' elements.

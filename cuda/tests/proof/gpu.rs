@@ -1,7 +1,7 @@
 //! The same cases on a GPU, where there is one: every launch twice with equal bits, outputs poisoned, guards around all memory.
 
 use crate::script::{Bytes, Memory, On, Step};
-use crate::{pau, preprocess};
+use crate::{axial, pau, preprocess};
 use cudarc::driver::{result, sys};
 use dualnet_cuda::pau::ORDERS;
 use dualnet_cuda::{Argument, CudaError, Device, Element, Launch, Module};
@@ -197,6 +197,15 @@ fn gpu_preprocessing_gives_the_inputs_that_the_cpu_makes() {
     for element in Element::ALL {
         let got = preprocess::run(&records, element, On::Gpu(&gpu)).unwrap_or_else(|fault| panic!("{fault:?}"));
         preprocess::check(&records, element, &got).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn gpu_axial_attention_is_its_definition() {
+    let Some(gpu) = Gpu::open() else { return };
+    for case in axial::thorough().into_iter().chain(axial::published()) {
+        let got = case.run(On::Gpu(&gpu)).unwrap_or_else(|fault| panic!("{fault:?}"));
+        case.check(&got).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
