@@ -1,7 +1,7 @@
 //! The same cases on a GPU, where there is one: every launch twice with equal bits, outputs poisoned, guards around all memory.
 
 use crate::script::{Bytes, Memory, On, Step};
-use crate::{head, pau, preprocess, residual};
+use crate::{axial, head, pau, preprocess, residual};
 use cudarc::driver::{result, sys};
 use dualnet_cuda::pau::ORDERS;
 use dualnet_cuda::{Argument, CudaError, Device, Element, Launch, Module};
@@ -237,4 +237,13 @@ fn gpu_heads_and_conditions_give_the_references_numbers() {
 fn numbers_are_their_little_endian_bytes() {
     assert_eq!(f32::from_bytes(&1.5_f32.bytes()), 1.5);
     assert_eq!(0x1234_u16.bytes(), [0x34, 0x12]);
+}
+
+#[test]
+fn gpu_axial_attention_is_its_definition() {
+    let Some(gpu) = Gpu::open() else { return };
+    for case in axial::thorough().into_iter().chain(axial::published()) {
+        let got = case.run(On::Gpu(&gpu)).unwrap_or_else(|fault| panic!("{fault:?}"));
+        case.check(&got).unwrap_or_else(|error| panic!("{error}"));
+    }
 }

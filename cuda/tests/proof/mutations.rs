@@ -3,7 +3,7 @@
 use crate::mutate::mutants;
 use crate::program::{Build, build, family, folder};
 use crate::script::On;
-use crate::{head, pau, preprocess, product, residual};
+use crate::{axial, head, pau, preprocess, product, residual};
 use dualnet_cuda::{Element, Precision};
 use std::path::Path;
 
@@ -155,5 +155,28 @@ fn every_mistake_in_the_product_of_tiles_is_noticed() {
         Precision::ALL
             .iter()
             .all(|&precision| product::passes(on, precision).is_ok())
+    });
+}
+
+/// 48 positions stand for all tiles, 4 for all short lines: they are one template each.
+#[test]
+fn every_mistake_in_the_axial_kernels_is_noticed() {
+    let source: String = family("axial")
+        .lines()
+        .map(|line| match line {
+            "AXIAL_TILED(5)" | "AXIAL_TILED(9)" | "AXIAL_OF_SPAN(2)" | "AXIAL_OF_SPAN(8)" => "\n".to_owned(),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let cases = axial::thorough();
+    every_mutation_fails("axial", &source, 100, &|program, mutation| {
+        let on = On::Host {
+            program,
+            seed: 1,
+            mutation,
+        };
+        cases
+            .iter()
+            .all(|case| case.run(on).is_ok_and(|got| case.check(&got).is_ok()))
     });
 }
