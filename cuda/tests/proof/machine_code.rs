@@ -2,13 +2,13 @@
 
 use crate::program::folder;
 use dualnet_cuda::pau::{ORDERS, Pau};
-use dualnet_cuda::{Archive, Element};
+use dualnet_cuda::{Archive, Element, Precision, lstm};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
 const ARCHITECTURES: [i32; 7] = [80, 86, 87, 89, 90, 100, 120];
-const FAMILIES: [&str; 3] = ["pau", "preprocess", "probe"];
+const FAMILIES: [&str; 5] = ["lstm", "pau", "preprocess", "probe", "transformer"];
 
 /// The folder of what the pinned compiler makes of these sources; it is compiled once.
 fn compiled() -> PathBuf {
@@ -79,6 +79,13 @@ fn registers_and_spills_are_the_recorded_ones() {
     }
     names.extend(Element::ALL.map(|element| format!("preprocess_{}", element.name())));
     names.push("pau_gradients".to_owned());
+    for precision in Precision::ALL {
+        let name = precision.name();
+        names.push(format!("lstm_project_{name}"));
+        names.extend(lstm::HIDDEN.map(|hidden| format!("lstm_steps_{name}_{hidden}")));
+        names.extend(["attend", "feed"].map(|what| format!("transformer_{what}_{name}_80_256")));
+    }
+    names.push("transformer_mean_80_256".to_owned());
     for name in names {
         for architecture in ARCHITECTURES {
             let key = (name.clone(), format!("sm_{architecture}"));

@@ -5,8 +5,10 @@
 #[allow(dead_code)]
 #[path = "../../../engine/tests/pau/bound.rs"]
 mod bound;
+mod encoders;
 mod faults;
 mod gpu;
+mod lstm;
 mod machine_code;
 mod mutate;
 mod mutations;
@@ -15,3 +17,4 @@ mod preprocess;
 mod primitives;
 mod program;
 mod script;
+mod transformer;
