@@ -1,10 +1,10 @@
 //! The same cases on a GPU, where there is one: every launch twice with equal bits, outputs poisoned, guards around all memory.
 
 use crate::script::{Bytes, Memory, On, Step};
-use crate::{axial, head, pau, preprocess, residual};
+use crate::{axial, head, lstm, pau, preprocess, residual, transformer};
 use cudarc::driver::{result, sys};
 use dualnet_cuda::pau::ORDERS;
-use dualnet_cuda::{Argument, CudaError, Device, Element, Launch, Module};
+use dualnet_cuda::{Argument, CudaError, Device, Element, Launch, Module, Precision};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ptr;
@@ -245,5 +245,57 @@ fn gpu_axial_attention_is_its_definition() {
     for case in axial::thorough().into_iter().chain(axial::published()) {
         let got = case.run(On::Gpu(&gpu)).unwrap_or_else(|fault| panic!("{fault:?}"));
         case.check(&got).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn gpu_lstm_layers_follow_their_definition() {
+    let Some(gpu) = Gpu::open() else { return };
+    for precision in Precision::ALL {
+        let mut cases = lstm::small(precision).to_vec();
+        for hidden in [128, 256, 512] {
+            for (records, steps, last) in [(1, 80, true), (19, 5, false)] {
+                cases.push(lstm::Case {
+                    precision,
+                    inputs: 256,
+                    hidden,
+                    records,
+                    steps,
+                    last,
+                });
+            }
+        }
+        for case in cases {
+            let got = case
+                .run(On::Gpu(&gpu))
+                .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
+            case.check(&got).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
+#[test]
+fn gpu_transformer_layers_follow_their_definition() {
+    let Some(gpu) = Gpu::open() else { return };
+    for precision in Precision::ALL {
+        let mut cases = transformer::small(precision).to_vec();
+        for (heads, inner, first) in [(8, 128, true), (8, 512, false), (32, 2048, false)] {
+            let records = if first { 3 } else { 1 };
+            cases.push(transformer::Case {
+                precision,
+                steps: 80,
+                width: 256,
+                heads,
+                inner,
+                records,
+                first,
+            });
+        }
+        for case in cases {
+            let got = case
+                .run(On::Gpu(&gpu))
+                .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
+            case.check(&got).unwrap_or_else(|error| panic!("{error}"));
+        }
     }
 }

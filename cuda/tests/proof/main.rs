@@ -6,9 +6,11 @@ mod axial;
 #[allow(dead_code)]
 #[path = "../../../engine/tests/pau/bound.rs"]
 mod bound;
+mod encoders;
 mod faults;
 mod gpu;
 mod head;
+mod lstm;
 mod machine_code;
 mod mutate;
 mod mutations;
@@ -19,3 +21,4 @@ mod product;
 mod program;
 mod residual;
 mod script;
+mod transformer;

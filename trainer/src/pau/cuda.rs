@@ -173,6 +173,7 @@ mod tests {
             Argument::Memory(address) => address as usize,
             Argument::I32(number) => number as usize,
             Argument::I64(number) => number as usize,
+            Argument::F32(_) => panic!("the activation has no such argument"),
         };
         launch.arguments.iter().map(number).collect()
     }
