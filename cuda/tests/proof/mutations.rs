@@ -185,7 +185,7 @@ fn every_mistake_in_the_axial_kernels_is_noticed() {
 /// `others` are left out.
 fn small_sizes(name: &str, others: &[&str]) -> String {
     let path = folder().join("src/device/packed.cuh");
-    let packed = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let packed = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let packed = packed.replace("#pragma once", "");
     let keeps = |line: &&str| !others.iter().any(|other| line.starts_with(other));
     let source = family(name).replace("#include \"packed.cuh\"", &packed);
