@@ -1,11 +1,13 @@
 # Everything is built in the release profile and, beyond `run`, for the whole workspace: cargo then builds each dependency once.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run engine check test test-golden test-icentia test-data test-aarch64 valgrind bench peers kernels cuda-matrix gpu-bundle libtorch venv clean
+.PHONY: help run engine check test test-golden test-icentia test-data test-aarch64 valgrind bench peers kernels cuda-matrix gpu-bundle gpu-data libtorch venv clean
 
 PYTHON ?= python3
 CARGO ?= cargo
 RELEASE := --release --workspace
+# Inference on a GPU, which is off unless asked for.
+CUDA := dualnet-engine/cuda,dualnet-export/cuda
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RESULTS ?= benches/results/$(shell date -u +%F).md
 # What the program `engine` classifies in `make run`.
@@ -22,9 +24,10 @@ engine: ## the program as it is shipped, small and quick to start: minutes of li
 	$(CARGO) build --profile dist --workspace --locked --bin engine
 	@ls -l $(TARGET)/dist/engine | awk '{ printf "%s: %.1f MB\n", $$NF, $$5 / 1e6 }'
 
-check: libtorch ## format, lints, documentation, and the engine without its default features
+check: libtorch ## format, lints, documentation, and the engine with CUDA and without its default features
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(RELEASE) --locked --all-targets -- -D warnings
+	$(CARGO) clippy $(RELEASE) --locked --features $(CUDA) --lib --bins --test gpu --bench gpu -- -D warnings
 	$(CARGO) clippy $(RELEASE) --locked --no-default-features --lib -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(RELEASE) --locked --no-deps
 
@@ -62,8 +65,12 @@ kernels: ## compile the CUDA kernels into the cache folder, no GPU needed; RECOR
 cuda-matrix: libtorch ## every order, type and size of the CUDA kernels on their host build
 	$(CARGO) test $(RELEASE) --test proof -- --ignored matrix
 
-gpu-bundle: libtorch kernels ## pack what proves and times the CUDA kernels on a machine with a GPU, into target/gpu-bundle.tar.gz
+gpu-bundle: libtorch kernels ## pack what proves and times the CUDA kernels on a machine with a GPU, into target/gpu-bundle.tar.xz
 	$(PYTHON) cuda/tools/bundle.py
+
+gpu-data: ## pack the training set that ECG_DATA_DIR names for the bundle's `run.sh train`, into target/gpu-data.tar.gz
+	@test -n "$(ECG_DATA_DIR)" || { echo "gpu-data: set ECG_DATA_DIR to the unpacked training set" >&2; exit 1; }
+	$(PYTHON) cuda/tools/bundle.py data "$(abspath $(ECG_DATA_DIR))"
 
 libtorch: ## fetch libtorch into the user's cache folder (nothing to do where LIBTORCH names one)
 	@test -n "$(LIBTORCH)" || $(PYTHON) scripts/fetch_libtorch.py

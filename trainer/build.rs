@@ -1,8 +1,8 @@
 //! Compiles the C++ shims against libtorch and lets programs and tests find libtorch's libraries where they lie.
 
 use std::env;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 const SHIMS: [&str; 6] = [
     "src/axial/autograd.cpp",
@@ -45,25 +45,5 @@ fn main() -> ExitCode {
 
     let lib = lib.canonicalize().unwrap_or(lib);
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
-    println!("cargo::rustc-env=DUALNET_REVISION={}", revision());
     ExitCode::SUCCESS
-}
-
-/// The version and, in a clone with git, the commit, marked when files differ from it.
-fn revision() -> String {
-    for changed in ["../.git/HEAD", "../.git/logs/HEAD"] {
-        if Path::new(changed).exists() {
-            println!("cargo::rerun-if-changed={changed}");
-        }
-    }
-    let version = env!("CARGO_PKG_VERSION");
-    let described = Command::new("git")
-        .args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
-        .output();
-    match described {
-        Ok(output) if output.status.success() => {
-            format!("{version} ({})", String::from_utf8_lossy(&output.stdout).trim())
-        }
-        _ => version.to_owned(),
-    }
 }

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Proves the CUDA kernels of ECG-DualNet on this machine's GPU. Needs a driver, and neither Rust nor a network.
-#   run.sh test       every kernel against its reference, each launch twice, guards around all memory
-#   run.sh sanitize   the same under compute-sanitizer where it can attach
-#   run.sh bench      not there yet
-#   run.sh train      not there yet
-# Results go to results/*.json beside this file. Exit status: 0 passed, 1 failed, 2 wrong usage, 3 nothing ran for want of a GPU, 4 not
-# there yet.
+# Proves and times the CUDA kernels of ECG-DualNet on this machine's GPU. Needs a driver, and neither Rust nor a network.
+#   run.sh test       every kernel against its reference, each launch twice, guards around all memory; the golden networks
+#   run.sh sanitize   the kernels under compute-sanitizer where it can attach
+#   run.sh bench      device time per record and of the PAU; PyTorch beside it where Python has it
+#   run.sh train      ECG-DualNet S on the data archive (gpu-data.tar.gz, unpacked beside this file): 2 epochs, or TRAIN_EPOCHS
+# train needs the libraries of PyTorch 2.11 for CUDA: of Python's torch, or in the folder that TORCH_LIB names.
+# Results go to results/*.json beside this file. Exit status: 0 passed, 1 failed, 2 wrong usage, 3 nothing ran for want of a GPU, 4 nothing
+# ran for want of something else, which is said.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export ECG_GOLDEN_DIR=$here/golden ECG_RECORDS_DIR=$here/records
@@ -21,54 +22,96 @@ result() {
         >"$here/results/$1.json"
 }
 
+# nothing STATUS NOTE SENTENCE: says that nothing ran, and ends
+nothing() {
+    result "$what" false null "$2"
+    echo "run.sh $what: $3; nothing ran, nothing is proven" >&2
+    exit "$1"
+}
+
+# The folder of PyTorch's libraries, if there is one.
+torch_lib() {
+    [[ -n ${TORCH_LIB:-} ]] && echo "$TORCH_LIB" && return
+    python3 -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib"))' 2>/dev/null
+}
+
 what=${1:-}
 case $what in
-test | sanitize) ;;
-bench | train)
-    result "$what" false null "not there yet"
-    echo "run.sh $what: not there yet; nothing ran" >&2
-    exit 4
-    ;;
+test | sanitize | bench | train) ;;
 *)
-    sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
     ;;
 esac
 
 gpu=$(nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader 2>/dev/null | head -n 1)
 if [[ -z $gpu && ! -e /dev/nvidiactl ]]; then
-    result "$what" false null "no GPU"
-    echo "run.sh $what: there is no NVIDIA GPU on this machine; nothing ran, nothing is proven" >&2
-    exit 3
+    nothing 3 "no GPU" "there is no NVIDIA GPU on this machine"
 fi
 
-prove() { "$@" "$here/bin/proof" gpu_ --test-threads=1 --nocapture; }
-
-note="every launch twice, memory guarded, outputs poisoned"
 status=0
 log=$here/results/$what.log
-if [[ $what == test ]]; then
-    prove env 2>&1 | tee "$log" || status=1
-elif command -v compute-sanitizer >/dev/null; then
-    : >"$log"
-    for tool in memcheck racecheck initcheck synccheck; do
-        prove compute-sanitizer --tool "$tool" --error-exitcode 9 2>&1 | tee -a "$log" || status=1
-    done
-    if grep -q "Device not supported" "$log"; then
-        note="compute-sanitizer: not available on this device; $note"
-        status=0
-        prove env 2>&1 | tee "$log" || status=1
+: >"$log"
+# run COMMAND…: runs it, output to the screen and the log
+run() { "$@" 2>&1 | tee -a "$log" || status=1; }
+prove() { run "$@" "$here/bin/proof" gpu_ --test-threads=1 --nocapture; }
+
+note="every launch twice, memory guarded, outputs poisoned"
+case $what in
+test)
+    prove env
+    run "$here/bin/networks" gpu_ --test-threads=1 --nocapture
+    ;;
+sanitize)
+    if command -v compute-sanitizer >/dev/null; then
+        for tool in memcheck racecheck initcheck synccheck; do
+            prove compute-sanitizer --tool "$tool" --error-exitcode 9
+        done
+        if grep -q "Device not supported" "$log"; then
+            note="compute-sanitizer: not available on this device; $note"
+            status=0
+            : >"$log"
+            prove env
+        else
+            note="compute-sanitizer: memcheck, racecheck, initcheck, synccheck"
+        fi
     else
-        note="compute-sanitizer: memcheck, racecheck, initcheck, synccheck"
+        note="compute-sanitizer: not available; $note"
+        prove env
     fi
-else
-    note="compute-sanitizer: not available; $note"
-    prove env 2>&1 | tee "$log" || status=1
-fi
+    ;;
+bench)
+    rm -f "$here"/results/bench-{kernels,pytorch}.json
+    run "$here/bin/bench" "$here/results/bench-kernels.json"
+    note="times are in bench-kernels.json"
+    [[ -e $here/results/bench-kernels.json ]] || note="nothing of ours was timed"
+    if command -v python3 >/dev/null; then
+        run python3 "$here/peers.py" "$here/golden" "$here/results/bench-pytorch.json"
+    else
+        echo "peers.py: there is no Python; PyTorch was not timed" | tee -a "$log"
+    fi
+    if grep -q "^peers.py: " "$log"; then
+        note="$note; $(grep -m 1 "^peers.py: " "$log")"
+    elif [[ -e $here/results/bench-pytorch.json ]]; then
+        note="$note, PyTorch's in bench-pytorch.json"
+    fi
+    ;;
+train)
+    data=$here/gpu-data/training2017
+    [[ -d $data ]] || nothing 4 "no data" "there is no $data; unpack gpu-data.tar.gz beside run.sh"
+    lib=$(torch_lib)
+    [[ -n $lib ]] || nothing 4 "no PyTorch" "there is no PyTorch 2.11 for CUDA (TORCH_LIB names the folder of its libraries)"
+    export LD_LIBRARY_PATH=$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    note="ECG-DualNet S, ${TRAIN_EPOCHS:-2} epochs, in results/train"
+    rm -rf "$here/results/train"
+    SECONDS=0
+    run "$here/bin/trainer" train --device cuda --data "$data" --network dualnet-s --epochs "${TRAIN_EPOCHS:-2}" \
+        --run "$here/results/train"
+    note="$note, ${SECONDS} s in all"
+    ;;
+esac
 if grep -q "skipped, nothing ran on a GPU" "$log"; then
-    result "$what" false null "the driver finds no GPU"
-    echo "run.sh $what: the driver finds no GPU; nothing ran, nothing is proven" >&2
-    exit 3
+    nothing 3 "the driver finds no GPU" "the driver finds no GPU"
 fi
 result "$what" true "$([[ $status == 0 ]] && echo true || echo false)" "$note"
 exit "$status"

@@ -81,15 +81,40 @@ impl Device {
         &self.context
     }
 
+    /// Makes the GPU's context this thread's.
+    pub(crate) fn enter(&self) -> Result<(), CudaError> {
+        self.context
+            .bind_to_thread()
+            .map_err(reported("entering the GPU's context"))
+    }
+
+    /// Multiprocessors of the GPU.
+    ///
+    /// # Errors
+    /// What the driver reports.
+    pub fn processors(&self) -> Result<usize, CudaError> {
+        let attribute = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        let count = self.context.attribute(attribute);
+        count
+            .map(|count| count.unsigned_abs() as usize)
+            .map_err(reported("asking for the multiprocessors"))
+    }
+
+    /// The GPU's name, such as `NVIDIA H200`.
+    ///
+    /// # Errors
+    /// What the driver reports.
+    pub fn name(&self) -> Result<String, CudaError> {
+        self.context.name().map_err(reported("asking for the GPU's name"))
+    }
+
     /// Loads a family of the embedded kernels.
     ///
     /// # Errors
     /// Those of [`Archive::code`], and what the driver reports.
     pub fn load(&self, family: &'static str) -> Result<Module, CudaError> {
         let code = Archive::embedded()?.code(family, self.capability.0, self.capability.1)?;
-        self.context
-            .bind_to_thread()
-            .map_err(reported("entering the GPU's context"))?;
+        self.enter()?;
         // SAFETY: `code` is a whole cubin, or PTX that ends in a zero byte, made by our own compiler run; the driver copies it.
         let module = unsafe { result::module::load_data(code.as_ptr().cast()) }.map_err(reported("loading kernels"))?;
         Ok(Module {
@@ -106,7 +131,8 @@ impl Device {
 pub struct Module {
     family: &'static str,
     module: sys::CUmodule,
-    functions: HashMap<String, sys::CUfunction>,
+    /// With the dynamic shared memory each is ready for.
+    functions: HashMap<String, (sys::CUfunction, u32)>,
     context: Arc<CudaContext>,
 }
 
@@ -129,7 +155,7 @@ impl Module {
         self.context
             .bind_to_thread()
             .map_err(reported("entering the GPU's context"))?;
-        let function = self.function(&launch.kernel)?;
+        let function = self.function(&launch.kernel, launch.shared_bytes)?;
         let mut arguments = launch.arguments.clone();
         let mut pointers: Vec<*mut c_void> = arguments
             .iter_mut()
@@ -137,6 +163,7 @@ impl Module {
                 Argument::Memory(address) => std::ptr::from_mut(address).cast(),
                 Argument::I32(number) => std::ptr::from_mut(number).cast(),
                 Argument::I64(number) => std::ptr::from_mut(number).cast(),
+                Argument::F32(number) => std::ptr::from_mut(number).cast(),
             })
             .collect();
         // SAFETY: the pointers are to values of the kernel's parameter types, in their order, that outlive the call, which copies
@@ -154,15 +181,27 @@ impl Module {
         .map_err(reported("launching a kernel"))
     }
 
-    fn function(&mut self, name: &str) -> Result<sys::CUfunction, CudaError> {
-        if let Some(&function) = self.functions.get(name) {
+    /// A kernel, ready for as much dynamic shared memory.
+    fn function(&mut self, name: &str, shared_bytes: u32) -> Result<sys::CUfunction, CudaError> {
+        if let Some(&(function, ready)) = self.functions.get(name)
+            && shared_bytes <= ready
+        {
             return Ok(function);
         }
         let c_name = CString::new(name).map_err(|_| CudaError::Launch(format!("{name:?} is no kernel's name")))?;
         // SAFETY: the module is loaded and stays so as long as `self` lives.
         let function =
             unsafe { result::module::get_function(self.module, c_name) }.map_err(reported("finding a kernel"))?;
-        self.functions.insert(name.to_owned(), function);
+        if shared_bytes > 0 {
+            // Without it, 48 KiB together with what the kernel declares are the most.
+            let most = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            let bytes = i32::try_from(shared_bytes)
+                .map_err(|_| CudaError::Launch(format!("{name} asks for {shared_bytes} bytes of shared memory")))?;
+            // SAFETY: the function was just found in a loaded module.
+            unsafe { result::function::set_function_attribute(function, most, bytes) }
+                .map_err(reported("reserving shared memory"))?;
+        }
+        self.functions.insert(name.to_owned(), (function, shared_bytes));
         Ok(function)
     }
 }
@@ -180,7 +219,7 @@ impl Drop for Module {
 }
 
 /// A driver's error in our words.
-fn reported(action: &'static str) -> impl Fn(DriverError) -> CudaError {
+pub(crate) fn reported(action: &'static str) -> impl Fn(DriverError) -> CudaError {
     move |error| match error.0 {
         sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => CudaError::OutOfMemory,
         sys::CUresult::CUDA_ERROR_NO_DEVICE => CudaError::NoDevice,

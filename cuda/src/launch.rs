@@ -1,5 +1,7 @@
 //! What to run, whoever runs it.
 
+use half::{bf16, f16};
+
 /// Type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
@@ -31,6 +33,61 @@ impl Element {
             Self::F16 | Self::Bf16 => 2,
         }
     }
+
+    /// The values rounded to this type, little-endian, as they lie in device memory.
+    pub fn encode(self, values: impl IntoIterator<Item = f32>) -> Vec<u8> {
+        let values = values.into_iter();
+        match self {
+            Self::F32 => values.flat_map(f32::to_le_bytes).collect(),
+            Self::F16 => values.flat_map(|value| f16::from_f32(value).to_le_bytes()).collect(),
+            Self::Bf16 => values.flat_map(|value| bf16::from_f32(value).to_le_bytes()).collect(),
+        }
+    }
+}
+
+/// Type of the operands of a kernel's products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Floats.
+    Float(Element),
+    /// 8-bit integers, `value = scale·(q − zero_point)`.
+    Int8,
+}
+
+impl Precision {
+    /// Every one that kernels are compiled for.
+    pub const ALL: [Self; 4] = [
+        Self::Float(Element::F32),
+        Self::Float(Element::F16),
+        Self::Float(Element::Bf16),
+        Self::Int8,
+    ];
+
+    /// As in the names of kernels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float(element) => element.name(),
+            Self::Int8 => "i8",
+        }
+    }
+
+    /// Bytes of one operand.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Float(element) => element.bytes(),
+            Self::Int8 => 1,
+        }
+    }
+}
+
+/// How values are rounded to 8 bits: `q = clamp(round(x/scale) + zero_point, −128, 127)`, ties to the even number;
+/// `value = scale·(q − zero_point)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantization {
+    /// The distance of two neighbouring values.
+    pub scale: f32,
+    /// What 0 becomes.
+    pub zero_point: i8,
 }
 
 /// An argument of a kernel. `M` is memory as whoever runs the launch names it: a device pointer on a GPU.
@@ -42,6 +99,8 @@ pub enum Argument<M> {
     I32(i32),
     /// A whole number.
     I64(i64),
+    /// A real number.
+    F32(f32),
 }
 
 /// One kernel on one grid.

@@ -1,7 +1,7 @@
 //! The CUDA kernels of ECG-DualNet: one `.cu` file per family, each beside its thin launcher.
 //!
-//! There are two families until now: [`pau`], the Padé activation forward and backward for the trainer, and [`preprocess`], from raw
-//! samples to the network's inputs. A launcher says which kernel runs on what, as [`Launch`]es; [`Device`] runs them on a GPU, the
+//! [`pau`] is the Padé activation forward and backward for the trainer, [`preprocess`] leads from raw samples to the network's inputs,
+//! [`lstm`] and [`transformer`] are the encoders of the waveform. A launcher says which kernel runs on what, as [`Launch`]es; [`Device`] runs them on a GPU, the
 //! tests run the very same ones on the host build of the same sources. Nothing here needs CUDA to build or to start: the driver is
 //! loaded when a [`Device`] is opened, and what is missing is a [`CudaError`].
 //!
@@ -9,14 +9,25 @@
 //! run on a GPU yet.**
 
 mod archive;
+pub mod axial;
 mod device;
 mod error;
+pub mod head;
 mod launch;
+pub mod lstm;
+mod memory;
+mod operand;
 pub mod pau;
 pub mod preprocess;
 pub mod probe;
+pub mod residual;
+mod stream;
+pub mod transformer;
 
 pub use archive::Archive;
 pub use device::{Device, Module};
 pub use error::CudaError;
-pub use launch::{Argument, Element, Launch};
+pub use launch::{Argument, Element, Launch, Precision, Quantization};
+pub use memory::{DeviceMemory, Pinned};
+pub use operand::{Matrix, Packed, Weights, signal};
+pub use stream::{Event, Graph, Stream};

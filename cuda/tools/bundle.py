@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Packs what proves the CUDA kernels on a machine with a GPU: the test program with the kernels in it, golden numbers, records and `run.sh`.
+"""Packs what proves and times the CUDA kernels on a machine with a GPU: programs with the kernels in them, golden numbers, records and `run.sh`.
 
-Run by `make gpu-bundle`, after the kernels were compiled. The machine needs neither Rust nor a network.
+Run by `make gpu-bundle`, after the kernels were compiled. The machine needs neither Rust nor a network. `bundle.py data FOLDER` packs the
+2017 challenge's training set, which is in FOLDER, for `run.sh train`.
 """
 
 import json
+import lzma
 import shutil
 import subprocess
 import sys
@@ -16,32 +18,59 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from cache import ROOT  # noqa: E402
 
 LIMIT = 24 << 20
-# The records that the GPU tests read.
+# The records that the GPU's tests and its benchmark read; two calibrate 8-bit networks.
 RECORDS = ("A05493.mat", "A00001.mat")
+# One set of features for all programs, so that nothing is built twice.
+CARGO = ["--release", "--workspace", "--features", "dualnet-engine/cuda,dualnet-export/cuda", "--message-format=json"]
+# Every program has the same kernels in it, which a dictionary of this size stores once.
+DICTIONARY = 1 << 27
 
 
-def program() -> Path:
-    """The test program, built."""
-    command = ["cargo", "test", "--release", "--workspace", "--test", "proof", "--no-run", "--message-format=json"]
-    output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+def built(command: list[str]) -> list[dict]:
+    """What cargo says of the programs it has built."""
+    output = subprocess.run(["cargo", *command], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     messages = (json.loads(line) for line in output.splitlines() if line.startswith("{"))
-    found = [message["executable"] for message in messages
-             if message.get("executable") and message["target"]["name"] == "proof"]
-    return Path(found[-1])
+    return [message for message in messages if message.get("executable")]
 
 
-def main() -> None:
+def programs() -> dict[str, Path]:
+    """The programs by their names in the bundle."""
+    messages = built(["test", *CARGO, "--test", "proof", "--test", "gpu", "--bench", "gpu", "--no-run"])
+    messages += built(["build", *CARGO, "--bin", "trainer"])
+    names = {("proof", "test"): "proof", ("gpu", "test"): "networks", ("gpu", "bench"): "bench", ("trainer", "bin"): "trainer"}
+    found = {}
+    for message in messages:
+        target = message["target"]
+        name = names.get((target["name"], target["kind"][0]))
+        if name:
+            found[name] = Path(message["executable"])
+    missing = set(names.values()) - set(found)
+    if missing:
+        raise SystemExit(f"bundle: cargo built no {', '.join(sorted(missing))}")
+    return found
+
+
+def pack(target: Path, folder: Path) -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": DICTIONARY}]
+    with lzma.open(target, "wb", format=lzma.FORMAT_XZ, filters=filters) as stream:
+        with tarfile.open(fileobj=stream, mode="w") as archive:
+            archive.add(folder, folder.name)
+
+
+def bundle() -> None:
     if not (ROOT / ".cuda-kernels" / "kernels.bin").exists():
         raise SystemExit("bundle: no compiled kernels; run `make kernels` first")
-    target = ROOT / "target" / "gpu-bundle.tar.gz"
+    target = ROOT / "target" / "gpu-bundle.tar.xz"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "gpu-bundle"
         (folder / "bin").mkdir(parents=True)
-        shutil.copy(program(), folder / "bin" / "proof")
-        subprocess.run(["strip", folder / "bin" / "proof"], check=True)
-        shutil.copy(ROOT / "cuda" / "bundle" / "run.sh", folder / "run.sh")
-        for part in ("golden", "records"):
-            (folder / part).mkdir()
+        for program, path in programs().items():
+            shutil.copy(path, folder / "bin" / program)
+            subprocess.run(["strip", folder / "bin" / program], check=True)
+        for part in ("run.sh", "peers.py"):
+            shutil.copy(ROOT / "cuda" / "bundle" / part, folder / part)
+        (folder / "records").mkdir()
+        shutil.copytree(ROOT / "fixtures" / "golden" / "models", folder / "golden" / "models")
         shutil.copy(ROOT / "fixtures" / "golden" / "pau.json", folder / "golden")
         for record in RECORDS:
             shutil.copy(ROOT / "fixtures" / "records" / record, folder / "records")
@@ -49,16 +78,29 @@ def main() -> None:
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
         (folder / "revision").write_text(revision.stdout.strip() or "unknown")
-        with tarfile.open(target, "w:gz") as archive:
-            archive.add(folder, folder.name)
+        pack(target, folder)
     size = target.stat().st_size
     if size > LIMIT:
         raise SystemExit(f"bundle: {target} has {size} bytes, more than {LIMIT}")
     print(f"{target}: {size / (1 << 20):.1f} MiB")
 
 
+def data(source: Path) -> None:
+    if not (source / "REFERENCE.csv").exists():
+        raise SystemExit(f"bundle: {source} has no REFERENCE.csv; it is not the unpacked training set")
+    target = ROOT / "target" / "gpu-data.tar.gz"
+    with tarfile.open(target, "w:gz") as archive:
+        for file in sorted(source.iterdir()):
+            if file.suffix in (".mat", ".hea", ".csv"):
+                archive.add(file, f"gpu-data/training2017/{file.name}")
+    print(f"{target}: {target.stat().st_size / (1 << 20):.1f} MiB")
+
+
 if __name__ == "__main__":
     try:
-        main()
+        if sys.argv[1:2] == ["data"]:
+            data(Path(sys.argv[2]))
+        else:
+            bundle()
     except subprocess.CalledProcessError as error:
         raise SystemExit(f"bundle: {error.cmd[0]} failed with exit status {error.returncode}")

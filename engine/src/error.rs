@@ -36,6 +36,14 @@ pub enum Error {
         /// What went wrong.
         cause: RunError,
     },
+    /// A GPU gave no answer for the record.
+    #[error("{record}: the GPU failed: {reason}")]
+    Gpu {
+        /// The record's path, or its name.
+        record: String,
+        /// What the driver said.
+        reason: String,
+    },
     /// CUDA was asked for and cannot be used.
     #[error("device cuda cannot be used: {0}; --device cpu works everywhere")]
     Cuda(String),
@@ -52,4 +60,7 @@ pub enum Error {
     /// A confidence that is no probability.
     #[error("a minimum confidence of {0} is not a probability from 0 to 1")]
     MinConfidence(f32),
+    /// A batch size that is none.
+    #[error("a batch size of {0} is not supported: 1 to 4096 are")]
+    BatchSize(usize),
 }

@@ -19,7 +19,7 @@
 pub mod classifier;
 pub mod cpu;
 mod error;
-mod gpu;
+pub mod gpu;
 pub mod model;
 pub mod pau;
 pub mod plan;

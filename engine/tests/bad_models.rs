@@ -348,13 +348,15 @@ fn devices_and_precisions_that_do_not_exist_name_what_does() {
 fn wrong_usage() {
     let record = fixture("A00001.mat");
     let record = record.to_str().unwrap();
-    let wrong: [&[&str]; 17] = [
+    let wrong: [&[&str]; 19] = [
         &[],
         &["diagnose", record],
         &["classify"],
         &["classify", "--no-such-flag", record],
         &["classify", "--format", "xml", record],
         &["classify", "--threads", "0", record],
+        &["classify", "--batch-size", "0", record],
+        &["classify", "--batch-size", "4097", record],
         &["classify", "--min-confidence", "1.5", record],
         &["classify", "--min-confidence", "NaN", record],
         &["classify", "--sampling-rate", "0", record],

@@ -42,7 +42,7 @@ fn usable() -> Result<usize, TrainerError> {
             "CUDA cannot be used: {reason}; --device cpu works everywhere"
         )))
     };
-    if let Err(error) = dualnet_cuda::Device::count() {
+    if let Err(error) = dualnet_cuda::Device::count().and(dualnet_cuda::Archive::embedded()) {
         return refused(&error.to_string());
     }
     if !cuda_library_is_loaded() {

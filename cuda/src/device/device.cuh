@@ -6,7 +6,8 @@
 // Contract of both versions:
 //   f16 f32 f64 bf16 i8 i16 i32 i64 u8 u16 u32 u64   numbers; f16 and bf16 only convert: widen(h), narrow<f16>(x)
 //   In<T>, Out<T>                 device memory, read with p[i], written with p[i] = v; p + i moves on
-//   Pack<T, N>                    N elements that travel as one access of up to 16 bytes: load_pack, store_pack, is_aligned
+//   Pack<T, N>                    N elements that travel as one access of 4, 8 or 16 bytes: load_pack (device memory), load_shared,
+//                                 store_pack (either), is_aligned; words(pack) are its bits
 //   Array<T, N>                   registers; kernels declare no C arrays, so every [ in them is an access that is checked
 //   SHARED(T, name, count)        shared memory of a size known when compiling; passed on as Shared<T>
 //   SHARED_DYNAMIC(T, name)       shared memory of the size given at the launch, at most one per kernel

@@ -79,16 +79,41 @@ DEVICE bool is_aligned(const T* memory, i32 bytes) {
     return reinterpret_cast<u64>(memory) % static_cast<u64>(bytes) == 0;
 }
 
+// What one access of so many bytes moves.
+template <i32 BYTES>
+struct Access;
+template <>
+struct Access<4> {
+    using Bits = unsigned int;
+};
+template <>
+struct Access<8> {
+    using Bits = uint2;
+};
+template <>
+struct Access<16> {
+    using Bits = uint4;
+};
+template <class T, i32 N>
+using BitsOf = typename Access<static_cast<i32>(sizeof(T)) * N>::Bits;
+
 template <i32 N, class T>
 DEVICE Pack<T, N> load_pack(const T* memory, i64 index) {
-    static_assert(sizeof(Pack<T, N>) == 16, "one access of 16 bytes");
-    const uint4 bits = __ldg(reinterpret_cast<const uint4*>(memory + index));
+    const BitsOf<T, N> bits = __ldg(reinterpret_cast<const BitsOf<T, N>*>(memory + index));
+    return *reinterpret_cast<const Pack<T, N>*>(&bits);
+}
+template <i32 N, class T>
+DEVICE Pack<T, N> load_shared(const T* memory, i32 index) {
+    const BitsOf<T, N> bits = *reinterpret_cast<const BitsOf<T, N>*>(memory + index);
     return *reinterpret_cast<const Pack<T, N>*>(&bits);
 }
 template <i32 N, class T>
 DEVICE void store_pack(T* memory, i64 index, const Pack<T, N>& pack) {
-    static_assert(sizeof(Pack<T, N>) == 16, "one access of 16 bytes");
-    *reinterpret_cast<uint4*>(memory + index) = *reinterpret_cast<const uint4*>(&pack);
+    *reinterpret_cast<BitsOf<T, N>*>(memory + index) = *reinterpret_cast<const BitsOf<T, N>*>(&pack);
+}
+template <class T, i32 N>
+DEVICE Array<u32, N * static_cast<i32>(sizeof(T)) / 4> words(const Pack<T, N>& pack) {
+    return *reinterpret_cast<const Array<u32, N * static_cast<i32>(sizeof(T)) / 4>*>(&pack);
 }
 
 DEVICE f32 fused(f32 a, f32 b, f32 c) { return __fmaf_rn(a, b, c); }
@@ -115,6 +140,10 @@ DEVICE f32 round_down(f32 x) { return floorf(x); }
 DEVICE f32 power_of_two(i32 k) { return __int_as_float((k + 127) << 23); }
 DEVICE bool is_finite(f32 x) { return fabsf(x) <= 3.402823466e38f; }
 DEVICE f32 not_a_number() { return __int_as_float(0x7fc00000); }
+// To the nearest whole number, ties to the even one, for |x| < 2^31.
+DEVICE i32 nearest(f32 x) { return __float2int_rn(x); }
+DEVICE f32 exponential(f32 x) { return expf(x); }
+DEVICE f32 error_function(f32 x) { return erff(x); }
 
 DEVICE f32 widen(f32 x) { return x; }
 DEVICE f32 widen(f16 x) {

@@ -82,8 +82,17 @@ DEVICE Pack<std::remove_const_t<T>, N> load_pack(const host::Memory<T>& memory, 
     return memory.template load<N>(index);
 }
 template <i32 N, class T>
+DEVICE Pack<T, N> load_shared(const host::SharedMemory<T>& memory, i64 index) {
+    return memory.template load<N>(index);
+}
+template <i32 N, class T>
 DEVICE void store_pack(const host::Memory<T>& memory, i64 index, const Pack<T, N>& pack) {
     memory.template store<N>(index, pack);
+}
+
+template <class T, i32 N>
+DEVICE Array<u32, N * static_cast<i32>(sizeof(T)) / 4> words(const Pack<T, N>& pack) {
+    return host::bits_as<Array<u32, N * static_cast<i32>(sizeof(T)) / 4>>(pack);
 }
 
 DEVICE f32 fused(f32 a, f32 b, f32 c) { return std::fma(a, b, c); }
@@ -104,6 +113,9 @@ DEVICE f32 round_down(f32 x) { return std::floor(x); }
 DEVICE f32 power_of_two(i32 k) { return std::ldexp(1.0f, k); }
 DEVICE bool is_finite(f32 x) { return std::isfinite(x); }
 DEVICE f32 not_a_number() { return std::numeric_limits<f32>::quiet_NaN(); }
+DEVICE i32 nearest(f32 x) { return static_cast<i32>(std::nearbyint(x)); }
+DEVICE f32 exponential(f32 x) { return std::exp(x); }
+DEVICE f32 error_function(f32 x) { return std::erf(x); }
 
 using host::widen;
 template <class T>

@@ -1,10 +1,10 @@
 //! The same cases on a GPU, where there is one: every launch twice with equal bits, outputs poisoned, guards around all memory.
 
 use crate::script::{Bytes, Memory, On, Step};
-use crate::{pau, preprocess};
+use crate::{axial, head, lstm, pau, preprocess, residual, transformer};
 use cudarc::driver::{result, sys};
 use dualnet_cuda::pau::ORDERS;
-use dualnet_cuda::{Argument, CudaError, Device, Element, Launch, Module};
+use dualnet_cuda::{Argument, CudaError, Device, Element, Launch, Module, Precision};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ptr;
@@ -114,6 +114,7 @@ impl Gpu {
             }
             Argument::I32(number) => Argument::I32(number),
             Argument::I64(number) => Argument::I64(number),
+            Argument::F32(number) => Argument::F32(number),
         });
         let resolved = Launch {
             family: launch.family,
@@ -199,9 +200,102 @@ fn gpu_preprocessing_gives_the_inputs_that_the_cpu_makes() {
     }
 }
 
+#[test]
+fn gpu_convolutions_give_the_references_numbers() {
+    let Some(gpu) = Gpu::open() else { return };
+    let mut compared = 0;
+    for case in residual::all().into_iter().chain(residual::real()) {
+        let outcome = case
+            .run(On::Gpu(&gpu))
+            .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
+        compared += case.check(&outcome).unwrap_or_else(|error| panic!("{error}"));
+    }
+    for pooling in residual::poolings() {
+        compared += pooling.passes(On::Gpu(&gpu)).unwrap_or_else(|error| panic!("{error}"));
+    }
+    dualnet_fixtures::report(format_args!(
+        "{compared} numbers of the convolution kernels compared on a GPU"
+    ));
+}
+
+#[test]
+fn gpu_heads_and_conditions_give_the_references_numbers() {
+    let Some(gpu) = Gpu::open() else { return };
+    for (records, latent, channels) in head::CONDITIONS {
+        head::conditions_pass(On::Gpu(&gpu), records, latent, channels).unwrap_or_else(|error| panic!("{error}"));
+    }
+    for case in head::thorough().into_iter().chain(head::others()) {
+        let outcome = case
+            .run(On::Gpu(&gpu))
+            .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
+        case.check(&outcome).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
 /// Bytes go to memory and come back as they were; the fixture of every other test here.
 #[test]
 fn numbers_are_their_little_endian_bytes() {
     assert_eq!(f32::from_bytes(&1.5_f32.bytes()), 1.5);
     assert_eq!(0x1234_u16.bytes(), [0x34, 0x12]);
+}
+
+#[test]
+fn gpu_axial_attention_is_its_definition() {
+    let Some(gpu) = Gpu::open() else { return };
+    for case in axial::thorough().into_iter().chain(axial::published()) {
+        let got = case.run(On::Gpu(&gpu)).unwrap_or_else(|fault| panic!("{fault:?}"));
+        case.check(&got).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn gpu_lstm_layers_follow_their_definition() {
+    let Some(gpu) = Gpu::open() else { return };
+    for precision in Precision::ALL {
+        let mut cases = lstm::small(precision).to_vec();
+        for hidden in [128, 256, 512] {
+            for (records, steps, last) in [(1, 80, true), (19, 5, false)] {
+                cases.push(lstm::Case {
+                    precision,
+                    inputs: 256,
+                    hidden,
+                    records,
+                    steps,
+                    last,
+                });
+            }
+        }
+        for case in cases {
+            let got = case
+                .run(On::Gpu(&gpu))
+                .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
+            case.check(&got).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
+#[test]
+fn gpu_transformer_layers_follow_their_definition() {
+    let Some(gpu) = Gpu::open() else { return };
+    for precision in Precision::ALL {
+        let mut cases = transformer::small(precision).to_vec();
+        for (heads, inner, first) in [(8, 128, true), (8, 512, false), (32, 2048, false)] {
+            let records = if first { 3 } else { 1 };
+            cases.push(transformer::Case {
+                precision,
+                steps: 80,
+                width: 256,
+                heads,
+                inner,
+                records,
+                first,
+            });
+        }
+        for case in cases {
+            let got = case
+                .run(On::Gpu(&gpu))
+                .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
+            case.check(&got).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
 }

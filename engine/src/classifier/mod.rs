@@ -14,9 +14,13 @@ pub use probabilities::Probabilities;
 
 use crate::Error;
 use crate::cpu::{Plans, RunError, Runtime, Way};
+use crate::gpu;
 use crate::model::Model;
 use crate::record::Record;
 use crate::signal::{self, ECG_LEN, Preprocessor, SAMPLING_RATE_HZ, SPECTROGRAM_LEN};
+
+/// Records that the CPU takes together.
+const CPU_BATCH: usize = 16;
 
 /// Names the rhythm of records, on as many threads as call it.
 ///
@@ -36,30 +40,53 @@ pub struct Classifier {
     device: Device,
     precision: Precision,
     idle: Mutex<Vec<Workspace>>,
+    gpu: Option<Mutex<gpu::Runtime>>,
+    note: Option<String>,
 }
 
 impl Classifier {
-    /// Records that [`Classifier::classify_batch`] runs through the network together.
-    pub const MAX_BATCH: usize = 16;
-
     /// Makes `model` ready to classify single records.
     ///
     /// # Errors
-    /// A device or precision this build or this model does not have, a minimum confidence outside 0 to 1, a model that
+    /// A device or precision this build, this machine or this model does not have, a minimum confidence outside 0 to 1, a model that
     /// cannot be prepared.
     pub fn new(model: Model, options: Options) -> Result<Self, Error> {
-        let (device, precision) = options.resolve(model.name(), model.card().precision)?;
+        options.check()?;
+        let stored = model.card().precision;
+        let precision_on = |device| options.precision_on(device, model.name(), stored);
+        let opened = match options.device {
+            Device::Cpu => None,
+            Device::Auto | Device::Cuda => {
+                let precision = precision_on(Device::Cuda)?;
+                Some((precision, gpu::Runtime::new(&model, precision, options.batch_size())))
+            }
+        };
+        let (device, precision, gpu, note) = match opened {
+            Some((precision, Ok(runtime))) => (Device::Cuda, precision, Some(Mutex::new(runtime)), None),
+            Some((_, Err(refusal))) if options.device == Device::Cuda => return Err(Error::Cuda(refusal.to_string())),
+            refused => {
+                let refusal = refused.and_then(|(_, outcome)| outcome.err());
+                let note = refusal.filter(gpu::Refusal::is_news).map(|refusal| refusal.to_string());
+                (Device::Cpu, precision_on(Device::Cpu)?, None, note)
+            }
+        };
         let identity = model.card().identity();
         let plans = Arc::new(Plans::new(model, Way::Best));
-        let mut workspace = Workspace::new(Arc::clone(&plans));
-        workspace.runtime.prepare(1)?;
+        let mut idle = Vec::new();
+        if gpu.is_none() {
+            let mut workspace = Workspace::new(Arc::clone(&plans));
+            workspace.runtime.prepare(1)?;
+            idle.push(workspace);
+        }
         Ok(Self {
             plans,
             identity,
             options,
             device,
             precision,
-            idle: Mutex::new(vec![workspace]),
+            idle: Mutex::new(idle),
+            gpu,
+            note,
         })
     }
 
@@ -68,9 +95,25 @@ impl Classifier {
         self.plans.model()
     }
 
-    /// Why the model runs on tract and not on the fused kernels; `None` when it does run on them.
+    /// Why the model runs on tract and not on the fused kernels; `None` when it does run on them, or on a GPU.
     pub fn fallback(&self) -> Option<&str> {
-        self.plans.fallback()
+        match self.gpu {
+            Some(_) => None,
+            None => self.plans.fallback(),
+        }
+    }
+
+    /// Why [`Device::Auto`] is the CPU although this build can use GPUs; `None` when it is not.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Records that [`Classifier::classify_batch`] runs through the network together.
+    pub fn batch_size(&self) -> usize {
+        match self.gpu {
+            Some(_) => self.options.batch_size(),
+            None => CPU_BATCH,
+        }
     }
 
     /// Where it computes.
@@ -88,20 +131,37 @@ impl Classifier {
     /// # Errors
     /// Samples that cannot be prepared, a failure of the runtime, probabilities that are not finite.
     pub fn classify(&self, record: &Record) -> Result<Prediction, Error> {
-        self.with_workspace(|workspace| self.classify_one(workspace, record))
+        match &self.gpu {
+            Some(gpu) => self.classify_on_gpu(gpu, &[record]).remove(0),
+            None => self.with_workspace(|workspace| self.classify_one(workspace, record)),
+        }
     }
 
-    /// The rhythms of several records, in their order, run through the network up to [`Self::MAX_BATCH`] at a time.
+    /// The rhythms of several records, in their order, run through the network up to [`Self::batch_size`] at a time; on a GPU, batches are
+    /// copied while others are computed, so give it several.
     ///
-    /// A record that fails does not stop the others. Probabilities are those of [`Self::classify`], bit for bit unless the model runs on
-    /// tract ([`Self::fallback`]), then within 1e-5.
+    /// A record that fails does not stop the others. On the CPU probabilities are those of [`Self::classify`], bit for bit unless the model
+    /// runs on tract ([`Self::fallback`]), then within 1e-5.
     pub fn classify_batch(&self, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
-        self.with_workspace(|workspace| {
-            records
-                .chunks(Self::MAX_BATCH)
-                .flat_map(|batch| self.classify_together(workspace, batch))
-                .collect()
-        })
+        match &self.gpu {
+            Some(gpu) => self.classify_on_gpu(gpu, records),
+            None => self.with_workspace(|workspace| {
+                records
+                    .chunks(CPU_BATCH)
+                    .flat_map(|batch| self.classify_together(workspace, batch))
+                    .collect()
+            }),
+        }
+    }
+
+    fn classify_on_gpu(&self, gpu: &Mutex<gpu::Runtime>, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
+        let start = Instant::now();
+        let answers = gpu.lock().unwrap_or_else(PoisonError::into_inner).classify(records);
+        let latency_ms = milliseconds_since(start);
+        let predict = |(record, answer): (&&Record, Result<Vec<f32>, Error>)| {
+            answer.map(|probabilities| self.prediction(record, &probabilities, latency_ms))
+        };
+        records.iter().zip(answers).map(predict).collect()
     }
 
     fn classify_one(&self, workspace: &mut Workspace, record: &Record) -> Result<Prediction, Error> {
@@ -248,7 +308,7 @@ pub fn prepare_record(
 }
 
 /// What errors call a record: its path, or its name when it came from elsewhere.
-fn label(record: &Record) -> String {
+pub(crate) fn label(record: &Record) -> String {
     record
         .path()
         .map_or_else(|| record.name().to_owned(), |path| path.display().to_string())

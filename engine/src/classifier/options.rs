@@ -1,6 +1,7 @@
 //! Where and how precisely a classifier computes.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use serde::Serialize;
@@ -16,13 +17,16 @@ pub struct Options {
     pub precision: Option<Precision>,
     /// Below this probability, from 0 to 1, the class of a prediction is `?`.
     pub min_confidence: f32,
+    /// Records that run through the network together on a GPU, 1 to [`Options::MAX_BATCH_SIZE`]; [`Options::BATCH_SIZE`] unless given. The
+    /// CPU runs them one after the other.
+    pub batch_size: Option<NonZeroUsize>,
 }
 
 /// Where to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
-    /// The best device there is; never an error.
+    /// A GPU where there is one that this build and this model can use, otherwise the processor; never an error.
     #[default]
     Auto,
     /// The processor.
@@ -108,19 +112,37 @@ impl FromStr for Precision {
 }
 
 impl Options {
-    /// The device and precision this build uses for a model whose weights are of the precision `stored`.
-    pub(super) fn resolve(&self, model: &str, stored: Precision) -> Result<(Device, Precision), Error> {
+    /// Records that run together on a GPU, unless another number is asked for.
+    pub const BATCH_SIZE: usize = 64;
+    /// The most records that run together on a GPU.
+    pub const MAX_BATCH_SIZE: usize = 4096;
+
+    /// Fails for what no device has.
+    pub(super) fn check(&self) -> Result<(), Error> {
         if !(0.0..=1.0).contains(&self.min_confidence) {
             return Err(Error::MinConfidence(self.min_confidence));
         }
-        if self.device == Device::Cuda {
-            return Err(Error::Cuda(crate::gpu::refusal()));
+        match self.batch_size() {
+            1..=Self::MAX_BATCH_SIZE => Ok(()),
+            other => Err(Error::BatchSize(other)),
         }
+    }
+
+    pub(super) fn batch_size(&self) -> usize {
+        self.batch_size.map_or(Self::BATCH_SIZE, NonZeroUsize::get)
+    }
+
+    /// The precision on `device`, which is not [`Device::Auto`], of a model whose weights are of the precision `stored`.
+    pub(super) fn precision_on(&self, device: Device, model: &str, stored: Precision) -> Result<Precision, Error> {
         let precision = self.precision.unwrap_or(stored);
         let reason = match precision {
-            same if same == stored => return Ok((Device::Cpu, stored)),
+            same if same == stored => return Ok(same),
+            Precision::F16 if stored == Precision::F32 && device == Device::Cuda => return Ok(precision),
             Precision::F32 => "its weights are int8; the file that `export quantize` made it of runs in f32",
-            Precision::F16 => "f16 arithmetic exists on the device cuda only; this build has cpu with f32 and int8",
+            Precision::F16 if stored == Precision::Int8 => {
+                "its weights are int8; the file that `export quantize` made it of runs in f16, on the device cuda"
+            }
+            Precision::F16 => "f16 arithmetic exists on the device cuda only; the device cpu has f32 and int8",
             Precision::Int8 => "its weights are f32; `export quantize` makes an int8 file of it",
         };
         Err(Error::Precision {
@@ -135,48 +157,43 @@ impl Options {
 mod tests {
     use super::*;
 
-    fn resolve(device: Device, precision: Option<Precision>) -> Result<(Device, Precision), String> {
-        of_file(device, precision, Precision::F32)
-    }
-
-    fn of_file(device: Device, precision: Option<Precision>, stored: Precision) -> Result<(Device, Precision), String> {
+    fn on(device: Device, precision: Option<Precision>, stored: Precision) -> Result<Precision, String> {
         let options = Options {
-            device,
             precision,
             ..Options::default()
         };
-        options.resolve("m.onnx", stored).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn auto_and_no_precision_are_what_the_build_has() {
-        let default = Ok((Device::Cpu, Precision::F32));
-        assert_eq!(resolve(Device::Auto, None), default);
-        assert_eq!(resolve(Device::Cpu, Some(Precision::F32)), default);
+        options
+            .precision_on(device, "m.onnx", stored)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_file_decides_between_f32_and_int8() {
-        let int8 = Ok((Device::Cpu, Precision::Int8));
-        assert_eq!(of_file(Device::Auto, None, Precision::Int8), int8);
-        assert_eq!(of_file(Device::Cpu, Some(Precision::Int8), Precision::Int8), int8);
-        let refused = of_file(Device::Auto, Some(Precision::F32), Precision::Int8).unwrap_err();
-        assert!(refused.contains("weights are int8"), "{refused}");
+        for device in [Device::Cpu, Device::Cuda] {
+            for stored in [Precision::F32, Precision::Int8] {
+                assert_eq!(on(device, None, stored), Ok(stored));
+                assert_eq!(on(device, Some(stored), stored), Ok(stored));
+            }
+            let refused = on(device, Some(Precision::F32), Precision::Int8).unwrap_err();
+            assert!(refused.contains("weights are int8"), "{refused}");
+            let refused = on(device, Some(Precision::Int8), Precision::F32).unwrap_err();
+            assert!(refused.contains("export quantize"), "{refused}");
+        }
     }
 
     #[test]
-    fn what_does_not_exist_names_what_does() {
-        assert!(resolve(Device::Cuda, None).unwrap_err().contains("cpu"));
-        assert!(
-            resolve(Device::Auto, Some(Precision::F16))
-                .unwrap_err()
-                .contains("cuda")
-        );
-        assert!(
-            resolve(Device::Cpu, Some(Precision::Int8))
-                .unwrap_err()
-                .contains("export quantize")
-        );
+    fn f16_is_arithmetic_of_cuda_on_a_float_file() {
+        let f16 = Some(Precision::F16);
+        assert_eq!(on(Device::Cuda, f16, Precision::F32), Ok(Precision::F16));
+        let refused = on(Device::Cpu, f16, Precision::F32).unwrap_err();
+        assert!(refused.contains("device cuda only"), "{refused}");
+        for device in [Device::Cpu, Device::Cuda] {
+            let refused = on(device, f16, Precision::Int8).unwrap_err();
+            assert!(
+                refused.contains("weights are int8") && refused.contains("cuda"),
+                "{refused}"
+            );
+        }
     }
 
     #[test]
@@ -192,16 +209,21 @@ mod tests {
     }
 
     #[test]
-    fn confidences_are_probabilities() {
+    fn confidences_are_probabilities_and_batches_have_a_limit() {
         for min_confidence in [-0.1, 1.1, f32::NAN] {
-            assert!(
-                Options {
-                    min_confidence,
-                    ..Options::default()
-                }
-                .resolve("m.onnx", Precision::F32)
-                .is_err()
-            );
+            let options = Options {
+                min_confidence,
+                ..Options::default()
+            };
+            assert!(options.check().is_err());
         }
+        for (size, fits) in [(1, true), (4096, true), (4097, false), (usize::MAX, false)] {
+            let options = Options {
+                batch_size: NonZeroUsize::new(size),
+                ..Options::default()
+            };
+            assert_eq!(options.check().is_ok(), fits, "{size}");
+        }
+        assert!(Options::default().check().is_ok());
     }
 }

@@ -17,6 +17,9 @@ use super::{Outcome, model, report_error, report_note, workers};
 /// Fewer records than this are done before a progress bar could be read.
 const MANY: usize = 10;
 
+/// Batches that a GPU gets at a time: one is copied while another is computed, and a third is being read.
+const BATCHES: usize = 4;
+
 /// Name the rhythm of ECG recordings.
 ///
 /// Exit code 0: all were classified; 1: some failed (each says why on standard error, the others are classified);
@@ -41,9 +44,12 @@ pub struct Arguments {
     /// Records classified at the same time; as many as there are processors unless given.
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZeroUsize>,
-    /// Where to compute: auto, cpu or cuda.
+    /// Where to compute: auto, cpu or cuda. auto is a GPU where this build, this machine and the model have one, otherwise the CPU.
     #[arg(long, default_value = "auto")]
     device: Device,
+    /// Records that run together on a GPU; 64 unless given. More are faster until they do not fit its memory. The CPU takes one at a time.
+    #[arg(long, value_name = "N", value_parser = batch_size)]
+    batch_size: Option<NonZeroUsize>,
     /// How precisely: f32, f16 (cuda only) or int8. A model file has one of them, which `export quantize` makes int8; the embedded
     /// model has f32, which it is without this flag, and int8.
     #[arg(long)]
@@ -73,6 +79,12 @@ fn probability(text: &str) -> Result<f32, String> {
 
 fn threads(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "not a whole number from 1 on".to_owned())
+}
+
+fn batch_size(text: &str) -> Result<NonZeroUsize, String> {
+    let largest = Options::MAX_BATCH_SIZE;
+    let size = text.parse().ok().filter(|size: &NonZeroUsize| size.get() <= largest);
+    size.ok_or_else(|| format!("not a whole number from 1 to {largest}"))
 }
 
 fn sampling_rate(text: &str) -> Result<f64, String> {
@@ -115,6 +127,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         device: arguments.device,
         precision: arguments.precision,
         min_confidence: arguments.min_confidence,
+        batch_size: arguments.batch_size,
     };
     let inputs = inputs::expand(&arguments.records)?;
     let classifier = Classifier::new(model(arguments.model.as_deref(), arguments.precision)?, options)?;
@@ -123,6 +136,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             "{} runs on tract, not on the fused kernels: {reason}",
             classifier.model().name()
         ));
+    }
+    if let Some(reason) = classifier.note() {
+        report_note(&format!("the records are classified on the CPU: {reason}"));
     }
     let open_options = arguments.open_options();
     let mut report = Report::new(arguments.format, classifier.model().classes());
@@ -136,26 +152,41 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             read_ahead(path);
         }
     };
-    let work = |input: &Input| classify(&classifier, input, &open_options);
-    workers::in_order(
-        &inputs,
-        arguments.threads(),
-        announce,
-        work,
-        |result: Result<Prediction, Failure>| {
-            if let Err(failure) = &result {
-                outcome = Outcome::SomeFailed;
-                progress.suspend(|| report_error(&failure.error));
+    let mut take = |result: Result<Prediction, Failure>| {
+        if let Err(failure) = &result {
+            outcome = Outcome::SomeFailed;
+            progress.suspend(|| report_error(&failure.error));
+        }
+        let text = report.record(&result)?;
+        progress.inc(1);
+        if shared_terminal {
+            progress.suspend(|| destination.write(&text))
+        } else {
+            destination.write(&text)
+        }
+    };
+    let threads = arguments.threads();
+    if classifier.device() == Device::Cuda {
+        let mut waiting = Vec::new();
+        let most = BATCHES * classifier.batch_size();
+        let work = |input: &Input| open(input, &open_options);
+        workers::in_order(&inputs, threads, announce, work, |opened| {
+            waiting.push(opened);
+            match waiting.len() < most {
+                true => Ok(()),
+                false => together(&classifier, &mut waiting, &mut take),
             }
-            let text = report.record(&result)?;
-            progress.inc(1);
-            if shared_terminal {
-                progress.suspend(|| destination.write(&text))
-            } else {
-                destination.write(&text)
-            }
-        },
-    )?;
+        })?;
+        together(&classifier, &mut waiting, &mut take)?;
+    } else {
+        let work = |input: &Input| {
+            let Opened { named, record } = open(input, &open_options);
+            record
+                .and_then(|record| Ok(classifier.classify(&record)?))
+                .map_err(|error| named.failed(&error))
+        };
+        workers::in_order(&inputs, threads, announce, work, take)?;
+    }
     progress.finish_and_clear();
     destination.write(report.end())?;
     destination.finish()?;
@@ -170,35 +201,75 @@ fn progress_bar(records: usize) -> ProgressBar {
     ProgressBar::new(records as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn classify(classifier: &Classifier, input: &Input, options: &OpenOptions) -> Result<Prediction, Failure> {
-    let path = match input {
-        Input::File(path) => path,
-        Input::Standard => Path::new("-"),
-        Input::Unusable(path, reason) => {
-            let error = format!("{}: {reason}", path.display());
-            return Err(Failure {
-                record: name(path),
-                path: Some(path.clone()),
-                error,
-            });
+/// What a record is called if it cannot be classified.
+struct Named {
+    record: String,
+    path: Option<PathBuf>,
+}
+
+impl Named {
+    fn failed(self, error: &Unusable) -> Failure {
+        Failure {
+            record: self.record,
+            path: self.path,
+            error: error.to_string(),
         }
+    }
+}
+
+/// A record on its way to a GPU.
+struct Opened {
+    named: Named,
+    record: Result<Record, Unusable>,
+}
+
+/// Why a record cannot be read or classified.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    /// It is none.
+    #[error("{0}")]
+    Input(String),
+    #[error(transparent)]
+    Engine(#[from] Error),
+}
+
+fn open(input: &Input, options: &OpenOptions) -> Opened {
+    let (record, path) = match input {
+        Input::File(path) | Input::Unusable(path, _) => (name(path), Some(path.clone())),
+        Input::Standard => ("stdin".to_owned(), None),
     };
-    let record = Record::open_with(path, options).map_err(Error::from);
-    record.and_then(|record| classifier.classify(&record)).map_err(|error| {
-        let error = error.to_string();
-        match input {
-            Input::Standard => Failure {
-                record: "stdin".to_owned(),
-                path: None,
-                error,
-            },
-            _ => Failure {
-                record: name(path),
-                path: Some(path.to_owned()),
-                error,
-            },
+    let open = |path: &Path| Record::open_with(path, options).map_err(|error| Error::from(error).into());
+    Opened {
+        record: match input {
+            Input::File(path) => open(path),
+            Input::Standard => open(Path::new("-")),
+            Input::Unusable(path, reason) => Err(Unusable::Input(format!("{}: {reason}", path.display()))),
+        },
+        named: Named { record, path },
+    }
+}
+
+/// Classifies what is waiting, and hands all of it over in its order.
+fn together(
+    classifier: &Classifier,
+    waiting: &mut Vec<Opened>,
+    take: &mut impl FnMut(Result<Prediction, Failure>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let records: Vec<&Record> = waiting
+        .iter()
+        .filter_map(|opened| opened.record.as_ref().ok())
+        .collect();
+    let mut predictions = classifier.classify_batch(&records).into_iter();
+    for Opened { named, record } in waiting.drain(..) {
+        let prediction = match record {
+            Ok(_) => predictions.next().map(|prediction| prediction.map_err(Unusable::from)),
+            Err(error) => Some(Err(error)),
+        };
+        if let Some(prediction) = prediction {
+            take(prediction.map_err(|error| named.failed(&error)))?;
         }
-    })
+    }
+    Ok(())
 }
 
 /// The name of a recording that may not exist.

@@ -19,4 +19,6 @@ mod runtime;
 pub use convolution::{Filters, Maps, SingleFilters, single_weight_gradient};
 pub(crate) use plans::{Plans, Way};
 pub use probe::Probe;
+#[cfg(feature = "cuda")]
+pub(crate) use runtime::check_input;
 pub use runtime::{RunError, Runtime, StepTime};

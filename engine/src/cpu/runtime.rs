@@ -229,7 +229,7 @@ impl std::fmt::Debug for Runtime {
     }
 }
 
-pub(super) fn check_input(
+pub(crate) fn check_input(
     input: &'static str,
     values: &[f32],
     per_record: usize,

@@ -1,16 +1,58 @@
-//! Inference on a GPU, which is not there yet: what stands between a user and `--device cuda`, by name.
+//! Inference on an NVIDIA GPU, with the kernels of `dualnet_cuda`.
+//!
+//! A [plan](crate::plan) and a precision become a program: a list of launches over named memory, which needs no GPU to be made and
+//! checked. Its constants are uploaded once, one CUDA graph is recorded for each batch size, and a batch is copied while
+//! another is computed. **None of it has run on a GPU yet.**
 
-/// Why no network runs on a GPU here: the first of all reasons.
+#[cfg(not(feature = "cuda"))]
+mod absent;
 #[cfg(feature = "cuda")]
-pub(crate) fn refusal() -> String {
-    match dualnet_cuda::Device::open(0).and_then(|device| device.load("preprocess")) {
-        Err(error) => error.to_string(),
-        Ok(_) => "the CUDA kernels of the network's blocks are not written yet".to_owned(),
+mod audit;
+#[cfg(feature = "cuda")]
+mod executor;
+#[cfg(feature = "cuda")]
+mod footprint;
+#[cfg(feature = "cuda")]
+mod inputs;
+#[cfg(feature = "cuda")]
+mod network;
+#[cfg(feature = "cuda")]
+mod program;
+#[cfg(feature = "cuda")]
+mod runtime;
+
+#[cfg(not(feature = "cuda"))]
+pub(crate) use absent::Runtime;
+#[cfg(feature = "cuda")]
+pub use footprint::{Footprint, footprint};
+#[cfg(feature = "cuda")]
+pub use runtime::Runtime;
+
+/// Why a model does not run on a GPU here.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The feature is off.
+    #[cfg(not(feature = "cuda"))]
+    Feature,
+    /// Driver, GPU, memory, kernels or the model.
+    #[cfg(feature = "cuda")]
+    Reason(String),
+}
+
+impl Refusal {
+    /// Whether a user of [`Device::Auto`](crate::Device::Auto) wants to hear of it: not when the build never uses a GPU.
+    pub(crate) fn is_news(&self) -> bool {
+        cfg!(feature = "cuda")
     }
 }
 
-/// Why no network runs on a GPU here: the first of all reasons.
-#[cfg(not(feature = "cuda"))]
-pub(crate) fn refusal() -> String {
-    "this build is without CUDA (feature `cuda`)".to_owned()
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            #[cfg(not(feature = "cuda"))]
+            Self::Feature => f.write_str("this build is without CUDA (feature `cuda`)"),
+            #[cfg(feature = "cuda")]
+            Self::Reason(reason) => f.write_str(reason),
+        }
+    }
 }

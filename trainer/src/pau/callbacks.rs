@@ -1,28 +1,64 @@
-//! The functions `autograd.cpp` calls for the arithmetic of the Padé activation.
+//! The functions `autograd.cpp` calls for the arithmetic of the Padé activation, on any device, and those of the CPU.
 
 use dualnet_engine::pau::Pau;
+use std::ffi::{c_char, c_void};
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
-/// Borrowed coefficients, as the shim passes them.
+/// Borrowed coefficients, as the shim passes them: where the tensors are.
 #[repr(C)]
 pub(super) struct Coefficients {
-    numerator: *const f32,
-    numerator_length: usize,
-    denominator: *const f32,
-    denominator_length: usize,
+    pub(super) numerator: *const f32,
+    pub(super) numerator_length: usize,
+    pub(super) denominator: *const f32,
+    pub(super) denominator_length: usize,
 }
 
-/// The function pointers of one device; each function returns 0, or 1 when the coefficients cannot be used.
+/// Where an operation runs, as the shim says it.
+#[repr(C)]
+pub(super) struct Place {
+    pub(super) device: i32,
+    /// 0 for float32, 1 for float16, 2 for bfloat16.
+    pub(super) element: i32,
+    /// Where libtorch queues work on the device; null on the CPU.
+    pub(super) stream: *mut c_void,
+}
+
+/// Bytes for what went wrong, with a zero at its end; `autograd.cpp` has as many.
+const MESSAGE: usize = 256;
+
+type Forward =
+    unsafe extern "C" fn(*const Place, *const Coefficients, *const c_void, *mut c_void, usize, *mut c_char) -> i32;
+type Partials = unsafe extern "C" fn(*const Place, *const Coefficients, usize) -> usize;
+type Backward = unsafe extern "C" fn(
+    *const Place,
+    *const Coefficients,
+    *const c_void,
+    *const c_void,
+    *mut c_void,
+    usize,
+    *mut f32,
+    *mut f32,
+    *mut f32,
+    *mut c_char,
+) -> i32;
+
+/// The function pointers of one device.
 #[repr(C)]
 pub(super) struct Kernels {
-    forward: unsafe extern "C" fn(*const Coefficients, *const f32, *mut f32, usize) -> i32,
-    #[allow(clippy::type_complexity)]
-    backward:
-        unsafe extern "C" fn(*const Coefficients, *const f32, *const f32, *mut f32, usize, *mut f32, *mut f32) -> i32,
+    /// x to y; 0, or 1 and a message.
+    pub(super) forward: Forward,
+    /// How many f32 values of memory `backward` needs.
+    pub(super) partials: Partials,
+    /// x and the gradient of y to the gradients of x and of the coefficients; 0, or 1 and a message.
+    pub(super) backward: Backward,
 }
 
 /// The CPU's kernels.
-pub(super) static KERNELS: Kernels = Kernels { forward, backward };
+pub(super) static KERNELS: Kernels = Kernels {
+    forward,
+    partials,
+    backward,
+};
 
 impl Coefficients {
     pub(super) fn numerator_length(&self) -> usize {
@@ -34,7 +70,7 @@ impl Coefficients {
     }
 
     /// # Safety
-    /// Both pointers must be valid for their lengths; a length of 0 allows any.
+    /// Both pointers must be valid for their lengths on the CPU; a length of 0 allows any.
     pub(super) unsafe fn pau(&self) -> Option<Pau> {
         // SAFETY: the caller vouches for pointers and lengths.
         let (numerator, denominator) = unsafe {
@@ -45,6 +81,21 @@ impl Coefficients {
         };
         Pau::new(numerator, denominator).ok()
     }
+}
+
+/// The answer for the shim; why there is no result goes to `message`.
+///
+/// # Safety
+/// `message` must have room for [`MESSAGE`] bytes.
+pub(super) unsafe fn answer(result: Result<(), String>, message: *mut c_char) -> i32 {
+    let Err(reason) = result else { return 0 };
+    let length = reason.floor_char_boundary(MESSAGE - 1);
+    // SAFETY: the caller vouches for the room, of which `length` bytes and a zero are used.
+    unsafe {
+        message.copy_from_nonoverlapping(reason.as_ptr().cast(), length);
+        message.add(length).write(0);
+    }
+    1
 }
 
 /// As [`from_raw_parts`], but the null pointer of an empty tensor is allowed.
@@ -71,37 +122,73 @@ unsafe fn slice_mut<'a>(data: *mut f32, length: usize) -> &'a mut [f32] {
     }
 }
 
-unsafe extern "C" fn forward(coefficients: *const Coefficients, x: *const f32, y: *mut f32, length: usize) -> i32 {
-    // SAFETY: the shim passes pointers into live, dense float32 tensors of `length` elements; y is freshly allocated and
-    // overlaps nothing.
-    let (pau, x, y) = unsafe { ((*coefficients).pau(), slice(x, length), slice_mut(y, length)) };
-    let Some(pau) = pau else { return 1 };
+/// The unit, for elements that the CPU's kernels have.
+///
+/// # Safety
+/// Both point to what the shim made, the coefficients on the CPU.
+unsafe fn unit(place: *const Place, coefficients: *const Coefficients) -> Result<Pau, String> {
+    // SAFETY: the caller vouches for both.
+    let (element, pau) = unsafe { ((*place).element, (*coefficients).pau()) };
+    if element != 0 {
+        return Err("the Pade activation of CPU tensors takes float32 only".to_owned());
+    }
+    pau.ok_or_else(|| "the Pade activation refused its coefficients".to_owned())
+}
+
+unsafe extern "C" fn forward(
+    place: *const Place,
+    coefficients: *const Coefficients,
+    x: *const c_void,
+    y: *mut c_void,
+    length: usize,
+    message: *mut c_char,
+) -> i32 {
+    // SAFETY: the shim passes what it made, and room for a message.
+    let pau = match unsafe { unit(place, coefficients) } {
+        Ok(pau) => pau,
+        // SAFETY: as above.
+        Err(reason) => return unsafe { answer(Err(reason), message) },
+    };
+    // SAFETY: the shim passes pointers into live, dense tensors of `length` elements, of float32 as `unit` checked; y is freshly
+    // allocated and overlaps nothing.
+    let (x, y) = unsafe { (slice(x.cast(), length), slice_mut(y.cast(), length)) };
     pau.forward_parallel(x, y);
     0
 }
 
+unsafe extern "C" fn partials(_: *const Place, _: *const Coefficients, _: usize) -> usize {
+    0
+}
+
 unsafe extern "C" fn backward(
+    place: *const Place,
     coefficients: *const Coefficients,
-    x: *const f32,
-    grad_y: *const f32,
-    grad_x: *mut f32,
+    x: *const c_void,
+    grad_y: *const c_void,
+    grad_x: *mut c_void,
     length: usize,
+    _: *mut f32,
     grad_numerator: *mut f32,
     grad_denominator: *mut f32,
+    message: *mut c_char,
 ) -> i32 {
+    // SAFETY: the shim passes what it made, and room for a message.
+    let pau = match unsafe { unit(place, coefficients) } {
+        Ok(pau) => pau,
+        // SAFETY: as above.
+        Err(reason) => return unsafe { answer(Err(reason), message) },
+    };
     // SAFETY: as in `forward`; the two coefficient gradients have as many elements as the coefficients and are freshly
     // allocated.
-    let (pau, x, grad_y, grad_x, grad_numerator, grad_denominator) = unsafe {
+    let (x, grad_y, grad_x, grad_numerator, grad_denominator) = unsafe {
         (
-            (*coefficients).pau(),
-            slice(x, length),
-            slice(grad_y, length),
-            slice_mut(grad_x, length),
+            slice(x.cast(), length),
+            slice(grad_y.cast(), length),
+            slice_mut(grad_x.cast(), length),
             slice_mut(grad_numerator, (*coefficients).numerator_length),
             slice_mut(grad_denominator, (*coefficients).denominator_length),
         )
     };
-    let Some(pau) = pau else { return 1 };
     let gradients = pau.backward_parallel(x, grad_y, grad_x);
     grad_numerator.copy_from_slice(&gradients.numerator);
     grad_denominator.copy_from_slice(&gradients.denominator);

@@ -76,6 +76,11 @@ impl<'a> Torch<'a> {
         self
     }
 
+    /// Whether composites of `x` run as one operation: our own are for the CPU, a GPU runs their primitives.
+    fn fuses(&self, x: &Tensor) -> bool {
+        self.fused && x.device() == Device::Cpu
+    }
+
     pub(super) fn training(&self) -> bool {
         matches!(self.mode, Mode::Training { .. })
     }
@@ -148,8 +153,12 @@ impl Ops for Torch<'_> {
             return self.synchronized_batch_norm(x, norm, group);
         }
         let get = |suffix: &str| self.parameters.get(&format!("{norm}.{suffix}"));
-        // In libtorch's other memory order the variance is summed in float32 and off by up to 2e-4.
-        let y = x.f_contiguous()?.f_batch_norm(
+        // In libtorch's other memory order the variance is summed in float32 on the CPU, and off by up to 2e-4.
+        let contiguous = match x.device() {
+            Device::Cpu => x.f_contiguous()?,
+            _ => x.shallow_clone(),
+        };
+        let y = contiguous.f_batch_norm(
             Some(get("weight")?),
             Some(get("bias")?),
             Some(get("running_mean")?),
@@ -280,7 +289,7 @@ impl Ops for Torch<'_> {
 
     fn axial_attention(&mut self, x: &Tensor, site: &AxialSite) -> Result<Tensor, TrainerError> {
         // Statistics over several processes are batch_norm's business.
-        match self.fused && !self.synchronizes() && x.device() == Device::Cpu {
+        match self.fuses(x) && !self.synchronizes() {
             true => self.fused_axial(x, site),
             false => composites::axial_attention(self, x, site),
         }
@@ -293,7 +302,7 @@ impl Ops for Torch<'_> {
         norm: &str,
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
-        match self.fused {
+        match self.fuses(x) {
             true => self.fused_site(x, latent, norm, None, pau, false),
             false => composites::conditional_norm_pau(self, x, latent, norm, pau),
         }
@@ -307,7 +316,7 @@ impl Ops for Torch<'_> {
         shortcut: &Tensor,
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
-        match self.fused {
+        match self.fuses(x) {
             true => self.fused_site(x, latent, norm, Some(shortcut), pau, false),
             false => composites::conditional_norm_add_pau(self, x, latent, norm, shortcut, pau),
         }
@@ -320,7 +329,7 @@ impl Ops for Torch<'_> {
         norm: &str,
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
-        match self.fused {
+        match self.fuses(x) {
             true => self.fused_site(x, latent, norm, None, pau, true),
             false => composites::conditional_norm_pau_dropout(self, x, latent, norm, pau),
         }
@@ -334,7 +343,7 @@ impl Ops for Torch<'_> {
         shortcut: &Tensor,
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
-        if !self.fused {
+        if !self.fuses(x) {
             return composites::residual_tail(self, x, latent, norm, shortcut, pau);
         }
         let activated = self.fused_site(x, latent, norm, Some(shortcut), pau, true)?;

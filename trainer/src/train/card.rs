@@ -5,7 +5,7 @@ use dualnet_export::network::NetworkConfig;
 use serde_json::{Value, json};
 
 /// The state of the sources this program was built from.
-pub const REVISION: &str = env!("DUALNET_REVISION");
+pub use dualnet_revision::REVISION;
 
 /// The entry of a network of this configuration that was trained up to `epoch`.
 pub(super) fn training(config: &NetworkConfig, options: &TrainOptions, records: &Records, epoch: usize) -> Value {

@@ -1,0 +1,273 @@
+//! Axial attention along one axis, for all lines and groups at once, from the projected map to its output (`axial.cu`).
+//!
+//! For every line along the axis and every group of `gc` channels, with `E[c, i, j] = R[c, i − j + span − 1]`:
+//! `qe[i, j] = Σ q[c, i]·Eq[c, i, j]`, `ke` likewise, `qk[i, j] = Σᵣ qe[r, i]·ke[r, j]`, `S = softmax over j of α·qk + β·qe + γ·ke`, and
+//! `y[c, i] = Σⱼ S[i, j]·(v[c, j] + position[c]·Ev[c, i, j])`.
+//!
+//! A block takes one line and one group; lines of 2, 4 and 8 positions go many to a block. Nothing of the size `span²` leaves it.
+//! Products are made on tensor cores where operands have 16 bits. Numbers rounded to 8 bits are such operands too: a value minus its zero
+//! point is a whole number of up to 255, exact in f16, and its sums stay below 2²⁴, exact in f32; an 8-bit tensor-core product could not take
+//! it, as it has 9 bits.
+
+mod pack;
+
+use crate::{Argument, CudaError, Element, Launch, Quantization};
+pub use pack::{Packed, Parameters};
+
+/// Most positions of a line.
+pub const MOST_POSITIONS: usize = 144;
+/// Most channels of a group; their number is a multiple of 4.
+pub const MOST_CHANNELS: usize = 128;
+/// Lines that a kernel for short ones takes.
+const SHORT: [usize; 3] = [2, 4, 8];
+/// Row tiles of 16 positions that kernels for longer lines are compiled for.
+const TILES: [usize; 3] = [3, 5, 9];
+/// Threads of a block of the kernels for short lines; `SHORT_THREADS` in `axial.cu`.
+const SHORT_THREADS: usize = 128;
+/// Channels of values in shared memory at once; `BLOCK` in `axial.cu`.
+const VALUES: usize = 32;
+/// Records of one launch.
+const MOST_RECORDS: usize = 65_535;
+const WARP: usize = 32;
+/// Rows of a tile.
+const TILE: usize = 16;
+
+/// The axis attention runs along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Rows of the map: a line is a column.
+    Time,
+    /// Columns of the map: a line is a row.
+    Frequency,
+}
+
+/// How the operands of the products are rounded to 8 bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rounding {
+    /// `q` and `Eq`.
+    pub queries: [Quantization; 2],
+    /// `k` and `Ek`.
+    pub keys: [Quantization; 2],
+    /// `qe` and `ke`, for their product; the similarity's other terms take them as they are.
+    pub maps: [Quantization; 2],
+    /// `S` and `v`.
+    pub values: [Quantization; 2],
+    /// `S` again, rounded alike, and `Ev`.
+    pub positions: [Quantization; 2],
+}
+
+/// What the kernels compute with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Arithmetic {
+    /// Projected map and output are of the element; sums and softmax are f32.
+    Float(Element),
+    /// The projected map is f32. Operands are rounded within the kernel; the output is f32, or i8 rounded for its consumer.
+    Integer {
+        /// Of the operands.
+        rounding: Rounding,
+        /// Of the output; `None` leaves it f32.
+        output: Option<Quantization>,
+    },
+}
+
+/// A map and its groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The axis attention runs along; the span is the map's extent along it.
+    pub axis: Axis,
+    /// Rows of the map.
+    pub height: usize,
+    /// Columns of the map.
+    pub width: usize,
+    /// Groups: 16 in every published network.
+    pub groups: usize,
+    /// `gc`, a multiple of 4 up to [`MOST_CHANNELS`].
+    pub group_channels: usize,
+}
+
+/// Device memory of one launch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Memory<M> {
+    /// `[records, height, width, groups · 2gc]`: for each group its `gc/2` queries, `gc/2` keys and `gc` values, bias included.
+    pub projected: M,
+    /// [`Packed::embeddings`].
+    pub embeddings: M,
+    /// [`Packed::factors`].
+    pub factors: M,
+    /// `[records, height, width, groups · gc]`.
+    pub output: M,
+}
+
+/// The kernels for one attention.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Axial {
+    arithmetic: Arithmetic,
+    shape: Shape,
+    kind: Kind,
+}
+
+/// The kernel that a span runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Lines of so many positions.
+    Short(usize),
+    /// Lines of up to so many tiles of positions.
+    Tiled(usize),
+}
+
+impl Axial {
+    /// Kernels for attention of this shape.
+    ///
+    /// # Errors
+    /// [`CudaError::Launch`] when the line is longer than [`MOST_POSITIONS`], when there are no positions or groups, when the channels of
+    /// a group are no multiple of 4 up to [`MOST_CHANNELS`], or when a scale is not a normal positive number.
+    pub fn new(arithmetic: Arithmetic, shape: Shape) -> Result<Self, CudaError> {
+        let span = shape.span();
+        let fault = |what: String| Err(CudaError::Launch(format!("axial attention {what} are supported")));
+        if span == 0 || span > MOST_POSITIONS {
+            return fault(format!("along {span} positions; 1 to {MOST_POSITIONS}"));
+        }
+        // More than any network's; every index of the kernels stays far within 32 bits.
+        if shape.across() == 0 || shape.across() > 4096 || shape.groups == 0 || shape.groups > 64 {
+            return fault(format!(
+                "of {} lines in {} groups; up to 4096 in up to 64",
+                shape.across(),
+                shape.groups
+            ));
+        }
+        let gc = shape.group_channels;
+        if gc == 0 || gc % 4 != 0 || gc > MOST_CHANNELS {
+            return fault(format!(
+                "of {gc} channels a group; multiples of 4 up to {MOST_CHANNELS}"
+            ));
+        }
+        if let Arithmetic::Integer { rounding, output } = arithmetic {
+            let Rounding {
+                queries,
+                keys,
+                maps,
+                values,
+                positions,
+            } = rounding;
+            let all = [queries, keys, maps, values, positions].into_iter().flatten();
+            if let Some(found) = all
+                .chain(output)
+                .find(|by| !(by.scale.is_normal() && by.scale > 0.0 && by.scale.recip().is_normal()))
+            {
+                return fault(format!("rounded by steps of {}; normal positive ones", found.scale));
+            }
+            if values[0] != positions[0] {
+                return fault("whose softmax is rounded in two ways; one".to_owned());
+            }
+        }
+        let pixels = shape.height * shape.width;
+        if i32::try_from(2 * pixels * shape.groups * gc).is_err() {
+            return fault("on more than 2³¹ values a record; fewer".to_owned());
+        }
+        let kind = match TILES.iter().find(|&&tiles| span <= TILE * tiles) {
+            _ if SHORT.contains(&span) => Kind::Short(span),
+            Some(&tiles) => Kind::Tiled(tiles),
+            None => return fault(format!("along {span} positions; 1 to {MOST_POSITIONS}")),
+        };
+        Ok(Self {
+            arithmetic,
+            shape,
+            kind,
+        })
+    }
+
+    /// Attention on a batch, in one launch.
+    ///
+    /// # Errors
+    /// [`CudaError::Launch`] when there are no records or more than 65 535.
+    pub fn launch<M: Copy>(&self, memory: Memory<M>, records: usize) -> Result<Launch<M>, CudaError> {
+        if records == 0 || records > MOST_RECORDS {
+            return Err(CudaError::Launch(format!(
+                "a batch of {records} records; 1 to {MOST_RECORDS} are supported"
+            )));
+        }
+        let shape = self.shape;
+        let name = match self.arithmetic {
+            Arithmetic::Float(element) => element.name(),
+            Arithmetic::Integer { .. } => "i8",
+        };
+        let rounded = matches!(self.arithmetic, Arithmetic::Integer { output: Some(_), .. });
+        // The output twice: floats or bytes, whichever the kernel writes.
+        let mut arguments = vec![
+            Argument::Memory(memory.projected),
+            Argument::Memory(memory.embeddings),
+            Argument::Memory(memory.factors),
+            Argument::Memory(memory.output),
+            Argument::Memory(memory.output),
+        ];
+        let (along, across) = match shape.axis {
+            Axis::Time => (shape.width, 1),
+            Axis::Frequency => (1, shape.width),
+        };
+        let numbers = [
+            shape.across(),
+            shape.groups,
+            shape.group_channels,
+            shape.span(),
+            along,
+            across,
+            usize::from(rounded),
+        ];
+        arguments.extend(numbers.map(|number| Argument::I32(number as i32)));
+        let pairs = shape.across() * shape.groups;
+        let (kernel, blocks, threads) = match self.kind {
+            Kind::Short(span) => (
+                format!("axial_short_{name}_{span}"),
+                pairs.div_ceil(SHORT_THREADS / span),
+                SHORT_THREADS,
+            ),
+            Kind::Tiled(tiles) => (format!("axial_{name}_{tiles}"), pairs, WARP * tiles),
+        };
+        Ok(Launch {
+            family: "axial",
+            kernel,
+            blocks: blocks as u32,
+            rows: records as u32,
+            threads: threads as u32,
+            shared_bytes: self.shared_bytes() as u32,
+            arguments,
+        })
+    }
+
+    /// Dynamic shared memory of a block, as `axial.cu` divides it.
+    fn shared_bytes(&self) -> usize {
+        let tiles = match self.kind {
+            Kind::Short(span) => return 2 * self.shape.group_channels * (2 * span - 1) * 4,
+            Kind::Tiled(tiles) => tiles,
+        };
+        let operand = self.operand().bytes();
+        let positions = TILE * tiles;
+        let chunk = if tiles == 5 { 80 } else { 48 };
+        // Rows lie an odd multiple of 32 bytes apart.
+        let stride = |count: usize| match count * operand / 32 % 2 {
+            0 => count + 32 / operand,
+            _ => count,
+        };
+        let maps = 2 * positions * stride(chunk);
+        let weights = positions * (stride(chunk) + stride(chunk + TILE));
+        (maps.max(weights) + VALUES * stride(positions)) * operand
+    }
+}
+
+impl Shape {
+    /// Positions of a line.
+    pub fn span(&self) -> usize {
+        match self.axis {
+            Axis::Time => self.height,
+            Axis::Frequency => self.width,
+        }
+    }
+
+    /// Lines.
+    pub fn across(&self) -> usize {
+        match self.axis {
+            Axis::Time => self.width,
+            Axis::Frequency => self.height,
+        }
+    }
+}

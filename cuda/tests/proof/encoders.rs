@@ -1,0 +1,172 @@
+//! What the tests of the waveform's encoders share: numbers of every precision, and products of them as the CPU has them.
+
+use crate::script::{Memory, Script};
+use dualnet_cuda::{Element, Matrix, Packed, Precision, Quantization, Weights};
+use dualnet_fixtures::stream;
+use half::{bf16, f16};
+
+/// Numbers up to `scale`, the same for the same name.
+pub fn numbers(name: &str, count: usize, scale: f64) -> Vec<f32> {
+    stream(name, count).iter().map(|x| (x * scale) as f32).collect()
+}
+
+/// To the nearest number of a type.
+pub fn rounded(element: Element, value: f64) -> f64 {
+    match element {
+        Element::F32 => f64::from(value as f32),
+        Element::F16 => f16::from_f32(value as f32).to_f64(),
+        Element::Bf16 => bf16::from_f32(value as f32).to_f64(),
+    }
+}
+
+/// What is left of a relative error of 1 by rounding to a type.
+pub fn unit(element: Element) -> f64 {
+    match element {
+        Element::F32 => 0.0,
+        Element::F16 => 2f64.powi(-11),
+        Element::Bf16 => 2f64.powi(-8),
+    }
+}
+
+/// Memory that holds bytes of elements of so many bytes.
+pub fn raw(script: &mut Script, name: &'static str, element: usize, bytes: &[u8]) -> Memory {
+    match element {
+        1 => script.input(name, &bytes.iter().map(|&byte| byte as i8).collect::<Vec<_>>()),
+        2 => {
+            let halves = bytes.as_chunks::<2>().0;
+            script.input(name, &halves.iter().map(|&b| u16::from_le_bytes(b)).collect::<Vec<_>>())
+        }
+        _ => {
+            let words = bytes.as_chunks::<4>().0;
+            script.input(name, &words.iter().map(|&b| u32::from_le_bytes(b)).collect::<Vec<_>>())
+        }
+    }
+}
+
+/// Memory that holds these values.
+pub fn floats(script: &mut Script, name: &'static str, element: Element, values: &[f32]) -> Memory {
+    raw(script, name, element.bytes(), &element.encode(values.iter().copied()))
+}
+
+/// What was saved of floats of a type.
+pub fn saved(script: &Script, name: &str, element: Element) -> Vec<f32> {
+    let halves = || script.saved::<u16>(name).into_iter();
+    match element {
+        Element::F32 => script.saved(name),
+        Element::F16 => halves().map(|bits| f16::from_bits(bits).to_f32()).collect(),
+        Element::Bf16 => halves().map(|bits| bf16::from_bits(bits).to_f32()).collect(),
+    }
+}
+
+/// A layer's packed weights.
+pub fn weights(script: &mut Script, precision: Precision, packed: &Packed) -> Weights<Memory> {
+    let fragments = raw(script, "fragments", precision.bytes(), &packed.fragments);
+    let terms = script.input("terms", &packed.terms);
+    let sums = match precision {
+        Precision::Int8 => script.input("sums", &packed.sums),
+        Precision::Float(_) => terms,
+    };
+    Weights { fragments, terms, sums }
+}
+
+/// Of a matrix `[outputs, inputs]`: floats, or 8-bit values and their scales.
+#[derive(Clone, Debug)]
+pub struct Owned {
+    floats: Vec<f32>,
+    bytes: Vec<i8>,
+    scales: Vec<f32>,
+    inputs: usize,
+}
+
+impl Owned {
+    /// Random, about 1 by 2/√inputs; floats are numbers of the precision's type.
+    pub fn new(name: &str, precision: Precision, outputs: usize, inputs: usize) -> Self {
+        let size = 2.0 / (inputs as f64).sqrt();
+        let values = stream(name, outputs * inputs);
+        let (mut floats, mut bytes, mut scales) = (Vec::new(), Vec::new(), Vec::new());
+        match precision {
+            Precision::Float(element) => {
+                floats = values.iter().map(|x| rounded(element, x * size) as f32).collect();
+            }
+            Precision::Int8 => {
+                bytes = values.iter().map(|x| (x * 127.0).round() as i8).collect();
+                let scale = |x: f64| ((0.75 + 0.25 * x) * size / 127.0) as f32;
+                scales = stream(&format!("{name} scales"), outputs)
+                    .into_iter()
+                    .map(scale)
+                    .collect();
+            }
+        }
+        Self {
+            floats,
+            bytes,
+            scales,
+            inputs,
+        }
+    }
+
+    pub fn matrix(&self) -> Matrix<'_> {
+        if self.scales.is_empty() {
+            Matrix::Floats(&self.floats)
+        } else {
+            Matrix::Bytes {
+                values: &self.bytes,
+                scales: &self.scales,
+            }
+        }
+    }
+
+    /// `Σ W[output, i]·x[i]`; x is what [`Operand::of`] makes.
+    pub fn times(&self, output: usize, x: &[f64]) -> f64 {
+        let range = output * self.inputs..(output + 1) * self.inputs;
+        if self.scales.is_empty() {
+            self.floats[range].iter().zip(x).map(|(&w, x)| f64::from(w) * x).sum()
+        } else {
+            let sum: f64 = self.bytes[range].iter().zip(x).map(|(&w, x)| f64::from(w) * x).sum();
+            sum * f64::from(self.scales[output])
+        }
+    }
+}
+
+/// How values become an operand of a product: rounded to a float type, or to 8 bits and back.
+#[derive(Clone, Copy, Debug)]
+pub enum Operand {
+    Float(Element),
+    Bytes(Quantization),
+}
+
+impl Operand {
+    pub fn new(precision: Precision, rounding: Option<Quantization>) -> Self {
+        match (precision, rounding) {
+            (Precision::Float(element), None) => Self::Float(element),
+            (Precision::Int8, Some(rounding)) => Self::Bytes(rounding),
+            _ => panic!("a rounding for 8 bits, and only there"),
+        }
+    }
+
+    /// The value that the kernels multiply.
+    pub fn of(self, value: f64) -> f64 {
+        match self {
+            Self::Float(element) => rounded(element, value),
+            Self::Bytes(Quantization { scale, zero_point }) => {
+                let zero_point = f32::from(zero_point);
+                let q = (value as f32 * (1.0 / scale)).clamp(-128.0 - zero_point, 127.0 - zero_point);
+                f64::from(q.round_ties_even()) * f64::from(scale)
+            }
+        }
+    }
+}
+
+/// How many values are near enough, or which is not.
+pub fn compare(what: &str, got: &[f32], want: &[f64], tolerance: f64, unit: f64) -> Result<usize, String> {
+    if got.len() != want.len() {
+        return Err(format!("{what}: {} values, expected {}", got.len(), want.len()));
+    }
+    for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let distance = (f64::from(got) - want).abs();
+        if distance.is_nan() || distance > tolerance + unit * want.abs() {
+            return Err(format!("{what}[{i}]: {got}, expected {want}"));
+        }
+    }
+    Ok(got.len())
+}

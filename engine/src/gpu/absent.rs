@@ -1,0 +1,21 @@
+//! What stands in for the GPU's runtime in a build without the feature `cuda`.
+
+use super::Refusal;
+use crate::model::Model;
+use crate::{Error, Precision, Record};
+
+/// Never there.
+#[derive(Debug)]
+pub(crate) enum Runtime {}
+
+impl Runtime {
+    /// Refuses.
+    pub(crate) fn new(_: &Model, _: Precision, _: usize) -> Result<Self, Refusal> {
+        Err(Refusal::Feature)
+    }
+
+    /// Never called.
+    pub(crate) fn classify(&mut self, _: &[&Record]) -> Vec<Result<Vec<f32>, Error>> {
+        match *self {}
+    }
+}

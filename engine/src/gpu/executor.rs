@@ -1,0 +1,312 @@
+//! Runs programs on a GPU.
+//!
+//! Two streams: one copies inputs, the other computes and copies the probabilities back. Two lanes, each with inputs and outputs of its own,
+//! take turns, so that the inputs of a batch travel while the batch before it is computed; weights and scratch memory are shared.
+
+use std::collections::BTreeMap;
+
+use dualnet_cuda::{Argument, CudaError, Device, DeviceMemory, Event, Graph, Launch, Module, Pinned, Stream};
+
+use super::program::{Kind, Memory, Program};
+
+/// A batch to run.
+pub(super) struct Job<'a, Key> {
+    /// Of the program that runs it.
+    pub(super) key: Key,
+    /// Writes the inputs, as many bytes as the program's.
+    pub(super) fill: &'a dyn Fn(&mut [u8]),
+}
+
+/// The extents of everything a GPU must have room for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Room {
+    pub(super) inputs: u64,
+    pub(super) outputs: u64,
+    pub(super) scratch: u64,
+}
+
+impl Room {
+    /// Room for one or the other.
+    pub(super) fn or(self, program: &Program) -> Self {
+        Self {
+            inputs: self.inputs.max(program.inputs),
+            outputs: self.outputs.max(program.outputs),
+            scratch: self.scratch.max(program.scratch),
+        }
+    }
+}
+
+/// A GPU with a network's weights on it.
+pub(super) struct Executor<Key> {
+    // Work that is recorded goes before what it works on.
+    recorded: BTreeMap<Key, Recorded>,
+    modules: BTreeMap<&'static str, Module>,
+    lanes: [Lane; 2],
+    constants: DeviceMemory,
+    scratch: DeviceMemory,
+    uploads: Stream,
+    compute: Stream,
+    device: Device,
+}
+
+/// Memory of one batch on its way.
+struct Lane {
+    host_inputs: Pinned,
+    inputs: DeviceMemory,
+    outputs: DeviceMemory,
+    host_outputs: Pinned,
+    uploaded: Event,
+    finished: Event,
+}
+
+/// A program for either lane.
+struct Recorded {
+    inputs: usize,
+    outputs: usize,
+    launches: [Vec<Launch<u64>>; 2],
+    /// From the second run on: the first loads the kernels, which must not happen while they are recorded.
+    graphs: Option<[Graph; 2]>,
+}
+
+impl<Key: Copy + Ord> Executor<Key> {
+    /// Uploads `constants`, loads the families of kernels that `programs` launch, and makes room for them.
+    pub(super) fn new(device: Device, constants: &[u8], programs: &[&Program]) -> Result<Self, CudaError> {
+        let room = programs.iter().fold(Room::default(), |room, program| room.or(program));
+        let mut modules = BTreeMap::new();
+        for launch in programs.iter().flat_map(|program| &program.launches) {
+            if !modules.contains_key(launch.family) {
+                modules.insert(launch.family, device.load(launch.family)?);
+            }
+        }
+        let length = |bytes: u64| usize::try_from(bytes).map_err(|_| CudaError::OutOfMemory);
+        let lane = || {
+            Ok(Lane {
+                host_inputs: device.pinned(length(room.inputs)?)?,
+                inputs: device.allocate(length(room.inputs)?)?,
+                outputs: device.allocate(length(room.outputs)?)?,
+                host_outputs: device.pinned(length(room.outputs)?)?,
+                uploaded: device.event(false)?,
+                finished: device.event(false)?,
+            })
+        };
+        let mut weights = device.allocate(constants.len())?;
+        weights.write(0, constants)?;
+        Ok(Self {
+            recorded: BTreeMap::new(),
+            modules,
+            lanes: [lane()?, lane()?],
+            constants: weights,
+            scratch: device.allocate(length(room.scratch)?)?,
+            uploads: device.stream()?,
+            compute: device.stream()?,
+            device,
+        })
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub(super) fn knows(&self, key: Key) -> bool {
+        self.recorded.contains_key(&key)
+    }
+
+    /// Makes a program ready to run.
+    ///
+    /// # Errors
+    /// [`CudaError::Launch`] for one that needs more room than [`Executor::new`] was told, or other kernels.
+    pub(super) fn prepare(&mut self, key: Key, program: &Program) -> Result<(), CudaError> {
+        let fits = |bytes: u64, memory: &DeviceMemory| usize::try_from(bytes).is_ok_and(|bytes| bytes <= memory.len());
+        let [lane, _] = &self.lanes;
+        if !fits(program.inputs, &lane.inputs)
+            || !fits(program.outputs, &lane.outputs)
+            || !fits(program.scratch, &self.scratch)
+        {
+            return Err(CudaError::Launch(
+                "a batch needs more memory than the largest".to_owned(),
+            ));
+        }
+        let launches = [0, 1].map(|lane| self.resolve(program, &self.lanes[lane]));
+        let [first, second] = launches;
+        self.recorded.insert(
+            key,
+            Recorded {
+                inputs: program.inputs as usize,
+                outputs: program.outputs as usize,
+                launches: [first?, second?],
+                graphs: None,
+            },
+        );
+        Ok(())
+    }
+
+    /// The launches with addresses in the place of names, every region within its memory.
+    fn resolve(&self, program: &Program, lane: &Lane) -> Result<Vec<Launch<u64>>, CudaError> {
+        let address = |memory: Memory| {
+            let region = &program.regions[memory.region];
+            let (whole, first) = match region.kind {
+                Kind::Constant(first) => (&self.constants, first),
+                Kind::Scratch(first) => (&self.scratch, first),
+                Kind::Input(first) => (&lane.inputs, first),
+                Kind::Output(first) => (&lane.outputs, first),
+            };
+            let within = first + region.bytes <= whole.len() as u64 && memory.offset <= region.bytes;
+            match within {
+                true => Ok(whole.address() + first + memory.offset),
+                false => Err(CudaError::Launch(format!("{} lies outside its memory", region.name))),
+            }
+        };
+        let argument = |argument: &Argument<Memory>| {
+            Ok(match *argument {
+                Argument::Memory(memory) => Argument::Memory(address(memory)?),
+                Argument::I32(number) => Argument::I32(number),
+                Argument::I64(number) => Argument::I64(number),
+                Argument::F32(number) => Argument::F32(number),
+            })
+        };
+        let resolved = |launch: &Launch<Memory>| {
+            Ok(Launch {
+                family: launch.family,
+                kernel: launch.kernel.clone(),
+                blocks: launch.blocks,
+                rows: launch.rows,
+                threads: launch.threads,
+                shared_bytes: launch.shared_bytes,
+                arguments: launch
+                    .arguments
+                    .iter()
+                    .map(argument)
+                    .collect::<Result<_, CudaError>>()?,
+            })
+        };
+        program.launches.iter().map(resolved).collect()
+    }
+
+    /// Runs batches, and hands the outputs of each to `take` in their order. After an error, what is not yet taken gets none.
+    ///
+    /// # Errors
+    /// What the driver reports, of a batch that was not taken.
+    pub(super) fn run(&mut self, jobs: &[Job<'_, Key>], mut take: impl FnMut(usize, &[u8])) -> Result<(), CudaError> {
+        let result = self.pipeline(jobs, &mut take);
+        if result.is_err() {
+            // Nothing may still be copying when the lanes are filled again. What the streams report then is known already.
+            let _ = self.uploads.synchronize();
+            let _ = self.compute.synchronize();
+        }
+        result
+    }
+
+    fn pipeline(&mut self, jobs: &[Job<'_, Key>], take: &mut dyn FnMut(usize, &[u8])) -> Result<(), CudaError> {
+        for index in 0..jobs.len() + 1 {
+            if let Some(job) = jobs.get(index) {
+                // Two batches are on their way at most, so this lane's last one was taken.
+                self.submit(job, index % 2)?;
+            }
+            if let Some(before) = index.checked_sub(1) {
+                self.lanes[before % 2].finished.synchronize()?;
+                let outputs = self.known(jobs[before].key)?.outputs;
+                take(before, &self.lanes[before % 2].host_outputs.bytes()[..outputs]);
+                self.record(jobs[before].key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn known(&self, key: Key) -> Result<&Recorded, CudaError> {
+        self.recorded
+            .get(&key)
+            .ok_or_else(|| CudaError::Launch("a batch of a size that was not prepared".to_owned()))
+    }
+
+    /// Fills a lane and queues everything.
+    fn submit(&mut self, job: &Job<'_, Key>, index: usize) -> Result<(), CudaError> {
+        let recorded = self
+            .recorded
+            .get(&job.key)
+            .ok_or_else(|| CudaError::Launch("a batch of a size that was not prepared".to_owned()))?;
+        let lane = &mut self.lanes[index];
+        (job.fill)(&mut lane.host_inputs.bytes_mut()[..recorded.inputs]);
+        // SAFETY: nothing else uses the lane until its outputs are taken, behind everything queued here, or `run` has waited for both
+        // streams; all memory lives as long as `self`.
+        unsafe { self.uploads.upload(&lane.host_inputs, &lane.inputs, recorded.inputs)? };
+        self.uploads.record(&lane.uploaded)?;
+        self.compute.wait(&lane.uploaded)?;
+        match &recorded.graphs {
+            // SAFETY: the graph's kernels and memory are those of `self`.
+            Some(graphs) => unsafe { graphs[index].launch()? },
+            None => launch_all(&mut self.modules, &recorded.launches[index], &self.compute)?,
+        }
+        let outputs = 0..recorded.outputs;
+        // SAFETY: as for the inputs.
+        unsafe {
+            self.compute.download(&lane.outputs, outputs, &mut lane.host_outputs)?;
+        }
+        self.compute.record(&lane.finished)
+    }
+
+    /// Records a program as a graph for either lane, if it is not yet and has run once.
+    fn record(&mut self, key: Key) -> Result<(), CudaError> {
+        let Some(recorded) = self.recorded.get_mut(&key) else {
+            return Ok(());
+        };
+        if recorded.graphs.is_some() {
+            return Ok(());
+        }
+        let mut capture = |lane: usize| {
+            self.compute
+                .capture(|| launch_all(&mut self.modules, &recorded.launches[lane], &self.compute))
+        };
+        recorded.graphs = Some([capture(0)?, capture(1)?]);
+        Ok(())
+    }
+
+    /// Milliseconds of `repeats` runs of a program on inputs that are on the GPU already, one after the other, without copies.
+    ///
+    /// # Errors
+    /// As [`Executor::run`].
+    pub(super) fn measure(&mut self, job: &Job<'_, Key>, repeats: usize) -> Result<Vec<f32>, CudaError> {
+        self.run(std::slice::from_ref(job), |_, _| ())?;
+        let events = (0..=repeats)
+            .map(|_| self.device.event(true))
+            .collect::<Result<Vec<Event>, CudaError>>()?;
+        let Some([graph, _]) = &self.known(job.key)?.graphs else {
+            return Err(CudaError::Launch("nothing was recorded".to_owned()));
+        };
+        self.compute.record(&events[0])?;
+        for event in &events[1..] {
+            // SAFETY: the graph's kernels and memory are those of `self`, and `run` left the lane's inputs in place.
+            unsafe { graph.launch()? };
+            self.compute.record(event)?;
+        }
+        self.compute.synchronize()?;
+        events
+            .windows(2)
+            .map(|pair| pair[0].milliseconds_to(&pair[1]))
+            .collect()
+    }
+}
+
+/// Queues launches, whose kernels are loaded.
+fn launch_all(
+    modules: &mut BTreeMap<&'static str, Module>,
+    launches: &[Launch<u64>],
+    stream: &Stream,
+) -> Result<(), CudaError> {
+    for launch in launches {
+        let module = modules
+            .get_mut(launch.family)
+            .ok_or_else(|| CudaError::Launch(format!("the kernels of {} are not loaded", launch.family)))?;
+        // SAFETY: the addresses are those of regions within the executor's memory, as large as the program's builder was told by the
+        // launchers; they live as long as the streams, which the executor waits for before it lets go of anything.
+        unsafe { module.run(launch, stream.handle())? };
+    }
+    Ok(())
+}
+
+impl<Key> Drop for Executor<Key> {
+    fn drop(&mut self) {
+        // Nothing may run on memory that is freed next; errors have nowhere to go.
+        let _ = self.uploads.synchronize();
+        let _ = self.compute.synchronize();
+    }
+}

@@ -1,0 +1,90 @@
+//! What a batch of records is on its way to a GPU.
+
+use crate::record::Record;
+use crate::signal::{ECG_LEN, MAX_SAMPLES, Preprocessor, SAMPLING_RATE_HZ, SPECTROGRAM_LEN, SignalError};
+
+/// The inputs of one record.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Lead {
+    /// Raw samples at 300 Hz, which the GPU prepares itself.
+    Samples(Vec<i16>),
+    /// What the network reads, made here because the samples are at another rate or no 16-bit integers.
+    Prepared {
+        /// `[80, 256]`.
+        ecg: Vec<f32>,
+        /// `[563, 33]`.
+        spectrogram: Vec<f32>,
+    },
+}
+
+/// The form of a batch: all its records have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Form {
+    /// [`Lead::Samples`].
+    Samples,
+    /// [`Lead::Prepared`].
+    Prepared,
+}
+
+impl Lead {
+    /// The inputs of `record`.
+    pub(super) fn of(record: &Record, preprocessor: &mut Preprocessor) -> Result<Self, SignalError> {
+        let kept = &record.samples()[..record.samples().len().min(MAX_SAMPLES)];
+        let as_recorded = record.sampling_rate_hz() == SAMPLING_RATE_HZ && kept.len() >= Preprocessor::MIN_SAMPLES;
+        if as_recorded && let Some(samples) = integers(kept) {
+            return Ok(Self::Samples(samples));
+        }
+        let (mut ecg, mut spectrogram) = (vec![0.0; ECG_LEN], vec![0.0; SPECTROGRAM_LEN]);
+        crate::classifier::prepare_record(preprocessor, record, &mut ecg, &mut spectrogram)?;
+        Ok(Self::Prepared { ecg, spectrogram })
+    }
+
+    pub(super) fn form(&self) -> Form {
+        match self {
+            Self::Samples(_) => Form::Samples,
+            Self::Prepared { .. } => Form::Prepared,
+        }
+    }
+}
+
+/// The samples as 16-bit integers, if that is what they are.
+fn integers(samples: &[f32]) -> Option<Vec<i16>> {
+    let integer = |&sample: &f32| {
+        let integer = sample as i16;
+        (f32::from(integer) == sample).then_some(integer)
+    };
+    samples.iter().map(integer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_an_integer_travels_as_one() {
+        assert_eq!(integers(&[-32768.0, 0.0, 32767.0]), Some(vec![-32768, 0, 32767]));
+        for other in [0.5, 32768.0, -32769.0, f32::NAN, f32::INFINITY] {
+            assert_eq!(integers(&[1.0, other]), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_a_record_follows_its_rate_and_samples() {
+        let form = |samples: Vec<f32>, rate| {
+            let record = Record::from_samples("r", samples, rate).expect("a record");
+            Lead::of(&record, &mut Preprocessor::new()).expect("inputs")
+        };
+        let wave: Vec<f32> = (0..20_000).map(|i| (i % 97) as f32).collect();
+        let Lead::Samples(samples) = form(wave.clone(), 300.0) else {
+            panic!("raw samples")
+        };
+        assert_eq!((samples.len(), samples[96]), (MAX_SAMPLES, 96));
+        assert_eq!(form(wave.clone(), 250.0).form(), Form::Prepared);
+        let halves = wave.iter().map(|sample| sample / 2.0).collect();
+        let Lead::Prepared { ecg, spectrogram } = form(halves, 300.0) else {
+            panic!("prepared inputs")
+        };
+        assert_eq!((ecg.len(), spectrogram.len()), (ECG_LEN, SPECTROGRAM_LEN));
+        assert!(ecg.iter().any(|&value| value != 0.0));
+    }
+}

@@ -1,0 +1,157 @@
+//! The encoder of the waveform: two launches a layer, and one for a Transformer's mean.
+
+use dualnet_cuda::{CudaError, Packed, Precision, lstm, transformer};
+
+use super::Writer;
+use super::weights::{Owned, bias, bytes, floats, integer_bytes, rounding};
+use crate::gpu::program::Memory;
+use crate::plan::{LayerNorm, LstmLayer, SignalEncoder, Transformer, TransformerLayer};
+use crate::signal::WINDOWS;
+
+/// A layer's packed weights as they lie in memory.
+fn parts(packed: &Packed) -> [Vec<u8>; 3] {
+    [
+        packed.fragments.clone(),
+        bytes(&packed.terms),
+        integer_bytes(&packed.sums),
+    ]
+}
+
+fn weights([fragments, terms, sums]: [Memory; 3]) -> dualnet_cuda::Weights<Memory> {
+    dualnet_cuda::Weights { fragments, terms, sums }
+}
+
+impl Writer<'_, '_> {
+    /// The latent, f32 `[records, latent]`.
+    pub(super) fn signal(&mut self, signal: &SignalEncoder<'_>, ecg: Memory) -> Result<Memory, CudaError> {
+        match signal {
+            SignalEncoder::Lstm(layers) => self.lstm(layers, ecg),
+            SignalEncoder::Transformer(transformer) => self.transformer(transformer, ecg),
+        }
+    }
+
+    fn values(&mut self, name: &str, per_record: usize, bytes: usize) -> Memory {
+        let bytes = self.size.records * per_record * bytes;
+        self.builder.scratch(name, bytes as u64)
+    }
+
+    fn lstm(&mut self, layers: &[LstmLayer<'_>], ecg: Memory) -> Result<Memory, CudaError> {
+        let records = self.size.records;
+        let mut input = ecg;
+        for (index, layer) in layers.iter().enumerate() {
+            let name = format!("LSTM layer {index}");
+            let precision = self.numbers.products(layer.input);
+            let kernels = lstm::Lstm::new(precision, layer.inputs, layer.hidden, layer.input.map(rounding))?;
+            let packed = self.builder.constants(&name, || {
+                let gates = 4 * layer.hidden;
+                let owned = [layer.input_weights, layer.hidden_weights].map(|weights| Owned::of(weights, gates));
+                Ok(parts(&kernels.pack(&lstm::LayerWeights {
+                    input: owned[0].matrix(),
+                    hidden: owned[1].matrix(),
+                    biases: &floats(layer.biases),
+                    rounding: layer.input.map(rounding),
+                })?))
+            })?;
+            let last = index + 1 == layers.len();
+            let output = match last {
+                true => self.values("latent", layer.hidden, size_of::<f32>()),
+                false => self.values(
+                    &format!("{name} steps"),
+                    WINDOWS * layer.hidden,
+                    dualnet_cuda::signal(precision).bytes(),
+                ),
+            };
+            let workspace = (kernels.workspace(records, WINDOWS) * size_of::<f32>()) as u64;
+            let buffers = lstm::Buffers {
+                input,
+                weights: weights(packed),
+                workspace: self.builder.scratch(&format!("{name} gates"), workspace),
+                output: match last {
+                    true => lstm::Output::Last(output),
+                    false => lstm::Output::Steps(output),
+                },
+            };
+            for launch in kernels.launches([records, WINDOWS], buffers)? {
+                self.builder.launch(launch);
+            }
+            input = output;
+        }
+        Ok(input)
+    }
+
+    fn transformer(&mut self, encoder: &Transformer<'_>, ecg: Memory) -> Result<Memory, CudaError> {
+        let (records, width) = (self.size.records, encoder.width);
+        let stream = self.values("Transformer's stream", WINDOWS * width, size_of::<f32>());
+        let positions = self
+            .builder
+            .constant("positions", || Ok(bytes(&floats(encoder.positions))))?;
+        let mut first = Some(transformer::First { ecg, positions });
+        if encoder.layers.is_empty() {
+            return Err(CudaError::Launch(
+                "a Transformer without layers has no CUDA kernel".to_owned(),
+            ));
+        }
+        for (index, layer) in encoder.layers.iter().enumerate() {
+            let name = format!("Transformer layer {index}");
+            let precision = self.numbers.products(layer.projection.input);
+            let kernels = transformer::Transformer::new(precision, WINDOWS, width)?;
+            let layer = self.transformer_layer(kernels, layer)?;
+            let packed = self.builder.constants(&name, || Ok(parts(&layer.packed)))?;
+            let mixed = self.values(&format!("{name} mixed"), WINDOWS * width, precision.bytes());
+            let buffers = transformer::Buffers {
+                weights: weights(packed),
+                stream,
+                mixed,
+                first: first.take(),
+            };
+            for launch in layer.launches(records, buffers)? {
+                self.builder.launch(launch);
+            }
+        }
+        let norm = self.builder.constant("Transformer's norm", || {
+            let LayerNorm { scale, shift } = encoder.norm;
+            Ok(bytes(&[floats(scale), floats(shift)].concat()))
+        })?;
+        let latent = self.values("latent", width, size_of::<f32>());
+        let kernels = transformer::Transformer::new(Precision::Float(self.element()), WINDOWS, width)?;
+        self.builder.launch(kernels.mean(records, stream, norm, latent)?);
+        Ok(latent)
+    }
+
+    /// A layer with its weights packed.
+    fn transformer_layer(
+        &self,
+        kernels: transformer::Transformer,
+        layer: &TransformerLayer<'_>,
+    ) -> Result<transformer::Layer, CudaError> {
+        let maps = [&layer.projection, &layer.output, &layer.widen, &layer.narrow];
+        let owned = maps.map(Owned::of_linear);
+        let biases = maps.map(bias);
+        let linear = |index: usize| transformer::Linear {
+            weights: owned[index].matrix(),
+            bias: &biases[index],
+            input: maps[index].input.map(rounding),
+        };
+        let norms = [layer.attention_norm, layer.norm].map(|norm| [floats(norm.scale), floats(norm.shift)]);
+        let norm = |index: usize| transformer::Norm {
+            scale: &norms[index][0],
+            shift: &norms[index][1],
+        };
+        kernels.layer(
+            layer.heads,
+            layer.widen.outputs,
+            &transformer::LayerWeights {
+                projection: linear(0),
+                output: linear(1),
+                attention_norm: norm(0),
+                widen: linear(2),
+                narrow: linear(3),
+                norm: norm(1),
+                rounding: layer.rounding.map(|by| transformer::AttentionRounding {
+                    scores: by.scores.map(rounding),
+                    mixed: by.mixed.map(rounding),
+                }),
+            },
+        )
+    }
+}

@@ -1,0 +1,222 @@
+//! The networks as programs for a GPU, which needs none, and their golden probabilities on one, where there is one.
+//!
+//! Tolerance on a GPU: f32 as on the CPU, 1e-4. 16-bit values and weights move a probability by less than 2e-3. 8 bits are held to what the
+//! CPU's integer kernels make of the same file: a value between two levels may go either way, as between two CPU runtimes.
+
+mod common;
+
+use common::{golden_state, largest_difference, softmax};
+use dualnet_engine::cpu::Runtime as Cpu;
+use dualnet_engine::gpu::{Runtime, footprint};
+use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
+use dualnet_engine::{Error, Model, Precision};
+use dualnet_export::network::{Network, NetworkConfig, preset};
+use dualnet_export::onnx::{Card, export};
+use dualnet_export::quantize::{Recordings, quantize};
+use dualnet_fixtures::{GoldenNetwork, NetworkInputs, network_names, records_dir, report};
+use std::path::Path;
+
+const F32: f64 = 1e-4;
+const F16: f64 = 2e-3;
+const INT8: f64 = 0.02;
+
+fn golden_file(config: &NetworkConfig, salt: &str) -> Vec<u8> {
+    let network = Network::new(config.clone()).expect("a valid configuration");
+    let state = golden_state(config, salt);
+    export(&network, &state, Path::new("golden weights"), &Card::default()).expect("an exportable network")
+}
+
+fn model(bytes: &[u8]) -> Model {
+    Model::from_bytes("golden", bytes).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The int8 file, or one whose nodes with such names stay floats.
+fn quantized(float: &[u8], keep_float: &[&str]) -> Model {
+    let recordings = Recordings::draw(&records_dir(), None, 2, 0).expect("the fixture records");
+    let keep_float: Vec<String> = keep_float.iter().map(|&pattern| pattern.to_owned()).collect();
+    let file = quantize(
+        Path::new("golden"),
+        float,
+        &recordings,
+        &keep_float,
+        &Card::default(),
+        |_| {},
+    );
+    model(&file.expect("a quantized file").bytes)
+}
+
+fn ablations(name: &str) -> [NetworkConfig; 3] {
+    let published = preset(name).expect("a preset");
+    let (mut without_signal, mut without_spectrogram) = (published.clone(), published.clone());
+    without_signal.ablate_signal_encoder();
+    without_spectrogram.ablate_spectrogram_encoder();
+    [published, without_signal, without_spectrogram]
+}
+
+/// Makes the programs of a network for batches of 1 and 3; every launch's memory is checked while they are made.
+fn programs(what: &str, model: &Model, precision: Precision, launches: usize) {
+    let [one, three] = [1, 3].map(|batch| {
+        footprint(model, precision, batch)
+            .unwrap_or_else(|error| panic!("{what}, {precision}, {batch} records: {error}"))
+    });
+    assert_eq!(one.launches, three.launches, "{what}");
+    assert!(one.launches >= launches, "{what}: {} launches", one.launches);
+    assert_eq!(one.weights, three.weights, "{what}");
+    assert!(one.scratch > 0 && three.scratch > 2 * one.scratch, "{what}");
+}
+
+fn all_programs(names: &[&str], int8: bool) {
+    for name in names {
+        let salt = GoldenNetwork::read(name).salt;
+        for config in ablations(name) {
+            let float = golden_file(&config, &salt);
+            let what = format!(
+                "{name}, signal {}, spectrogram {}",
+                config.signal_encoder.is_some(),
+                config.spectrogram_encoder
+            );
+            let floats = model(&float);
+            for precision in [Precision::F32, Precision::F16] {
+                programs(&what, &floats, precision, 4);
+            }
+            if int8 {
+                programs(&what, &quantized(&float, &[]), Precision::Int8, 4);
+            }
+        }
+    }
+}
+
+#[test]
+fn small_networks_become_programs_in_every_precision_and_ablation() {
+    all_programs(&["dualnet-s", "dualnet-pp-s"], true);
+}
+
+#[test]
+fn networks_that_are_rounded_in_part_become_programs() {
+    for (name, kept) in [
+        ("dualnet-s", "spectrogram_encoder.1"),
+        ("dualnet-pp-s", "spectrogram_encoder.3"),
+    ] {
+        let float = golden_file(&preset(name).expect("a preset"), &GoldenNetwork::read(name).salt);
+        programs(name, &quantized(&float, &[kept]), Precision::Int8, 4);
+        programs(name, &quantized(&float, &["ecg_encoder"]), Precision::Int8, 4);
+    }
+}
+
+#[test]
+#[ignore = "minutes and gigabytes: make test-golden"]
+fn golden_networks_become_programs_in_every_precision_and_ablation() {
+    let names = network_names();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (large, others): (Vec<&str>, Vec<&str>) = names
+        .into_iter()
+        .partition(|name| ["dualnet-pp-xxl", "dualnet-pp-130m"].contains(name));
+    assert!(others.len() >= 8 && !large.is_empty());
+    all_programs(&others, true);
+    all_programs(&large, false);
+}
+
+/// The runtime; `None`, said aloud, without a GPU. Anything else that is missing is a failure.
+fn on_gpu(model: &Model, precision: Precision) -> Option<Runtime> {
+    match Runtime::open(model, precision, 4) {
+        Ok(runtime) => Some(runtime),
+        Err(Error::Cuda(reason)) if reason.contains("driver was found") || reason.contains("finds no GPU") => {
+            report(format_args!("skipped, nothing ran on a GPU: {reason}"));
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn rows(values: &[f32], records: usize) -> Vec<Vec<f64>> {
+    values
+        .chunks_exact(values.len() / records)
+        .map(|row| row.iter().map(|&value| f64::from(value)).collect())
+        .collect()
+}
+
+/// The golden inputs on the GPU: as one batch, and one by one, with the same bits.
+fn run(runtime: &mut Runtime, records: usize) -> Vec<Vec<f64>> {
+    let inputs = NetworkInputs::read();
+    let part = |first: usize, last: usize| {
+        (
+            &inputs.ecg[first * ECG_LEN..last * ECG_LEN],
+            &inputs.spectrogram[first * SPECTROGRAM_LEN..last * SPECTROGRAM_LEN],
+        )
+    };
+    let (ecg, spectrogram) = part(0, records);
+    let batch = runtime.run(ecg, spectrogram).unwrap_or_else(|error| panic!("{error}"));
+    let again = runtime.run(ecg, spectrogram).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(batch, again, "two runs give the same bits, recorded or not");
+    let single: Vec<f32> = (0..records)
+        .flat_map(|record| {
+            let (ecg, spectrogram) = part(record, record + 1);
+            runtime.run(ecg, spectrogram).unwrap_or_else(|error| panic!("{error}"))
+        })
+        .collect();
+    let (batch, single) = (rows(&batch, records), rows(&single, records));
+    assert!(largest_difference(&batch, &single) <= 1e-5, "a batch is its records");
+    batch
+}
+
+#[test]
+fn gpu_networks_give_the_golden_probabilities() {
+    for name in network_names() {
+        let golden = GoldenNetwork::read(&name);
+        let eval = &golden.eval;
+        let records = eval.probabilities_float64.len();
+        let [published, without_signal, without_spectrogram] = ablations(&name);
+        let from_logits = |rows: &Vec<Vec<f64>>| rows.iter().map(|row| softmax(row)).collect::<Vec<Vec<f64>>>();
+        let cases = [
+            (published, Some(eval.probabilities_float64.clone())),
+            (without_signal, eval.logits_no_signal_encoder.as_ref().map(from_logits)),
+            (
+                without_spectrogram,
+                eval.logits_no_spectrogram_encoder.as_ref().map(from_logits),
+            ),
+        ];
+        for (config, expected) in cases {
+            let Some(expected) = expected else { continue };
+            let model = model(&golden_file(&config, &golden.salt));
+            for (precision, tolerance) in [(Precision::F32, F32), (Precision::F16, F16)] {
+                let Some(mut runtime) = on_gpu(&model, precision) else {
+                    return;
+                };
+                let difference = largest_difference(&run(&mut runtime, records), &expected);
+                assert!(difference <= tolerance, "{name}, {precision}: {difference:e}");
+                report(format_args!(
+                    "golden {name} on a GPU in {precision}: {records} records, largest difference {difference:.1e}"
+                ));
+            }
+        }
+    }
+}
+
+#[test]
+fn gpu_int8_networks_answer_as_the_cpu_does() {
+    for name in ["dualnet-s", "dualnet-m", "dualnet-pp-s", "dualnet-pp-m"] {
+        let golden = GoldenNetwork::read(name);
+        let records = golden.eval.probabilities_float64.len();
+        let float = golden_file(&preset(name).expect("a preset"), &golden.salt);
+        if on_gpu(&model(&float), Precision::F32).is_none() {
+            return;
+        }
+        for kept in [&[][..], &["spectrogram_encoder.1"]] {
+            let model = quantized(&float, kept);
+            let Some(mut runtime) = on_gpu(&model, Precision::Int8) else {
+                return;
+            };
+            let inputs = NetworkInputs::read();
+            let (ecg, spectrogram) = (
+                &inputs.ecg[..records * ECG_LEN],
+                &inputs.spectrogram[..records * SPECTROGRAM_LEN],
+            );
+            let cpu = Cpu::new(model).run(ecg, spectrogram, records).expect("probabilities");
+            let difference = largest_difference(&run(&mut runtime, records), &rows(&cpu, records));
+            assert!(difference <= INT8, "{name}: {difference:e}");
+            report(format_args!(
+                "{name} on a GPU in int8: largest difference {difference:.1e} from the CPU"
+            ));
+        }
+    }
+}
