@@ -79,7 +79,7 @@ DEVICE f32 loaded(T element, f32 scale, i32 zero) {
 template <class V>
 DEVICE V pick(const Array<V, ROWS>& rows, i32 m) {
     V row = rows[0];
-    UNROLL for (i32 k = 1; k < ROWS; ++k) {
+    UNROLL for (i32 k = 1; k < ROWS; ++k) {  // harmless once more: there is no such row
         if (m == k) {
             row = rows[k];
         }
@@ -89,7 +89,7 @@ DEVICE V pick(const Array<V, ROWS>& rows, i32 m) {
 
 template <class V>
 DEVICE void put(Array<V, ROWS>& rows, i32 m, const V& row) {
-    UNROLL for (i32 k = 0; k < ROWS; ++k) {
+    UNROLL for (i32 k = 0; k < ROWS; ++k) {  // harmless once more: there is no such row
         if (m == k) {
             rows[k] = row;
         }
