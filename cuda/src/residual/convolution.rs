@@ -90,7 +90,7 @@ impl Convolution {
         let Tiling { columns, warps, depth } = tiling;
         let fits = [2, 4, 8].contains(&columns)
             && [1, 2, 4].contains(&(warps[0] * warps[1]))
-            && self.extents.outputs % (pack::GROUP * warps[1]) == 0
+            && self.extents.outputs.is_multiple_of(pack::GROUP * warps[1])
             && self.holds(&tiling, self.side, self.extents.inputs, depth);
         if !fits {
             return Err(CudaError::Launch(format!(

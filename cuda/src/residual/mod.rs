@@ -132,7 +132,7 @@ fn blocks(threads: usize) -> Option<u32> {
 }
 
 fn check_channels(inputs: usize, outputs: usize) -> Result<(), CudaError> {
-    if inputs > 0 && outputs > 0 && inputs % pack::GROUP == 0 && outputs % pack::GROUP == 0 {
+    if inputs > 0 && outputs > 0 && inputs.is_multiple_of(pack::GROUP) && outputs.is_multiple_of(pack::GROUP) {
         return Ok(());
     }
     Err(CudaError::Launch(format!(
@@ -161,7 +161,7 @@ fn check_extents(extents: Extents) -> Result<(), CudaError> {
 }
 
 fn check_stride(stride: usize) -> Result<usize, CudaError> {
-    if stride % 4 == 0 && i32::try_from(stride).is_ok() {
+    if stride.is_multiple_of(4) && i32::try_from(stride).is_ok() {
         return Ok(stride);
     }
     Err(CudaError::Launch(format!(

@@ -66,8 +66,8 @@ impl Convolution {
         let patch = patch(tiling, side);
         depth.is_power_of_two()
             && (16 / self.precision.bytes()..=DEEPEST).contains(&depth)
-            && depth % step == 0
-            && inputs.next_multiple_of(step) % depth == 0
+            && depth.is_multiple_of(step)
+            && inputs.next_multiple_of(step).is_multiple_of(depth)
             && patch <= LARGEST_PATCH
             && patch * self.stride(depth) * self.precision.bytes() <= PATCH_BYTES
     }
