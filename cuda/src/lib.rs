@@ -1,7 +1,9 @@
 //! The CUDA kernels of ECG-DualNet: one `.cu` file per family, each beside its thin launcher.
 //!
-//! [`pau`] is the Padé activation forward and backward for the trainer, [`preprocess`] leads from raw samples to the network's inputs,
-//! [`lstm`] and [`transformer`] are the encoders of the waveform. A launcher says which kernel runs on what, as [`Launch`]es; [`Device`] runs them on a GPU, the
+//! [`pau`] is the Padé activation forward and backward, for the trainer; [`preprocess`] goes from raw samples to the network's inputs;
+//! [`lstm`] and [`transformer`] are the encoders of the waveform; [`residual`] has convolutions with what follows them and pooling,
+//! [`axial`] attention along one axis of a map, [`head`] the conditions of all norms and the way to probabilities. A launcher says which
+//! kernel runs on what, as [`Launch`]es; [`Device`] runs them on a GPU, the
 //! tests run the very same ones on the host build of the same sources. Nothing here needs CUDA to build or to start: the driver is
 //! loaded when a [`Device`] is opened, and what is missing is a [`CudaError`].
 //!

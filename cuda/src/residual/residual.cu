@@ -75,6 +75,27 @@ DEVICE f32 loaded(T element, f32 scale, i32 zero) {
     }
 }
 
+// Row m of registers that a rolled loop goes through: unrolled, what follows a convolution is larger than the caches of instructions.
+template <class V>
+DEVICE V pick(const Array<V, ROWS>& rows, i32 m) {
+    V row = rows[0];
+    UNROLL for (i32 k = 1; k < ROWS; ++k) {  // harmless once more: there is no such row
+        if (m == k) {
+            row = rows[k];
+        }
+    }
+    return row;
+}
+
+template <class V>
+DEVICE void put(Array<V, ROWS>& rows, i32 m, const V& row) {
+    UNROLL for (i32 k = 0; k < ROWS; ++k) {  // harmless once more: there is no such row
+        if (m == k) {
+            rows[k] = row;
+        }
+    }
+}
+
 // The arguments of a convolution; `mod.rs` says what they are.
 template <class T, class R>
 struct Convolution {
@@ -208,38 +229,43 @@ DEVICE void convolve(const Convolution<T, R>& c, const Activation& activation) {
     SHARED_DYNAMIC(T, patch);
     SHARED(i32, pixels, PATCH);
 
+    // Extents of tiles and of what warps share are 1, 2, 4 or 8: shifts stand for divisions. Windows beside one another in a tile, and
+    // their logarithm.
+    const i32 windows = c.columns / 2;
+    const i32 shift = c.columns / 4;
     const i32 covered = c.pooled != 0 ? c.width / 2 * 2 : c.width;
-    const i32 across = (covered + c.columns - 1) / c.columns;
-    const i32 tile_rows = ROWS * 16 * c.warps_over_pixels / c.columns;
+    const i32 across = (covered + c.columns - 1) >> (shift + 1);
+    const i32 tile_rows = (ROWS * 16 * c.warps_over_pixels) >> (shift + 1);
     const i32 top = block_index() / across * tile_rows;
     const i32 start = block_index() % across * c.columns;
     const i32 pitch = c.side == 3 ? c.height + 2 - c.height % 2 : c.height + c.height % 2;
 
     // Warps over pixels, outputs and shares of the channels.
-    const i32 over_pixels = warp_index() % c.warps_over_pixels;
-    const i32 over_outputs = warp_index() / c.warps_over_pixels % c.warps_over_outputs;
-    const i32 share = warp_index() / (c.warps_over_pixels * c.warps_over_outputs);
-    const i32 shares = WARPS / (c.warps_over_pixels * c.warps_over_outputs);
+    const i32 pixel_shift = c.warps_over_pixels / 2;
+    const i32 output_shift = c.warps_over_outputs / 2;
+    const i32 over_pixels = warp_index() & (c.warps_over_pixels - 1);
+    const i32 over_outputs = (warp_index() >> pixel_shift) & (c.warps_over_outputs - 1);
+    const i32 share = warp_index() >> (pixel_shift + output_shift);
+    const i32 shares = WARPS >> (pixel_shift + output_shift);
     const i32 group = block_row() * c.warps_over_outputs + over_outputs;
     const i32 channel = group * GROUP + lane_index() % 4 * 4;
     // Rows of products that are this warp's once sums are added up.
-    const i32 owned = SPLIT ? ROWS / shares : ROWS;
+    const i32 owned = SPLIT ? ROWS >> (shares / 2) : ROWS;
 
     const i32 first_row = SPLIT ? over_pixels * ROWS + share * owned : over_pixels * ROWS;
 
     const auto place_of = [&](i32 m) {
         const i32 window = (first_row + m) * 4 + lane_index() / 8;
-        const i32 windows = c.columns / 2;
         Place place;
-        place.upper = row_at(top + window / windows * 2, pitch, c.records, c.height);
-        place.x = start + window % windows * 2 + lane_index() / 4 % 2;
+        place.upper = row_at(top + (window >> shift) * 2, pitch, c.records, c.height);
+        place.x = start + (window & (windows - 1)) * 2 + lane_index() / 4 % 2;
         place.inside_width = inside(place.x, c.width);
         place.has_lower = place.upper.real && inside(place.upper.y + 1, c.height);
         return place;
     };
 
     Array<Array<Accumulator, COLUMNS>, ROWS> sums;
-    Array<Array<f32, 8>, ROWS> values;
+    Array<Array<f32, 8>, ROWS> values = {};
     const i32 phases = c.shortcut_kind == PROJECTION ? 2 : 1;
     ROLLED for (i32 phase = 0; phase < phases; ++phase) {
         const bool main = phase == 0;
@@ -265,9 +291,8 @@ DEVICE void convolve(const Convolution<T, R>& c, const Activation& activation) {
         Array<i32, ROWS> upper;
         UNROLL for (i32 m = 0; m < ROWS; ++m) {
             const i32 window = (over_pixels * ROWS + m) * 4 + lane_index() / 8;
-            const i32 windows = c.columns / 2;
-            const i32 column = window % windows * 2 + lane_index() / 4 % 2;
-            upper[m] = (window / windows * 2 * patch_pitch + column) * stride;
+            const i32 column = (window & (windows - 1)) * 2 + lane_index() / 4 % 2;
+            upper[m] = ((window >> shift) * 2 * patch_pitch + column) * stride;
             UNROLL for (i32 j = 0; j < COLUMNS; ++j) {
                 UNROLL for (i32 i = 0; i < 4; ++i) {
                     sums[m][j][i] = 0;
@@ -283,7 +308,7 @@ DEVICE void convolve(const Convolution<T, R>& c, const Activation& activation) {
         walk.every = shares;
         walk.steps = depth / Tile<T>::DEPTH;
         walk.side = side;
-        const i32 count = side * side * ((walk.steps - share + shares - 1) / shares);
+        const i32 count = side * side * ((walk.steps - share + shares - 1) >> (shares / 2));
         const i32 packs = depth / PACK<T>;
         ROLLED for (i32 base = 0; base < inputs; base += depth) {
             // Weights of the first steps are on their way while the patch is read.
@@ -344,17 +369,17 @@ DEVICE void convolve(const Convolution<T, R>& c, const Activation& activation) {
                 }
             }
             block_barrier();
-            UNROLL for (i32 m = 0; m < ROWS; ++m) {  // harmless once more: only owned rows are touched
-                if (m < owned) {
-                    UNROLL for (i32 i = 0; i < COLUMNS * 4; ++i) {
-                        Sum sum = 0;
-                        for (i32 k = 0; k < shares; ++k) {
-                            const i32 warp = (k * c.warps_over_outputs + over_outputs) * c.warps_over_pixels + over_pixels;
-                            sum += parts[(warp * ROWS + share * owned + m) * EACH + i * WARP + lane_index()];
-                        }
-                        sums[m][i / 4][i % 4] = sum;
+            ROLLED for (i32 m = 0; m < owned; ++m) {
+                Array<Accumulator, COLUMNS> row;
+                UNROLL for (i32 i = 0; i < COLUMNS * 4; ++i) {
+                    Sum sum = 0;
+                    for (i32 k = 0; k < shares; ++k) {
+                        const i32 warp = (k * c.warps_over_outputs + over_outputs) * c.warps_over_pixels + over_pixels;
+                        sum += parts[(warp * ROWS + share * owned + m) * EACH + i * WARP + lane_index()];
                     }
+                    row[i / 4][i % 4] = sum;
                 }
+                put(sums, m, row);
             }
         }
 
@@ -367,64 +392,64 @@ DEVICE void convolve(const Convolution<T, R>& c, const Activation& activation) {
                 factors = load_pack<4>(c.projection_factors, channel);
             }
         }
-        UNROLL for (i32 m = 0; m < ROWS; ++m) {  // harmless once more: only owned rows are touched
-            if (m < owned) {
-                Pack<f32, 4> scales = {};
-                Pack<f32, 4> shifts = {};
-                const Place place = place_of(m);
-                if (main && place.upper.real) {
-                    const i64 record = static_cast<i64>(place.upper.record) * c.condition_stride;
-                    scales = load_pack<4>(c.conditions, record + channel);
-                    shifts = load_pack<4>(c.conditions, record + c.outputs + channel);
-                }
-                UNROLL for (i32 i = 0; i < 8; ++i) {
-                    const i32 k = i % 4;
-                    const f32 sum = static_cast<f32>(sums[m][k / 2][i / 4 * 2 + k % 2] + static_cast<typename Operand<T>::Sum>(missing[k]));
-                    if (main) {
-                        values[m][i] = fused(scales[k], sum, shifts[k]);
-                    } else if constexpr (Operand<T>::INTEGER) {
-                        values[m][i] = fused(factors[k], sum, values[m][i]);
-                    } else {
-                        values[m][i] += sum;
-                    }
+        ROLLED for (i32 m = 0; m < owned; ++m) {  // harmless once more: nobody reads that row
+            Pack<f32, 4> scales = {};
+            Pack<f32, 4> shifts = {};
+            const Place place = place_of(m);
+            if (main && place.upper.real) {
+                const i64 record = static_cast<i64>(place.upper.record) * c.condition_stride;
+                scales = load_pack<4>(c.conditions, record + channel);
+                shifts = load_pack<4>(c.conditions, record + c.outputs + channel);
+            }
+            const Array<Accumulator, COLUMNS> own = pick(sums, m);
+            Array<f32, 8> row = pick(values, m);
+            UNROLL for (i32 i = 0; i < 8; ++i) {
+                const i32 k = i % 4;
+                const f32 sum = static_cast<f32>(own[k / 2][i / 4 * 2 + k % 2] + static_cast<typename Operand<T>::Sum>(missing[k]));
+                if (main) {
+                    row[i] = fused(scales[k], sum, shifts[k]);
+                } else if constexpr (Operand<T>::INTEGER) {
+                    row[i] = fused(factors[k], sum, row[i]);
+                } else {
+                    row[i] += sum;
                 }
             }
+            put(values, m, row);
         }
     }
 
-    UNROLL for (i32 m = 0; m < ROWS; ++m) {  // harmless once more: only owned rows are touched
-        if (m < owned) {
-            const Place place = place_of(m);
-            UNROLL for (i32 dy = 0; dy < 2; ++dy) {
-                const i64 pixel = (static_cast<i64>(place.upper.record) * c.height + place.upper.y + dy) * c.width + place.x;
-                if (place.real(dy)) {
-                    add_shortcut(c, pixel, channel, values[m], 4 * dy);
-                }
+    ROLLED for (i32 m = 0; m < owned; ++m) {
+        const Place place = place_of(m);
+        const i64 above = (static_cast<i64>(place.upper.record) * c.height + place.upper.y) * c.width + place.x;
+        Array<f32, 8> row = pick(values, m);
+        UNROLL for (i32 dy = 0; dy < 2; ++dy) {
+            if (place.real(dy)) {
+                add_shortcut(c, above + dy * c.width, channel, row, 4 * dy);
             }
-            UNROLL for (i32 i = 0; i < 8; ++i) {
-                values[m][i] = activated(activation, values[m][i]);
+        }
+        UNROLL for (i32 i = 0; i < 8; ++i) {
+            row[i] = activated(activation, row[i]);
+        }
+        if (c.pooled != 0) {
+            UNROLL for (i32 k = 0; k < 4; ++k) {
+                const f32 both = row[k] + row[4 + k];
+                row[k] = 0.25f * (both + shuffle_xor(both, 4));
             }
+        }
+        UNROLL for (i32 dy = 0; dy < 2; ++dy) {
+            bool mine = place.real(dy);
+            i64 pixel = above + dy * c.width;
             if (c.pooled != 0) {
-                UNROLL for (i32 k = 0; k < 4; ++k) {
-                    const f32 both = values[m][k] + values[m][4 + k];
-                    values[m][k] = 0.25f * (both + shuffle_xor(both, 4));
-                }
+                // The upper left lane of a window that is whole writes its mean.
+                mine = dy == 0 && place.x % 2 == 0 && place.real(1) && inside(place.x + 1, c.width);
+                pixel = (static_cast<i64>(place.upper.record) * (c.height / 2) + place.upper.y / 2) * (c.width / 2) + place.x / 2;
             }
-            UNROLL for (i32 dy = 0; dy < 2; ++dy) {
-                bool mine = place.real(dy);
-                i64 pixel = (static_cast<i64>(place.upper.record) * c.height + place.upper.y + dy) * c.width + place.x;
-                if (c.pooled != 0) {
-                    // The upper left lane of a window that is whole writes its mean.
-                    mine = dy == 0 && place.x % 2 == 0 && place.real(1) && inside(place.x + 1, c.width);
-                    pixel = (static_cast<i64>(place.upper.record) * (c.height / 2) + place.upper.y / 2) * (c.width / 2) + place.x / 2;
-                }
-                Pack<R, 4> results;
-                UNROLL for (i32 k = 0; k < 4; ++k) {
-                    results[k] = stored<R>(values[m][4 * dy + k], c.output_factor, c.output_zero);
-                }
-                if (mine) {
-                    store_pack<4>(c.output, pixel * c.outputs + channel, results);
-                }
+            Pack<R, 4> results;
+            UNROLL for (i32 k = 0; k < 4; ++k) {
+                results[k] = stored<R>(row[4 * dy + k], c.output_factor, c.output_zero);
+            }
+            if (mine) {
+                store_pack<4>(c.output, pixel * c.outputs + channel, results);
             }
         }
     }

@@ -66,7 +66,8 @@ pub fn conditions_pass(on: On<'_>, records: usize, latent: usize, channels: &[us
                     size += term.abs();
                 }
                 // Roundings of at most some hundred f32 terms.
-                if !((f64::from(got[place]) - sum).abs() <= 2e-6 * (size + 1e-3)) {
+                let near = (f64::from(got[place]) - sum).abs() <= 2e-6 * (size + 1e-3);
+                if !near {
                     return Err(format!(
                         "record {record}, condition {place}: {}, expected {sum}",
                         got[place]
