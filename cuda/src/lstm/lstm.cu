@@ -252,7 +252,7 @@ KERNEL(
 LSTM_STEPS(f32, 64, 4, false)
 LSTM_STEPS(f16, 64, 4, true)
 LSTM_STEPS(bf16, 64, 4, false)
-LSTM_STEPS_I8(64, 4, true)
+LSTM_STEPS_I8(64, 4, false)
 LSTM_STEPS(f32, 128, 16, false)
 LSTM_STEPS(f16, 128, 16, true)
 LSTM_STEPS(bf16, 128, 16, true)

@@ -16,8 +16,6 @@ const SLICE: usize = 32;
 const TILE: usize = 16;
 /// Hidden channels that are widened and narrowed at a time; `PART` in `transformer.cu`.
 const PART: usize = 128;
-/// Warps of a block that attend; `ATTENDING` in `transformer.cu`.
-const ATTENDING: usize = 10;
 
 /// `y = W·x + b`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -247,7 +245,8 @@ impl Transformer {
         };
         let x = self.steps * stride(precision, self.width / phase);
         let steps = self.steps.next_multiple_of(depth(precision));
-        let attending = ATTENDING * TILE * stride(precision, steps);
+        // Of each of so many warps, the softmax of 16 steps.
+        let attending = self.steps / 8 * TILE * stride(precision, steps);
         let queries = self.steps * stride(precision, SLICE.next_multiple_of(depth(precision)));
         x.max(attending) + 2 * queries + SLICE * stride(precision, steps)
     }

@@ -1,9 +1,11 @@
 //! What the tests of the waveform's encoders share: numbers of every precision, and products of them as the CPU has them.
 
+use crate::program::{Build, build, family, folder};
 use crate::script::{Memory, Script};
 use dualnet_cuda::{Element, Matrix, Packed, Precision, Quantization, Weights};
 use dualnet_fixtures::stream;
 use half::{bf16, f16};
+use std::path::PathBuf;
 
 /// Numbers up to `scale`, the same for the same name.
 pub fn numbers(name: &str, count: usize, scale: f64) -> Vec<f32> {
@@ -169,4 +171,34 @@ pub fn compare(what: &str, got: &[f32], want: &[f64], tolerance: f64, unit: f64)
         }
     }
     Ok(got.len())
+}
+
+/// A family of kernels with `packed.cuh` in its place, and of its kernels only those whose line of parameters `keeps` holds of.
+pub fn kernels(name: &str, keeps: &dyn Fn(&str) -> bool) -> String {
+    let path = folder().join("src/device/packed.cuh");
+    let packed = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let source = family(name).replace("#include \"packed.cuh\"", &packed.replace("#pragma once", ""));
+    let is_kernel = |line: &str| line.starts_with("LSTM_STEPS") || line.starts_with("TRANSFORMER");
+    source
+        .lines()
+        .filter(|line| !is_kernel(line) || keeps(line))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// Of the sizes for tests, whose kernels stand for all.
+pub fn is_small(line: &str) -> bool {
+    line.contains("16, 64)") || line.contains("64, 4, ")
+}
+
+/// Under the sanitizers, whose build takes long, only f16 and 8 bits: bf16 is f16's code, f32 runs without.
+pub fn program(name: &str, precision: Precision) -> PathBuf {
+    match precision {
+        Precision::Int8 | Precision::Float(Element::F16) => {
+            let keeps =
+                |line: &str| is_small(line) && ["(f16", "_I8(", "_MEAN("].iter().any(|kind| line.contains(kind));
+            build(name, &kernels(name, &keeps), Build::Sanitized)
+        }
+        Precision::Float(_) => build(name, &family(name), Build::Plain),
+    }
 }

@@ -1,11 +1,11 @@
 //! The proof is proven: kernels with one mistake each, made mechanically, must fail the host run.
 
+use crate::encoders::{is_small, kernels};
 use crate::mutate::mutants;
-use crate::program::{Build, build, family, folder};
+use crate::program::{Build, build, family};
 use crate::script::On;
 use crate::{lstm, pau, preprocess, transformer};
 use dualnet_cuda::{Element, Precision};
-use std::fs;
 use std::path::Path;
 
 /// Fails unless every mutation of a family makes `passes` false, and no mutation makes it true.
@@ -71,28 +71,10 @@ fn every_mistake_in_the_preprocessing_kernel_is_noticed() {
     });
 }
 
-/// A family with what it has of `packed.cuh` in its place, and of its kernels only those of the small sizes: lines that begin with one of
-/// `others` are left out.
-fn small_sizes(name: &str, others: &[&str]) -> String {
-    let path = folder().join("src/device/packed.cuh");
-    let packed = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let packed = packed.replace("#pragma once", "");
-    let keeps = |line: &&str| !others.iter().any(|other| line.starts_with(other));
-    let source = family(name).replace("#include \"packed.cuh\"", &packed);
-    source.lines().filter(keeps).map(|line| format!("{line}\n")).collect()
-}
-
-/// f16 with resident weights and bf16 with streamed ones stand for each other, 8 bits and f32 have parts of their own.
 #[test]
 fn every_mistake_in_the_lstm_kernels_is_noticed() {
-    let mut others = Vec::new();
-    for hidden in [128, 256, 512] {
-        others.push(format!("LSTM_STEPS_I8({hidden}"));
-        others.extend(Element::ALL.map(|element| format!("LSTM_STEPS({}, {hidden}", element.name())));
-    }
-    let others: Vec<&str> = others.iter().map(String::as_str).collect();
     let cases: Vec<lstm::Case> = Precision::ALL.into_iter().flat_map(lstm::small).collect();
-    every_mutation_fails("lstm", &small_sizes("lstm", &others), 60, &|program, mutation| {
+    every_mutation_fails("lstm", &kernels("lstm", &is_small), 60, &|program, mutation| {
         cases.iter().all(|case| {
             let on = On::Host {
                 program,
@@ -106,13 +88,10 @@ fn every_mistake_in_the_lstm_kernels_is_noticed() {
 
 #[test]
 fn every_mistake_in_the_transformer_kernels_is_noticed() {
-    let others = ["f32, 80", "f16, 80", "bf16, 80"].map(|kind| format!("TRANSFORMER({kind}"));
-    let mut others: Vec<&str> = others.iter().map(String::as_str).collect();
-    others.extend(["TRANSFORMER_I8(80", "TRANSFORMER_MEAN(80"]);
     let cases: Vec<transformer::Case> = Precision::ALL.into_iter().flat_map(transformer::small).collect();
     every_mutation_fails(
         "transformer",
-        &small_sizes("transformer", &others),
+        &kernels("transformer", &is_small),
         120,
         &|program, mutation| {
             cases.iter().all(|case| {
