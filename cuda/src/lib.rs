@@ -1,9 +1,9 @@
 //! The CUDA kernels of ECG-DualNet: one `.cu` file per family, each beside its thin launcher.
 //!
 //! [`pau`] is the Padé activation forward and backward for the trainer, [`preprocess`] leads from raw samples to the network's inputs,
-//! [`lstm`] and [`transformer`] are the encoders of the waveform. A launcher says which kernel runs on what, as [`Launch`]es; [`Device`] runs them on a GPU, the
-//! tests run the very same ones on the host build of the same sources. Nothing here needs CUDA to build or to start: the driver is
-//! loaded when a [`Device`] is opened, and what is missing is a [`CudaError`].
+//! [`lstm`] and [`transformer`] are the encoders of the waveform. A launcher says which kernel runs on what, as [`Launch`]es; [`Device`]
+//! runs them on a GPU, the tests run the very same ones on the host build of the same sources. Nothing here needs CUDA to build or to
+//! start: the driver is loaded when a [`Device`] is opened, and what is missing is a [`CudaError`].
 //!
 //! Kernels are compiled by `make kernels` and embedded; see `cuda/README.md` for how they are proven without a GPU. **None has
 //! run on a GPU yet.**

@@ -152,3 +152,62 @@ fn check(filters: Filters<'_>, outputs: usize, inputs: usize, taps: usize) -> Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every weight once and nothing else but the zeros beyond the inputs.
+    #[test]
+    fn packing_loses_nothing() {
+        for (precision, inputs) in [
+            (Precision::Float(Element::F32), 16),
+            (Precision::Float(Element::F16), 48),
+            (Precision::Int8, 16),
+        ] {
+            let order = order(precision);
+            let mut seen: Vec<_> = order.clone();
+            seen.sort_unstable();
+            seen.dedup();
+            assert_eq!(seen.len(), order.len(), "{precision:?}");
+            assert!(
+                order
+                    .iter()
+                    .all(|&(output, input)| output < GROUP && input < step(precision))
+            );
+            let weights: Vec<i8> = (0..32 * inputs).map(|index| (index % 251) as i8).collect();
+            let floats: Vec<f32> = weights.iter().map(|&weight| weight.into()).collect();
+            let scales = [0.5; 32];
+            let rounding = Quantization {
+                scale: 2.0,
+                zero_point: 3,
+            };
+            let filters = match precision {
+                Precision::Int8 => Filters::Int8(&weights, &scales, rounding),
+                Precision::Float(_) => Filters::Float(&floats),
+            };
+            let packed = pack(precision, filters, 32, inputs, 1).expect("weights");
+            let rows = inputs.next_multiple_of(step(precision));
+            assert_eq!(packed.values.len(), 32 * rows * precision.bytes());
+            if precision == Precision::Int8 {
+                let sum = |bytes: &mut dyn Iterator<Item = i8>| bytes.map(i32::from).sum::<i32>();
+                let packed_sum = sum(&mut packed.values.iter().map(|&byte| byte as i8));
+                assert_eq!(packed_sum, sum(&mut weights.iter().copied()));
+                assert_eq!(packed.sums.iter().sum::<i32>(), -3 * packed_sum);
+                assert_eq!(packed.factors, [1.0; 32]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let precision = Precision::Float(Element::F16);
+        for (count, outputs, inputs, taps) in [(255, 16, 16, 1), (256, 16, 16, 2), (192, 16, 12, 1), (0, 16, 0, 1)] {
+            let error = pack(precision, Filters::Float(&vec![0.0; count]), outputs, inputs, taps).unwrap_err();
+            assert!(error.to_string().contains("convolution"), "{error}");
+        }
+        let error = pack(Precision::Int8, Filters::Float(&[0.0; 256]), 16, 16, 1).unwrap_err();
+        assert!(error.to_string().contains("i8"), "{error}");
+        assert!(pack_single(Filters::Float(&[0.0; 16]), 16, 9).is_err());
+    }
+}

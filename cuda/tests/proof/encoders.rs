@@ -1,6 +1,7 @@
 //! What the tests of the waveform's encoders share: numbers of every precision, and products of them as the CPU has them.
 
-use crate::program::{Build, build, family, folder};
+use crate::mutations::with_instances;
+use crate::program::{Build, build, family};
 use crate::script::{Memory, Script};
 use dualnet_cuda::{Element, Matrix, Packed, Precision, Quantization, Weights};
 use dualnet_fixtures::stream;
@@ -173,31 +174,34 @@ pub fn compare(what: &str, got: &[f32], want: &[f64], tolerance: f64, unit: f64)
     Ok(got.len())
 }
 
-/// A family of kernels with `packed.cuh` in its place, and of its kernels only those whose line of parameters `keeps` holds of.
-pub fn kernels(name: &str, keeps: &dyn Fn(&str) -> bool) -> String {
-    let path = folder().join("src/device/packed.cuh");
-    let packed = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let source = family(name).replace("#include \"packed.cuh\"", &packed.replace("#pragma once", ""));
-    let is_kernel = |line: &str| line.starts_with("LSTM_STEPS") || line.starts_with("TRANSFORMER");
-    source
-        .lines()
-        .filter(|line| !is_kernel(line) || keeps(line))
-        .map(|line| format!("{line}\n"))
-        .collect()
-}
+/// What instantiates kernels.
+pub const MACROS: [&str; 3] = ["LSTM_PROJECT(", "LSTM_STEPS", "TRANSFORMER"];
+/// The instances of the sizes for tests, which stand for all.
+pub const SMALL: [&str; 12] = [
+    "LSTM_PROJECT(f32)",
+    "LSTM_PROJECT(f16)",
+    "LSTM_PROJECT(bf16)",
+    "LSTM_STEPS(f32, 64, 4, false)",
+    "LSTM_STEPS(f16, 64, 4, true)",
+    "LSTM_STEPS(bf16, 64, 4, false)",
+    "LSTM_STEPS_I8(64, 4, false)",
+    "TRANSFORMER(f32, 16, 64)",
+    "TRANSFORMER(f16, 16, 64)",
+    "TRANSFORMER(bf16, 16, 64)",
+    "TRANSFORMER_I8(16, 64)",
+    "TRANSFORMER_MEAN(16, 64)",
+];
 
-/// Of the sizes for tests, whose kernels stand for all.
-pub fn is_small(line: &str) -> bool {
-    line.contains("16, 64)") || line.contains("64, 4, ")
-}
-
-/// Under the sanitizers, whose build takes long, only f16 and 8 bits: bf16 is f16's code, f32 runs without.
+/// A program for the small sizes. Under the sanitizers, whose build takes long, only f16 and 8 bits: bf16 is f16's code, f32 runs without.
 pub fn program(name: &str, precision: Precision) -> PathBuf {
     match precision {
         Precision::Int8 | Precision::Float(Element::F16) => {
-            let keeps =
-                |line: &str| is_small(line) && ["(f16", "_I8(", "_MEAN("].iter().any(|kind| line.contains(kind));
-            build(name, &kernels(name, &keeps), Build::Sanitized)
+            let sanitized = SMALL
+                .iter()
+                .copied()
+                .filter(|line| !line.contains("f32") && !line.contains("bf16"));
+            let source = with_instances(&family(name), &MACROS, &sanitized.collect::<Vec<_>>());
+            build(name, &source, Build::Sanitized)
         }
         Precision::Float(_) => build(name, &family(name), Build::Plain),
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 const ARCHITECTURES: [i32; 7] = [80, 86, 87, 89, 90, 100, 120];
-const FAMILIES: [&str; 5] = ["lstm", "pau", "preprocess", "probe", "transformer"];
+const FAMILIES: [&str; 7] = ["head", "lstm", "pau", "preprocess", "probe", "residual", "transformer"];
 
 /// The folder of what the pinned compiler makes of these sources; it is compiled once.
 fn compiled() -> PathBuf {
@@ -84,8 +84,23 @@ fn registers_and_spills_are_the_recorded_ones() {
         names.push(format!("lstm_project_{name}"));
         names.extend(lstm::HIDDEN.map(|hidden| format!("lstm_steps_{name}_{hidden}")));
         names.extend(["attend", "feed"].map(|what| format!("transformer_{what}_{name}_80_256")));
+        names.push(format!("head_{}", precision.name()));
+        for split in ["", "_split"] {
+            names.push(format!("residual_convolution_{0}_{0}{split}", precision.name()));
+        }
+        names.push(format!("residual_pool_{0}_{0}", precision.name()));
+        names.push(format!("residual_pool_{}_i8", precision.name()));
     }
-    names.push("transformer_mean_80_256".to_owned());
+    names.extend(Element::ALL.map(|element| format!("residual_single_{0}_{0}", element.name())));
+    let others = [
+        "head_conditions",
+        "residual_convolution_i8_f32",
+        "residual_convolution_i8_f32_split",
+        "residual_pool_i8_f32",
+        "residual_single_f32_i8",
+        "transformer_mean_80_256",
+    ];
+    names.extend(others.map(str::to_owned));
     for name in names {
         for architecture in ARCHITECTURES {
             let key = (name.clone(), format!("sm_{architecture}"));
