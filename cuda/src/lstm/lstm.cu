@@ -134,7 +134,7 @@ DEVICE void recur(
     // Of each unit and record of this lane.
     Array<f32, 2 * GROUPS> cells = {};
     const i32 record = block_index() * TILE + lane_index() % 4 * 2;
-    constexpr i32 AT_ONCE = RESIDENT ? DEEP : 4;
+    constexpr i32 AT_ONCE = RESIDENT || DEEP < 4 ? DEEP : 4;
     static_assert(DEEP % AT_ONCE == 0, "a whole number of rounds");
     ROLLED for (i32 step = 0; step < steps; ++step) {
         const Shared<T> before = state + step % 2 * SIDE;
@@ -252,7 +252,7 @@ KERNEL(
 LSTM_STEPS(f32, 64, 4, false)
 LSTM_STEPS(f16, 64, 4, true)
 LSTM_STEPS(bf16, 64, 4, false)
-LSTM_STEPS_I8(64, 4, true)
+LSTM_STEPS_I8(64, 4, false)
 LSTM_STEPS(f32, 128, 16, false)
 LSTM_STEPS(f16, 128, 16, true)
 LSTM_STEPS(bf16, 128, 16, true)

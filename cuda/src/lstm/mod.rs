@@ -192,3 +192,73 @@ impl Lstm {
         Ok([project, recur])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Element;
+
+    const HALF: Precision = Precision::Float(Element::F16);
+    const ROUNDING: Quantization = Quantization {
+        scale: 0.5,
+        zero_point: 3,
+    };
+
+    #[test]
+    fn shapes_and_types_without_kernels_are_refused() {
+        for (precision, inputs, hidden, rounding) in [
+            (HALF, 256, 100, None),
+            (HALF, 0, 128, None),
+            (HALF, 576, 128, None),
+            (HALF, 96, 128, None),
+            (HALF, 256, 128, Some(ROUNDING)),
+            (Precision::Int8, 256, 128, None),
+        ] {
+            assert!(
+                Lstm::new(precision, inputs, hidden, rounding).is_err(),
+                "{inputs} {hidden}"
+            );
+        }
+        let lstm = Lstm::new(HALF, 64, 64, None).expect("a layer for tests");
+        let zeros = vec![0.0; 256 * 64];
+        let layer = LayerWeights {
+            input: Matrix::Floats(&zeros),
+            hidden: Matrix::Floats(&zeros),
+            biases: &zeros[..512],
+            rounding: None,
+        };
+        let packed = lstm.pack(&layer).expect("a layer of zeros");
+        assert_eq!(
+            (packed.fragments.len(), packed.terms.len(), packed.sums.len()),
+            (4 * 256 * 64, 256, 0)
+        );
+        let shorter = LayerWeights {
+            biases: &zeros[..511],
+            ..layer
+        };
+        let rounded = LayerWeights {
+            rounding: Some(ROUNDING),
+            ..layer
+        };
+        assert!(lstm.pack(&shorter).is_err() && lstm.pack(&rounded).is_err());
+    }
+
+    #[test]
+    fn grids_cover_every_row_and_record() {
+        let lstm = Lstm::new(HALF, 256, 512, None).expect("a layer with kernels");
+        let buffers = Buffers {
+            input: 0,
+            weights: Weights {
+                fragments: 0,
+                terms: 0,
+                sums: 0,
+            },
+            workspace: 0,
+            output: Output::Last(0),
+        };
+        let [project, recur] = lstm.launches([9, 80], buffers).expect("work to do");
+        assert_eq!((project.blocks, project.rows, recur.blocks), (45, 16, 2));
+        assert_eq!(recur.kernel, "lstm_steps_f16_512");
+        assert!(lstm.launches([0, 80], buffers).is_err() && lstm.launches([1 << 30, 80], buffers).is_err());
+    }
+}

@@ -16,8 +16,6 @@ const SLICE: usize = 32;
 const TILE: usize = 16;
 /// Hidden channels that are widened and narrowed at a time; `PART` in `transformer.cu`.
 const PART: usize = 128;
-/// Warps of a block that attend; `ATTENDING` in `transformer.cu`.
-const ATTENDING: usize = 10;
 
 /// `y = W·x + b`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -247,7 +245,8 @@ impl Transformer {
         };
         let x = self.steps * stride(precision, self.width / phase);
         let steps = self.steps.next_multiple_of(depth(precision));
-        let attending = ATTENDING * TILE * stride(precision, steps);
+        // Of each of so many warps, the softmax of 16 steps.
+        let attending = self.steps / 8 * TILE * stride(precision, steps);
         let queries = self.steps * stride(precision, SLICE.next_multiple_of(depth(precision)));
         x.max(attending) + 2 * queries + SLICE * stride(precision, steps)
     }
@@ -311,5 +310,64 @@ impl Layer {
             arguments,
         };
         Ok([attend, feed])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No block of any precision asks for more shared memory than the smallest multiprocessor gives it.
+    #[test]
+    fn shared_memory_fits_every_device() {
+        for precision in Precision::ALL {
+            let transformer = Transformer::new(precision, 80, 256).expect("the networks' size");
+            let bytes = transformer.attention_elements() * precision.bytes();
+            assert!(bytes <= 96 << 10, "{}: {bytes}", precision.name());
+            assert_eq!(transformer.mean(3, 0, 0, 0).expect("work to do").blocks, 3);
+            assert!(transformer.mean(0, 0, 0, 0).is_err() && transformer.mean(1 << 20, 0, 0, 0).is_err());
+        }
+        assert!(Transformer::new(Precision::Int8, 81, 256).is_err());
+    }
+
+    #[test]
+    fn layers_without_kernels_are_refused() {
+        let transformer = Transformer::new(Precision::Float(Element::F32), 16, 64).expect("the tests' size");
+        let zeros = vec![0.0; 3 * 64 * 64];
+        let linear = |outputs: usize, inputs: usize| Linear {
+            weights: Matrix::Floats(&zeros[..outputs * inputs]),
+            bias: &zeros[..outputs],
+            input: None,
+        };
+        let norm = Norm {
+            scale: &zeros[..64],
+            shift: &zeros[..64],
+        };
+        let layer = LayerWeights {
+            projection: linear(192, 64),
+            output: linear(64, 64),
+            attention_norm: norm,
+            widen: linear(128, 64),
+            narrow: linear(64, 128),
+            norm,
+            rounding: None,
+        };
+        let packed = transformer.layer(8, 128, &layer).expect("a layer of zeros").packed;
+        assert_eq!(packed.terms.len(), 9 * 64 + 128);
+        for (heads, inner) in [(0, 128), (1, 128), (3, 128), (16, 128), (8, 0), (8, 96), (8, 256)] {
+            assert!(transformer.layer(heads, inner, &layer).is_err(), "{heads} {inner}");
+        }
+        let rounding = Quantization {
+            scale: 1.0,
+            zero_point: 0,
+        };
+        let half_rounded = LayerWeights {
+            rounding: Some(AttentionRounding {
+                scores: [rounding; 2],
+                mixed: [rounding; 2],
+            }),
+            ..layer
+        };
+        assert!(transformer.layer(8, 128, &half_rounded).is_err());
     }
 }

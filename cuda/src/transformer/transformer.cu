@@ -19,8 +19,6 @@ constexpr i32 ATTEND_WARPS = ATTEND_THREADS / WARP;
 constexpr i32 TILES = 3 * SLICE / ROWS;
 // Warps that share a tile of channels, each with a part of the steps.
 constexpr i32 SHARES = ATTEND_WARPS / TILES;
-// Warps that attend.
-constexpr i32 ATTENDING = 10;
 // Steps of one block of the rest, and channels that are widened and narrowed at a time.
 constexpr i32 TILE = 16;
 constexpr i32 FEED_THREADS = 256;
@@ -143,6 +141,9 @@ DEVICE void attend(
     constexpr i32 KEY_STRIDE = stride_of<T>(deep<T>(SLICE));
     constexpr i32 VALUE_STRIDE = stride_of<T>(deep<T>(STEPS));
     constexpr i32 WEIGHTS = ROWS * VALUE_STRIDE;
+    // Warps that attend.
+    constexpr i32 ATTENDING = STEPS / COLUMNS;
+    static_assert(ATTENDING <= ATTEND_WARPS, "as many as there are, at most");
     constexpr i32 X = STEPS * X_STRIDE > ATTENDING * WEIGHTS ? STEPS * X_STRIDE : ATTENDING * WEIGHTS;
     SHARED_DYNAMIC(T, memory);
     // Input [STEPS, PHASE], where each attending warp has its softmax [16, STEPS] later; queries and keys [STEPS, SLICE]; values [SLICE, STEPS].
@@ -170,8 +171,9 @@ DEVICE void attend(
             store_pack<PACK<T>>(x, i / PACKS * X_STRIDE + column, pack);
         }
         block_barrier();
-        ROLLED for (i32 begin = 0; begin < PHASE; begin += 2 * DEPTH) {
-            UNROLL for (i32 k = begin; k < begin + 2 * DEPTH; k += DEPTH) {
+        constexpr i32 AT_ONCE = sizeof(T) == 4 ? DEPTH : 2 * DEPTH;
+        ROLLED for (i32 begin = 0; begin < PHASE; begin += AT_ONCE) {
+            UNROLL for (i32 k = begin; k < begin + AT_ONCE; k += DEPTH) {
                 const i32 step = channel / ROWS * (WIDTH / DEPTH) + (phase * PHASE + k) / DEPTH;
                 const typename Tile<T>::Left rows = packed_left<T>(weights.fragments, 0, step);
                 UNROLL for (i32 n = 0; n < NEAR; ++n) {
@@ -210,26 +212,24 @@ DEVICE void attend(
     }
     block_barrier();
 
-    // In 8 bits, sums over the channels of queries and keys, by head, and over the steps of values.
+    // In 8 bits, sums over the channels of keys, by head, and over the steps of values. What a query's sum and both zero points would add
+    // to scores is the same for all keys, and a softmax does not see it.
     constexpr i32 HEADS = BYTES ? SLICE / 8 : 1;
-    SHARED(i32, query_sums, HEADS * STEPS);
     SHARED(i32, key_sums, HEADS * STEPS);
     SHARED(i32, value_sums, SLICE);
     const i32 heads = SLICE / per_head;
     if constexpr (BYTES) {
         for (i32 i = thread_index(); i < heads * STEPS; i += ATTEND_THREADS) {
             const i32 at = i % STEPS * KEY_STRIDE + i / STEPS * per_head;
-            i32 of_query = 0, of_key = 0;
+            i32 of_key = 0;
             for (i32 c = 0; c < per_head; ++c) {
-                of_query += queries[at + c];
                 of_key += keys[at + c];
             }
-            query_sums[i] = of_query;
             key_sums[i] = of_key;
         }
         if (thread_index() < SLICE) {
             i32 of_value = 0;
-            for (i32 step = 0; step < STEPS; ++step) {
+            for (i32 step = 0; step < STEPS; ++step) {  // harmless once more: zeros lie behind
                 of_value += values[thread_index() * VALUE_STRIDE + step];
             }
             value_sums[thread_index()] = of_value;
@@ -260,10 +260,7 @@ DEVICE void attend(
                 const auto sum = scores[i / 2][half * 2 + i % 2];
                 if constexpr (BYTES) {
                     const i32 key = head * STEPS + i / 2 * COLUMNS + 2 * t + i % 2;
-                    const i32 zero_points = rounding.query.zero_point * rounding.key.zero_point * per_head;
-                    const i32 of_query = rounding.key.zero_point * query_sums[head * STEPS + query + row];
-                    const i32 of_key = rounding.query.zero_point * key_sums[key];
-                    powers[i] = static_cast<f32>(sum - of_query - of_key + zero_points) * rounding.scores_factor;
+                    powers[i] = static_cast<f32>(sum - rounding.query.zero_point * key_sums[key]) * rounding.scores_factor;
                 } else {
                     powers[i] = sum * root;
                 }
@@ -290,7 +287,7 @@ DEVICE void attend(
         Array<i32, 2> of_weights = {};
         if constexpr (BYTES) {
             UNROLL for (i32 half = 0; half < 2; ++half) {
-                for (i32 step = t; step < STEPS; step += 4) {
+                for (i32 step = t; step < STEPS; step += 4) {  // harmless once more: zeros lie behind
                     of_weights[half] += softmax[(half * 8 + g) * VALUE_STRIDE + step];
                 }
                 of_weights[half] = sum_of_row(of_weights[half]);

@@ -1,9 +1,12 @@
 //! What the tests of the waveform's encoders share: numbers of every precision, and products of them as the CPU has them.
 
+use crate::mutations::with_instances;
+use crate::program::{Build, build, family};
 use crate::script::{Memory, Script};
 use dualnet_cuda::{Element, Matrix, Packed, Precision, Quantization, Weights};
 use dualnet_fixtures::stream;
 use half::{bf16, f16};
+use std::path::PathBuf;
 
 /// Numbers up to `scale`, the same for the same name.
 pub fn numbers(name: &str, count: usize, scale: f64) -> Vec<f32> {
@@ -169,4 +172,37 @@ pub fn compare(what: &str, got: &[f32], want: &[f64], tolerance: f64, unit: f64)
         }
     }
     Ok(got.len())
+}
+
+/// What instantiates kernels.
+pub const MACROS: [&str; 3] = ["LSTM_PROJECT(", "LSTM_STEPS", "TRANSFORMER"];
+/// The instances of the sizes for tests, which stand for all.
+pub const SMALL: [&str; 12] = [
+    "LSTM_PROJECT(f32)",
+    "LSTM_PROJECT(f16)",
+    "LSTM_PROJECT(bf16)",
+    "LSTM_STEPS(f32, 64, 4, false)",
+    "LSTM_STEPS(f16, 64, 4, true)",
+    "LSTM_STEPS(bf16, 64, 4, false)",
+    "LSTM_STEPS_I8(64, 4, false)",
+    "TRANSFORMER(f32, 16, 64)",
+    "TRANSFORMER(f16, 16, 64)",
+    "TRANSFORMER(bf16, 16, 64)",
+    "TRANSFORMER_I8(16, 64)",
+    "TRANSFORMER_MEAN(16, 64)",
+];
+
+/// A program for the small sizes. Under the sanitizers, whose build takes long, only f16 and 8 bits: bf16 is f16's code, f32 runs without.
+pub fn program(name: &str, precision: Precision) -> PathBuf {
+    match precision {
+        Precision::Int8 | Precision::Float(Element::F16) => {
+            let sanitized = SMALL
+                .iter()
+                .copied()
+                .filter(|line| !line.contains("f32") && !line.contains("bf16"));
+            let source = with_instances(&family(name), &MACROS, &sanitized.collect::<Vec<_>>());
+            build(name, &source, Build::Sanitized)
+        }
+        Precision::Float(_) => build(name, &family(name), Build::Plain),
+    }
 }

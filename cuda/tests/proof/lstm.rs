@@ -1,13 +1,12 @@
 //! The LSTM's kernels on the host, held to the definition in f64 whose operands are rounded as the kernels' are.
 
-use crate::encoders::{Operand, Owned, compare, floats, numbers, rounded, saved, unit, weights};
+use crate::encoders::{Operand, Owned, compare, floats, numbers, program, rounded, saved, unit, weights};
 use crate::program::{Build, build, family};
 use crate::script::{Fault, On, Script};
 use dualnet_cuda::lstm::{Buffers, LayerWeights, Lstm, Output};
 use dualnet_cuda::{Element, Precision, Quantization, signal};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-pub const PRECISIONS: [Precision; 4] = Precision::ALL;
 const F16: Precision = Precision::Float(Element::F16);
 
 /// A layer and how much it runs on.
@@ -147,10 +146,6 @@ pub fn small(precision: Precision) -> [Case; 2] {
     ]
 }
 
-fn program() -> PathBuf {
-    build("lstm", &family("lstm"), Build::Sanitized)
-}
-
 fn passes(case: Case, program: &Path, seed: u64) -> Vec<f32> {
     let on = On::Host {
         program,
@@ -164,8 +159,8 @@ fn passes(case: Case, program: &Path, seed: u64) -> Vec<f32> {
 
 #[test]
 fn lstm_layers_follow_their_definition_in_any_order_of_threads() {
-    let program = program();
-    for case in PRECISIONS.into_iter().flat_map(small) {
+    for case in Precision::ALL.into_iter().flat_map(small) {
+        let program = program("lstm", case.precision);
         let first = passes(case, &program, 1);
         assert!(
             passes(case, &program, 1904) == first,

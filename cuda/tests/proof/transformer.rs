@@ -1,13 +1,11 @@
 //! The Transformer's kernels on the host, held to the definition in f64 whose operands are rounded as the kernels' are.
 
-use crate::encoders::{Operand, Owned, compare, floats, numbers, raw, rounded, saved, unit, weights};
+use crate::encoders::{Operand, Owned, compare, floats, numbers, program, raw, rounded, saved, unit, weights};
 use crate::program::{Build, build, family};
 use crate::script::{Fault, On, Script};
 use dualnet_cuda::transformer::{AttentionRounding, Buffers, First, Layer, LayerWeights, Linear, Norm, Transformer};
 use dualnet_cuda::{Element, Precision, Quantization, signal};
-use std::path::{Path, PathBuf};
-
-const PRECISIONS: [Precision; 4] = Precision::ALL;
+use std::path::Path;
 
 /// A layer, what it runs on, and the mean after it.
 #[derive(Clone, Copy, Debug)]
@@ -317,10 +315,6 @@ pub fn small(precision: Precision) -> [Case; 2] {
     ]
 }
 
-fn program() -> PathBuf {
-    build("transformer", &family("transformer"), Build::Sanitized)
-}
-
 fn passes(case: Case, program: &Path, seed: u64) -> Outcome {
     let on = On::Host {
         program,
@@ -334,8 +328,8 @@ fn passes(case: Case, program: &Path, seed: u64) -> Outcome {
 
 #[test]
 fn transformer_layers_follow_their_definition_in_any_order_of_threads() {
-    let program = program();
-    for case in PRECISIONS.into_iter().flat_map(small) {
+    for case in Precision::ALL.into_iter().flat_map(small) {
+        let program = program("transformer", case.precision);
         let first = passes(case, &program, 1);
         assert!(
             passes(case, &program, 1904) == first,
