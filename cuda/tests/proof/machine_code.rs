@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 const ARCHITECTURES: [i32; 7] = [80, 86, 87, 89, 90, 100, 120];
-const FAMILIES: [&str; 3] = ["pau", "preprocess", "probe"];
+const FAMILIES: [&str; 4] = ["axial", "pau", "preprocess", "probe"];
 
 /// The folder of what the pinned compiler makes of these sources; it is compiled once.
 fn compiled() -> PathBuf {
@@ -79,6 +79,10 @@ fn registers_and_spills_are_the_recorded_ones() {
     }
     names.extend(Element::ALL.map(|element| format!("preprocess_{}", element.name())));
     names.push("pau_gradients".to_owned());
+    for arithmetic in ["f32", "f16", "bf16", "i8"] {
+        names.extend([3, 5, 9].map(|tiles| format!("axial_{arithmetic}_{tiles}")));
+        names.extend([2, 4, 8].map(|span| format!("axial_short_{arithmetic}_{span}")));
+    }
     for name in names {
         for architecture in ARCHITECTURES {
             let key = (name.clone(), format!("sm_{architecture}"));
