@@ -20,7 +20,7 @@ template <class T>
 constexpr i32 ABREAST = sizeof(T) == 4 ? 2 : 4;
 // Channels of values in shared memory at once, likewise.
 template <class T>
-constexpr i32 BLOCK = sizeof(T) == 4 ? 16 : 32;
+constexpr i32 BLOCK = sizeof(T) == 4 ? 8 : 32;
 constexpr i32 SHORT_THREADS = 128;
 constexpr f32 LOWEST = -3.402823466e38f;
 

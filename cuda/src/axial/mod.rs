@@ -252,7 +252,7 @@ impl Axial {
         };
         let maps = 2 * positions * stride(chunk);
         let weights = positions * (stride(chunk) + stride(chunk + TILE));
-        let channels = 64 / operand;
+        let channels = if operand == 4 { 8 } else { 32 };
         (maps.max(weights) + channels * stride(positions)) * operand
     }
 }
