@@ -12,10 +12,8 @@ const CONDITION_THREADS: u32 = 256;
 const CONDITION_TILE: [usize; 2] = [32, 8];
 /// Threads of a block of `head`; `THREADS` in `head.cu`.
 const THREADS: u32 = 512;
-/// The most values of the latent, and of what the classifier reads; `WIDEST` in `head.cu`.
+/// The most values of the latent, of what the classifier reads and of the features' channels; `WIDEST` in `head.cu`.
 const WIDEST: usize = 2048;
-/// The most channels of the features.
-const MOST_CHANNELS: usize = 4096;
 /// The most classes.
 const MOST_CLASSES: usize = 32;
 
@@ -169,7 +167,7 @@ impl Head {
     /// One launch.
     ///
     /// # Errors
-    /// [`CudaError::Launch`] when there is neither term, for extents that are 0 or beyond 2048 values, 4096 channels and 32 classes, and for a
+    /// [`CudaError::Launch`] when there is neither term, for extents that are 0 or beyond 2048 values or channels and 32 classes, and for a
     /// rounding that does not fit the type.
     pub fn launch<M: Copy>(&self, operands: &Operands<M>) -> Result<Launch<M>, CudaError> {
         let &Head {
@@ -186,7 +184,7 @@ impl Head {
                 .is_none_or(|(_, count)| i32::try_from(count).is_ok())
             && operands
                 .features
-                .is_none_or(|features| counts(features.channels, MOST_CHANNELS) && counts(features.positions, 1 << 20));
+                .is_none_or(|features| counts(features.channels, WIDEST) && counts(features.positions, 1 << 20));
         if !whole || operands.features.is_none() && operands.latent.is_none() {
             return Err(CudaError::Launch(format!(
                 "a head of {joined} values and {classes} classes has no CUDA kernel; features or a latent of up to {WIDEST} values and up to \

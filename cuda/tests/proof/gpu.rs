@@ -1,7 +1,7 @@
 //! The same cases on a GPU, where there is one: every launch twice with equal bits, outputs poisoned, guards around all memory.
 
 use crate::script::{Bytes, Memory, On, Step};
-use crate::{axial, pau, preprocess};
+use crate::{axial, head, pau, preprocess, residual};
 use cudarc::driver::{result, sys};
 use dualnet_cuda::pau::ORDERS;
 use dualnet_cuda::{Argument, CudaError, Device, Element, Launch, Module};
@@ -206,6 +206,38 @@ fn gpu_axial_attention_is_its_definition() {
     for case in axial::thorough().into_iter().chain(axial::published()) {
         let got = case.run(On::Gpu(&gpu)).unwrap_or_else(|fault| panic!("{fault:?}"));
         case.check(&got).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn gpu_convolutions_give_the_references_numbers() {
+    let Some(gpu) = Gpu::open() else { return };
+    let mut compared = 0;
+    for case in residual::all().into_iter().chain(residual::real()) {
+        let outcome = case
+            .run(On::Gpu(&gpu))
+            .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
+        compared += case.check(&outcome).unwrap_or_else(|error| panic!("{error}"));
+    }
+    for pooling in residual::poolings() {
+        compared += pooling.passes(On::Gpu(&gpu)).unwrap_or_else(|error| panic!("{error}"));
+    }
+    dualnet_fixtures::report(format_args!(
+        "{compared} numbers of the convolution kernels compared on a GPU"
+    ));
+}
+
+#[test]
+fn gpu_heads_and_conditions_give_the_references_numbers() {
+    let Some(gpu) = Gpu::open() else { return };
+    for (records, latent, channels) in head::CONDITIONS {
+        head::conditions_pass(On::Gpu(&gpu), records, latent, channels).unwrap_or_else(|error| panic!("{error}"));
+    }
+    for case in head::thorough().into_iter().chain(head::others()) {
+        let outcome = case
+            .run(On::Gpu(&gpu))
+            .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
+        case.check(&outcome).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 

@@ -2,13 +2,13 @@
 
 use crate::program::folder;
 use dualnet_cuda::pau::{ORDERS, Pau};
-use dualnet_cuda::{Archive, Element};
+use dualnet_cuda::{Archive, Element, Precision};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
 const ARCHITECTURES: [i32; 7] = [80, 86, 87, 89, 90, 100, 120];
-const FAMILIES: [&str; 4] = ["axial", "pau", "preprocess", "probe"];
+const FAMILIES: [&str; 6] = ["axial", "head", "pau", "preprocess", "probe", "residual"];
 
 /// The folder of what the pinned compiler makes of these sources; it is compiled once.
 fn compiled() -> PathBuf {
@@ -79,10 +79,27 @@ fn registers_and_spills_are_the_recorded_ones() {
     }
     names.extend(Element::ALL.map(|element| format!("preprocess_{}", element.name())));
     names.push("pau_gradients".to_owned());
-    for arithmetic in ["f32", "f16", "bf16", "i8"] {
-        names.extend([3, 5, 9].map(|tiles| format!("axial_{arithmetic}_{tiles}")));
-        names.extend([2, 4, 8].map(|span| format!("axial_short_{arithmetic}_{span}")));
+    for precision in Precision::ALL {
+        names.extend([3, 5, 9].map(|tiles| format!("axial_{}_{tiles}", precision.name())));
+        names.extend([2, 4, 8].map(|span| format!("axial_short_{}_{span}", precision.name())));
     }
+    for precision in Precision::ALL {
+        names.push(format!("head_{}", precision.name()));
+        for split in ["", "_split"] {
+            names.push(format!("residual_convolution_{0}_{0}{split}", precision.name()));
+        }
+        names.push(format!("residual_pool_{0}_{0}", precision.name()));
+        names.push(format!("residual_pool_{}_i8", precision.name()));
+    }
+    names.extend(Element::ALL.map(|element| format!("residual_single_{0}_{0}", element.name())));
+    let others = [
+        "head_conditions",
+        "residual_convolution_i8_f32",
+        "residual_convolution_i8_f32_split",
+        "residual_pool_i8_f32",
+        "residual_single_f32_i8",
+    ];
+    names.extend(others.map(str::to_owned));
     for name in names {
         for architecture in ARCHITECTURES {
             let key = (name.clone(), format!("sm_{architecture}"));

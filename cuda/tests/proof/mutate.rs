@@ -79,7 +79,7 @@ const BARRIERS: [(&str, &str); 2] = [
     ("block_barrier()", "a block's barrier is missing"),
     ("warp_barrier()", "a warp's barrier is missing"),
 ];
-const PACKS: [&str; 2] = ["load_pack<", "store_pack<"];
+const PACKS: [&str; 3] = ["load_pack<", "load_shared<", "store_pack<"];
 const LOOPS: [&str; 2] = [" < ", " <= "];
 
 fn ends_in_word(text: &str) -> bool {

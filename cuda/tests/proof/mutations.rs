@@ -1,10 +1,10 @@
 //! The proof is proven: kernels with one mistake each, made mechanically, must fail the host run.
 
 use crate::mutate::mutants;
-use crate::program::{Build, build, family};
+use crate::program::{Build, build, family, folder};
 use crate::script::On;
-use crate::{axial, pau, preprocess};
-use dualnet_cuda::Element;
+use crate::{axial, head, pau, preprocess, product, residual};
+use dualnet_cuda::{Element, Precision};
 use std::path::Path;
 
 /// Fails unless every mutation of a family makes `passes` false, and no mutation makes it true.
@@ -37,10 +37,36 @@ fn every_mutation_fails(
     );
 }
 
+/// Kernels with headers of `src/device` in their place, so that these can be wrong too.
+fn with_headers(source: &str, headers: &[&str]) -> String {
+    let mut source = source.to_owned();
+    for header in headers {
+        let path = folder().join("src/device").join(header);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let include = format!("#include \"{header}\"");
+        assert!(source.contains(&include), "the kernels do not include {header}");
+        source = source.replace(&include, &text.replace("#pragma once\n", ""));
+    }
+    source
+}
+
+/// The lines of `source` but those that begin with one of `macros` and do not instantiate what `kept` says.
+fn with_instances(source: &str, macros: &[&str], kept: &[&str]) -> String {
+    source
+        .lines()
+        .map(
+            |line| match macros.iter().any(|name| line.starts_with(name)) && !kept.contains(&line) {
+                true => "\n".to_owned(),
+                false => format!("{line}\n"),
+            },
+        )
+        .collect()
+}
+
 /// The order of the published fits stands for all: they are one template.
 #[test]
 fn every_mistake_in_the_pau_kernels_is_noticed() {
-    let source: String = family("pau")
+    let source: String = with_headers(&family("pau"), &["pade.cuh"])
         .lines()
         .map(|line| match line.strip_prefix("PAU_OF_ORDER(") {
             Some(order) if order != "5, 4)" => "\n".to_owned(),
@@ -73,15 +99,13 @@ fn every_mistake_in_the_preprocessing_kernel_is_noticed() {
 /// 48 positions stand for all tiles, 4 for all short lines: they are one template each.
 #[test]
 fn every_mistake_in_the_axial_kernels_is_noticed() {
-    let source: String = family("axial")
-        .lines()
-        .map(|line| match line {
-            "AXIAL_TILED(5)" | "AXIAL_TILED(9)" | "AXIAL_OF_SPAN(2)" | "AXIAL_OF_SPAN(8)" => "\n".to_owned(),
-            _ => format!("{line}\n"),
-        })
-        .collect();
+    let source = with_instances(
+        &family("axial"),
+        &["AXIAL_TILED(", "AXIAL_OF_SPAN("],
+        &["AXIAL_TILED(3)", "AXIAL_OF_SPAN(4)"],
+    );
     let cases = axial::thorough();
-    every_mutation_fails("axial", &source, 100, &|program, mutation| {
+    every_mutation_fails("axial", &source, 150, &|program, mutation| {
         let on = On::Host {
             program,
             seed: 1,
@@ -90,5 +114,67 @@ fn every_mistake_in_the_axial_kernels_is_noticed() {
         cases
             .iter()
             .all(|case| case.run(on).is_ok_and(|got| case.check(&got).is_ok()))
+    });
+}
+
+/// One type of tensor cores' products and the one without: they are one template.
+#[test]
+fn every_mistake_in_the_convolution_kernels_is_noticed() {
+    let source = with_instances(
+        &with_headers(&family("residual"), &["rational.cuh"]),
+        &["CONVOLUTIONS(", "SINGLE(", "POOL("],
+        &[
+            "CONVOLUTIONS(f32, f32)",
+            "CONVOLUTIONS(i8, i8)",
+            "SINGLE(f32, f32)",
+            "SINGLE(f32, i8)",
+            "POOL(f32, i8)",
+        ],
+    );
+    let cases = residual::thorough();
+    every_mutation_fails("residual", &source, 100, &|program, mutation| {
+        let on = On::Host {
+            program,
+            seed: 1,
+            mutation,
+        };
+        cases
+            .iter()
+            .all(|case| case.run(on).is_ok_and(|outcome| case.check(&outcome).is_ok()))
+            && residual::POOLINGS.iter().all(|pooling| pooling.passes(on).is_ok())
+    });
+}
+
+#[test]
+fn every_mistake_in_the_head_kernels_is_noticed() {
+    let source = with_instances(&family("head"), &["HEAD("], &["HEAD(i8)", "HEAD(f32)"]);
+    let cases = head::thorough();
+    every_mutation_fails("head", &source, 40, &|program, mutation| {
+        let on = On::Host {
+            program,
+            seed: 1,
+            mutation,
+        };
+        head::CONDITIONS
+            .iter()
+            .all(|&(records, latent, channels)| head::conditions_pass(on, records, latent, channels).is_ok())
+            && cases
+                .iter()
+                .all(|case| case.run(on).is_ok_and(|outcome| case.check(&outcome).is_ok()))
+    });
+}
+
+#[test]
+fn every_mistake_in_the_product_of_tiles_is_noticed() {
+    let source = with_headers(include_str!("product.cu"), &["product.cuh"]);
+    every_mutation_fails("product", &source, 20, &|program, mutation| {
+        let on = On::Host {
+            program,
+            seed: 1,
+            mutation,
+        };
+        Precision::ALL
+            .iter()
+            .all(|&precision| product::passes(on, precision).is_ok())
     });
 }

@@ -1,7 +1,8 @@
 //! A sequence of launches with their memory, for the host build and for a GPU.
 
 use crate::gpu::Gpu;
-use dualnet_cuda::{Argument, Launch};
+use dualnet_cuda::{Argument, Element, Launch};
+use half::{bf16, f16};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -81,6 +82,12 @@ impl Script {
             element: size_of::<T>(),
             bytes: elements.iter().flat_map(|element| element.bytes()).collect(),
         });
+        Memory(name, 0)
+    }
+
+    /// Memory that holds bytes of elements of `element` bytes, and nothing beyond them.
+    pub fn bytes(&mut self, name: &'static str, element: usize, bytes: Vec<u8>) -> Memory {
+        self.steps.push(Step::Input { name, element, bytes });
         Memory(name, 0)
     }
 
@@ -183,6 +190,16 @@ impl Script {
         let saved = self.saved.borrow();
         let bytes = saved.get(name).unwrap_or_else(|| panic!("{name} was not saved"));
         bytes.chunks_exact(size_of::<T>()).map(T::from_bytes).collect()
+    }
+
+    /// The same of floats of a type.
+    pub fn saved_floats(&self, name: &str, element: Element) -> Vec<f32> {
+        let halves = || self.saved::<u16>(name).into_iter();
+        match element {
+            Element::F32 => self.saved(name),
+            Element::F16 => halves().map(|bits| f16::from_bits(bits).to_f32()).collect(),
+            Element::Bf16 => halves().map(|bits| bf16::from_bits(bits).to_f32()).collect(),
+        }
     }
 }
 
