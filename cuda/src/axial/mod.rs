@@ -5,7 +5,8 @@
 //! `y[c, i] = Σⱼ S[i, j]·(v[c, j] + position[c]·Ev[c, i, j])`.
 //!
 //! A block takes one line and one group; lines of 2, 4 and 8 positions go many to a block. Nothing of the size `span²` leaves it.
-//! Products are made on tensor cores where operands have 16 bits. Numbers rounded to 8 bits are such operands too: a value minus its zero
+//! Products are made on tensor cores where operands have 16 bits: `qe`, `ke` and `S` are rounded to them for their products, β and γ
+//! multiply what was not rounded. Short lines are computed in f32 throughout. Numbers rounded to 8 bits are such operands too: a value minus its zero
 //! point is a whole number of up to 255, exact in f16, and its sums stay below 2²⁴, exact in f32; an 8-bit tensor-core product could not take
 //! it, as it has 9 bits.
 
@@ -134,7 +135,7 @@ impl Axial {
             ));
         }
         let gc = shape.group_channels;
-        if gc == 0 || gc % 4 != 0 || gc > MOST_CHANNELS {
+        if gc == 0 || !gc.is_multiple_of(4) || gc > MOST_CHANNELS {
             return fault(format!(
                 "of {gc} channels a group; multiples of 4 up to {MOST_CHANNELS}"
             ));
