@@ -15,11 +15,12 @@ namespace axial {
 // Rows of a tile, and its columns.
 constexpr i32 TILE = 16;
 constexpr i32 COLUMNS = 8;
-// Tiles that a warp embeds at once, and their columns.
-constexpr i32 ABREAST = 4;
-constexpr i32 STRETCH = ABREAST * COLUMNS;
-// Channels of values in shared memory at once.
-constexpr i32 BLOCK = 32;
+// Tiles that a warp embeds at once: as many as registers hold beside the scores.
+template <class T>
+constexpr i32 ABREAST = sizeof(T) == 4 ? 2 : 4;
+// Channels of values in shared memory at once, likewise.
+template <class T>
+constexpr i32 BLOCK = sizeof(T) == 4 ? 8 : 32;
 constexpr i32 SHORT_THREADS = 128;
 constexpr f32 LOWEST = -3.402823466e38f;
 
@@ -186,16 +187,19 @@ DEVICE typename Tile<T>::Right stored(In<T> b, i32 stride) {
     }
 }
 
-using Sums = Array<Array<f32, 4>, ABREAST>;
-
-// A part's 16 positions from `row` on times 32 embeddings, `depth` elements each.
+template <i32 TILES>
+using Sums = Array<Array<f32, 4>, TILES>;
 template <class F>
-DEVICE Sums embed(const Part<F>& part, i32 row, In<typename F::Operand> embeddings, i32 depth) {
+using Embedded = Sums<ABREAST<typename F::Operand>>;
+
+// A part's 16 positions from `row` on times as many embeddings as are taken at once, `depth` elements each.
+template <class F>
+DEVICE Embedded<F> embed(const Part<F>& part, i32 row, In<typename F::Operand> embeddings, i32 depth) {
     using O = typename F::Operand;
-    Sums sums = {};
+    Embedded<F> sums = {};
     ROLLED for (i32 k = 0; k < depth; k += Tile<O>::DEPTH) {  // harmless once more: those channels are zeros
         const typename Tile<O>::Left positions = gathered<F>(part, row, k);
-        UNROLL for (i32 tile = 0; tile < ABREAST; ++tile) {
+        UNROLL for (i32 tile = 0; tile < ABREAST<O>; ++tile) {
             multiply<O>(sums[tile], positions, stored<O>(embeddings + (tile * COLUMNS * depth + k), depth));
         }
     }
@@ -213,7 +217,7 @@ struct Plan {
     static constexpr i32 THREADS = TILES * WARP;
     static constexpr i32 SPAN = TILES * TILE;
     // Rows of the maps in shared memory at once, and columns of the softmax.
-    static constexpr i32 CHUNK = TILES == 5 ? 80 : 48;
+    static constexpr i32 CHUNK = TILES == 9 ? 48 : TILES == 5 ? 80 : 16;
     // Embeddings that 16 rows want for such columns, and all of them: 15 of a row's are another's.
     static constexpr i32 WINDOW = CHUNK + TILE;
     static constexpr i32 REACH = SPAN + TILE;
@@ -225,6 +229,7 @@ struct Plan {
     static constexpr i32 VALUES = MAPS > TILES * OF_WARP ? MAPS : TILES * OF_WARP;
     // Rows of f32 in which tiles are moved.
     static constexpr i32 BIAS_STRIDE = WINDOW + 4;
+    static constexpr i32 STRETCH = ABREAST<O> * COLUMNS;
     static_assert(WINDOW % STRETCH == 0 && REACH % STRETCH == 0, "whole stretches");
 };
 
@@ -248,17 +253,17 @@ DEVICE void make_maps(
     const Shared<typename F::Operand>& maps
 ) {
     using P = Plan<F, TILES>;
-    constexpr i32 STRETCHES = P::REACH / STRETCH;
+    constexpr i32 STRETCHES = P::REACH / P::STRETCH;
     for (i32 unit = warp_index(); unit < 2 * STRETCHES * (P::CHUNK / TILE); unit += TILES) {
-        const i32 stretch = unit % STRETCHES * STRETCH;
+        const i32 stretch = unit % STRETCHES * P::STRETCH;
         const i32 map = unit / STRETCHES % 2;
         const i32 row = unit / (2 * STRETCHES) * TILE;
         const i32 offset = P::SPAN - TILE - first - row + stretch;
         const i64 from = static_cast<i64>(2 * P::SPAN * map + offset) * depth;
-        const Sums sums = embed<F>(source(map), first + row, embeddings + from, depth);
+        const Embedded<F> sums = embed<F>(source(map), first + row, embeddings + from, depth);
         const Rounding by = rounding(factors, QUERY_MAP + map);
         const f32 factor = factors[MAP_FACTORS + map];
-        UNROLL for (i32 tile = 0; tile < ABREAST; ++tile) {
+        UNROLL for (i32 tile = 0; tile < ABREAST<typename F::Operand>; ++tile) {
             UNROLL for (i32 e = 0; e < 4; ++e) {
                 const i32 column = stretch + tile * COLUMNS + column_of(e) + row_of(e) - (TILE - 1);
                 if (inside(column, P::SPAN) && column >= 0) {
@@ -278,14 +283,14 @@ DEVICE void make_bias(
 ) {
     using P = Plan<F, TILES>;
     const i32 row = warp_index() * TILE;
-    ROLLED for (i32 unit = 0; unit < 2 * P::WINDOW / STRETCH; ++unit) {
+    ROLLED for (i32 unit = 0; unit < 2 * P::WINDOW / P::STRETCH; ++unit) {
         const i32 map = unit % 2;
-        const i32 stretch = unit / 2 * STRETCH;
+        const i32 stretch = unit / 2 * P::STRETCH;
         const i32 offset = P::SPAN - TILE - row + column + stretch;
         const i64 from = static_cast<i64>(2 * P::SPAN * map + offset) * depth;
-        const Sums sums = embed<F>(source(map), row, embeddings + from, depth);
+        const Embedded<F> sums = embed<F>(source(map), row, embeddings + from, depth);
         const f32 factor = similarity[1 + map];
-        UNROLL for (i32 tile = 0; tile < ABREAST; ++tile) {
+        UNROLL for (i32 tile = 0; tile < ABREAST<typename F::Operand>; ++tile) {
             UNROLL for (i32 e = 0; e < 4; ++e) {
                 const i32 at = row_of(e) * P::BIAS_STRIDE + stretch + tile * COLUMNS + column_of(e);
                 const f32 before = map == 0 ? 0.0f : bias[at];
@@ -323,12 +328,12 @@ DEVICE void soften(Array<Array<f32, 4>, 2 * TILES>& scores, const Rounding& by) 
     }
 }
 
-// Up to 32 channels of values from `first` on, [channel][position].
+// A block of channels of values from `first` on, [channel][position].
 template <class F, i32 TILES>
 DEVICE void load_values(const Part<F>& part, i32 first, const Shared<typename F::Operand>& values) {
     using P = Plan<F, TILES>;
-    for (i32 i = thread_index(); i < BLOCK * P::SPAN; i += P::THREADS) {
-        const i32 channel = i % BLOCK, position = i / BLOCK;
+    for (i32 i = thread_index(); i < BLOCK<typename F::Operand> * P::SPAN; i += P::THREADS) {
+        const i32 channel = i % BLOCK<typename F::Operand>, position = i / BLOCK<typename F::Operand>;
         values[channel * P::VALUE_STRIDE + position] = narrow<typename F::Operand>(part(position, first + channel));
     }
 }
@@ -389,10 +394,10 @@ DEVICE void attend(
     }
     const i64 tables = 4 * static_cast<i64>(P::SPAN) * depth;
     const In<f32> position = factors + (HEAD + 3 * shape.groups + place.group * shape.channels);
-    ROLLED for (i32 channel = 0; channel < shape.channels; channel += BLOCK) {
+    ROLLED for (i32 channel = 0; channel < shape.channels; channel += BLOCK<O>) {  // harmless once more: every access is masked
         load_values<F, TILES>(source(2), channel, values);
         block_barrier();
-        Sums by_value = {}, by_position = {};
+        Sums<BLOCK<O> / COLUMNS> by_value = {}, by_position = {};
         UNROLL for (i32 column = 0; column < P::SPAN; column += P::CHUNK) {
             UNROLL for (i32 tile = 0; tile < P::CHUNK / COLUMNS; ++tile) {
                 UNROLL for (i32 e = 0; e < 4; ++e) {
@@ -406,7 +411,7 @@ DEVICE void attend(
             ROLLED for (i32 k = 0; k < P::CHUNK; k += Tile<O>::DEPTH) {
                 const Shared<O> from = weights + (lane_index() / 4 * P::MAP_STRIDE + k);
                 const typename Tile<O>::Left rows = left<O>(from, from + 8 * P::MAP_STRIDE);
-                UNROLL for (i32 tile = 0; tile < ABREAST; ++tile) {
+                UNROLL for (i32 tile = 0; tile < BLOCK<O> / COLUMNS; ++tile) {
                     const Shared<O> of = values + (tile * COLUMNS * P::VALUE_STRIDE + column + k);
                     multiply<O>(by_value[tile], rows, right<O>(of, P::VALUE_STRIDE));
                 }
@@ -415,7 +420,7 @@ DEVICE void attend(
             ROLLED for (i32 k = 0; k < P::WINDOW; k += Tile<O>::DEPTH) {
                 const Shared<O> from = moved + (lane_index() / 4 * P::MOVED_STRIDE + k);
                 const typename Tile<O>::Left rows = left<O>(from, from + 8 * P::MOVED_STRIDE);
-                UNROLL for (i32 tile = 0; tile < ABREAST; ++tile) {
+                UNROLL for (i32 tile = 0; tile < BLOCK<O> / COLUMNS; ++tile) {
                     const i32 of = channel + tile * COLUMNS;
                     if (inside(of, shape.channels)) {
                         const i64 at = tables + static_cast<i64>(of) * 2 * P::SPAN + offset + k;
@@ -425,7 +430,7 @@ DEVICE void attend(
             }
             warp_barrier();
         }
-        UNROLL for (i32 tile = 0; tile < ABREAST; ++tile) {
+        UNROLL for (i32 tile = 0; tile < BLOCK<O> / COLUMNS; ++tile) {
             UNROLL for (i32 e = 0; e < 4; ++e) {
                 const i32 c = channel + tile * COLUMNS + column_of(e);
                 if (inside(c, shape.channels) && inside(row + row_of(e), shape.span)) {

@@ -5,7 +5,8 @@
 //! `y[c, i] = Σⱼ S[i, j]·(v[c, j] + position[c]·Ev[c, i, j])`.
 //!
 //! A block takes one line and one group; lines of 2, 4 and 8 positions go many to a block. Nothing of the size `span²` leaves it.
-//! Products are made on tensor cores where operands have 16 bits. Numbers rounded to 8 bits are such operands too: a value minus its zero
+//! Products are made on tensor cores where operands have 16 bits: `qe`, `ke` and `S` are rounded to them for their products, β and γ
+//! multiply what was not rounded. Short lines are computed in f32 throughout. Numbers rounded to 8 bits are such operands too: a value minus its zero
 //! point is a whole number of up to 255, exact in f16, and its sums stay below 2²⁴, exact in f32; an 8-bit tensor-core product could not take
 //! it, as it has 9 bits.
 
@@ -24,8 +25,6 @@ const SHORT: [usize; 3] = [2, 4, 8];
 const TILES: [usize; 3] = [3, 5, 9];
 /// Threads of a block of the kernels for short lines; `SHORT_THREADS` in `axial.cu`.
 const SHORT_THREADS: usize = 128;
-/// Channels of values in shared memory at once; `BLOCK` in `axial.cu`.
-const VALUES: usize = 32;
 /// Records of one launch.
 const MOST_RECORDS: usize = 65_535;
 const WARP: usize = 32;
@@ -136,7 +135,7 @@ impl Axial {
             ));
         }
         let gc = shape.group_channels;
-        if gc == 0 || gc % 4 != 0 || gc > MOST_CHANNELS {
+        if gc == 0 || !gc.is_multiple_of(4) || gc > MOST_CHANNELS {
             return fault(format!(
                 "of {gc} channels a group; multiples of 4 up to {MOST_CHANNELS}"
             ));
@@ -242,7 +241,11 @@ impl Axial {
         };
         let operand = self.operand().bytes();
         let positions = TILE * tiles;
-        let chunk = if tiles == 5 { 80 } else { 48 };
+        let chunk = match tiles {
+            9 => 48,
+            5 => 80,
+            _ => 16,
+        };
         // Rows lie an odd multiple of 32 bytes apart.
         let stride = |count: usize| match count * operand / 32 % 2 {
             0 => count + 32 / operand,
@@ -250,7 +253,8 @@ impl Axial {
         };
         let maps = 2 * positions * stride(chunk);
         let weights = positions * (stride(chunk) + stride(chunk + TILE));
-        (maps.max(weights) + VALUES * stride(positions)) * operand
+        let channels = if operand == 4 { 8 } else { 32 };
+        (maps.max(weights) + channels * stride(positions)) * operand
     }
 }
 
@@ -269,5 +273,101 @@ impl Shape {
             Axis::Time => self.width,
             Axis::Frequency => self.height,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(span: usize, group_channels: usize) -> Shape {
+        Shape {
+            axis: Axis::Time,
+            height: span,
+            width: 8,
+            groups: 16,
+            group_channels,
+        }
+    }
+
+    #[test]
+    fn spans_run_on_the_smallest_kernel_that_holds_them() {
+        let memory = Memory {
+            projected: 0,
+            embeddings: 0,
+            factors: 0,
+            output: 0,
+        };
+        for (span, kernel, blocks, threads) in [
+            (8, "axial_short_f16_8", 8, 128),
+            (2, "axial_short_f16_2", 2, 128),
+            (3, "axial_f16_3", 128, 96),
+            (49, "axial_f16_5", 128, 160),
+            (140, "axial_f16_9", 128, 288),
+        ] {
+            let axial = Axial::new(Arithmetic::Float(Element::F16), time(span, 16)).expect("a shape");
+            let launch = axial.launch(memory, 7).expect("seven records");
+            assert_eq!(
+                (launch.kernel.as_str(), launch.blocks, launch.rows, launch.threads),
+                (kernel, blocks, 7, threads)
+            );
+        }
+    }
+
+    /// With the f32 rows that kernels of 16-bit operands keep beside it.
+    #[test]
+    fn a_block_fits_into_96_kilobytes() {
+        for element in Element::ALL {
+            for span in 1..=MOST_POSITIONS {
+                let axial = Axial::new(Arithmetic::Float(element), time(span, MOST_CHANNELS)).expect("a shape");
+                let beside = match (axial.kind, element) {
+                    (Kind::Tiled(tiles), Element::F16 | Element::Bf16) => {
+                        let chunk = [16, 80, 48][TILES.iter().position(|&t| t == tiles).expect("compiled")];
+                        tiles * TILE * (chunk + TILE + 4) * 4
+                    }
+                    (Kind::Short(span), _) => 3 * SHORT_THREADS * span * 4,
+                    _ => 0,
+                };
+                assert!(axial.shared_bytes() + beside <= 96 << 10, "{element:?}, {span}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_kernel_is_an_error() {
+        let float = Arithmetic::Float(Element::F32);
+        for (span, channels) in [(0, 16), (145, 16), (8, 0), (8, 2), (8, 18), (140, 132)] {
+            let error = Axial::new(float, time(span, channels)).expect_err("no kernel");
+            assert!(error.to_string().contains("are supported"), "{error}");
+        }
+        let by = |scale| Quantization { scale, zero_point: 0 };
+        let rounding = |scale| Rounding {
+            queries: [by(1.0); 2],
+            keys: [by(1.0); 2],
+            maps: [by(scale), by(1.0)],
+            values: [by(1.0); 2],
+            positions: [by(1.0); 2],
+        };
+        let integer = |scale| Arithmetic::Integer {
+            rounding: rounding(scale),
+            output: None,
+        };
+        assert!(Axial::new(integer(0.5), time(140, 16)).is_ok());
+        for scale in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-39] {
+            assert!(Axial::new(integer(scale), time(140, 16)).is_err(), "{scale}");
+        }
+        let axial = Axial::new(float, time(4, 4)).expect("a shape");
+        let parameters = Parameters {
+            embeddings: &[0.0; 56],
+            similarity: [&[0.0; 16]; 3],
+            position: &[0.0; 64],
+        };
+        assert!(axial.pack(parameters).is_ok());
+        let short = Parameters {
+            similarity: [&[0.0; 16], &[0.0; 15], &[0.0; 16]],
+            ..parameters
+        };
+        let error = axial.pack(short).expect_err("15 factors");
+        assert!(error.to_string().contains("15 values of β"), "{error}");
     }
 }

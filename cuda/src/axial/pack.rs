@@ -159,3 +159,59 @@ fn ends(by: Quantization) -> (f32, f32) {
     let zero_point = f32::from(by.zero_point);
     (-128.0 - zero_point, 127.0 - zero_point)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Axis, Shape};
+    use super::*;
+
+    /// The value of every channel and distance is where the kernels look for it, and nothing else but zeros.
+    #[test]
+    fn embeddings_lie_by_distance() {
+        let (span, gc) = (19, 12);
+        let shape = Shape {
+            axis: Axis::Time,
+            height: span,
+            width: 1,
+            groups: 1,
+            group_channels: gc,
+        };
+        let axial = Axial::new(Arithmetic::Float(Element::F32), shape).expect("a shape");
+        let embeddings: Vec<f32> = (1..=2 * gc * (2 * span - 1)).map(|value| value as f32).collect();
+        let parameters = Parameters {
+            embeddings: &embeddings,
+            similarity: [&[2.0], &[3.0], &[4.0]],
+            position: &[5.0; 12],
+        };
+        let packed = axial.pack(parameters).expect("a fitting attention");
+        let values: Vec<f32> = packed
+            .embeddings
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&v| f32::from_le_bytes(v))
+            .collect();
+        let (places, depth) = (96, 16);
+        assert_eq!(values.len(), 2 * places * depth + 16 * places);
+        let mut seen = 0;
+        for c in 0..2 * gc {
+            for (i, j) in (0..span).flat_map(|i| (0..span).map(move |j| (i, j))) {
+                let place = 48 - 1 + j - i;
+                let at = match c {
+                    0..6 => place * depth + c,
+                    6..12 => (places + place) * depth + c - 6,
+                    _ => 2 * places * depth + (c - 12) * places + place,
+                };
+                assert_eq!(
+                    values[at],
+                    embeddings[c * (2 * span - 1) + i + span - 1 - j],
+                    "{c} {i} {j}"
+                );
+            }
+            seen += 2 * span - 1;
+        }
+        assert_eq!(values.iter().filter(|&&value| value != 0.0).count(), seen);
+        assert_eq!(packed.factors[MAP_FACTORS..HEAD], [1.0, 1.0, 1.0, 0.0]);
+        assert_eq!(packed.factors[HEAD..HEAD + 4], [2.0, 3.0, 4.0, 5.0]);
+    }
+}

@@ -72,6 +72,12 @@ impl Case {
         }
     }
 
+    /// With scores so far apart that a softmax overflows unless it begins with the largest.
+    fn sharper(mut self) -> Self {
+        self.similarity[1].iter_mut().for_each(|factor| *factor *= 200.0);
+        self
+    }
+
     fn kernels(&self) -> Axial {
         Axial::new(self.arithmetic, self.shape).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
@@ -217,7 +223,7 @@ impl Case {
         let (beta, gamma) = (beta * f64::from(factors[0]), gamma * f64::from(factors[1]));
         let alpha = alpha * product_factor;
         // Of f32 sums, and of roundings that fall the other way when a sum does.
-        let sum_unit = 16.0 * f64::from(f32::EPSILON) / 2.0;
+        let sum_unit = 4.0 * f64::from(f32::EPSILON) / 2.0;
         let flip = match element {
             _ if by.is_some() => 0.0,
             Element::F32 => 0.0,
@@ -242,7 +248,7 @@ impl Case {
                 let (query, key) = (beta * maps[0][at], gamma * maps[1][at]);
                 *score = alpha * sum + query + key;
                 let sizes = alpha.abs() * size + query.abs() + key.abs();
-                doubt = doubt.max(sum_unit * sizes + 4.0 * flip * alpha.abs() * most);
+                doubt = doubt.max(sum_unit * sizes + flip * alpha.abs() * most);
             }
             let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let powers: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
@@ -255,7 +261,7 @@ impl Case {
                     let weight = power / total;
                     let error = weight * (2.0 * doubt + sum_unit);
                     match by {
-                        None => (f64::from(operand(weight)), error + 2.0 * flip * weight + smallest),
+                        None => (f64::from(operand(weight)), error + flip * weight + smallest),
                         Some(by) => {
                             let [low, high] = [-error, error].map(|error| quantized(by.values[0], weight + error));
                             (quantized(by.values[0], weight), high - low)
@@ -371,7 +377,7 @@ pub fn thorough() -> Vec<Case> {
         Case::new("short bytes", integer(output), short, 1),
         Case::new("long f16", float(Element::F16), long, 2),
         Case::new("long bytes", integer(output), shape(Axis::Frequency, [1, 19], 1, 4), 1),
-        Case::new("long f32", float(Element::F32), shape(Axis::Time, [35, 1], 1, 8), 1),
+        Case::new("long f32", float(Element::F32), shape(Axis::Time, [35, 1], 1, 8), 1).sharper(),
     ]
 }
 
@@ -381,6 +387,10 @@ pub fn published() -> Vec<Case> {
     let all = Element::ALL.into_iter().map(float).chain([integer(None)]);
     for (index, arithmetic) in all.enumerate() {
         for (span, gc) in [(140, 16), (70, 8), (35, 4), (8, 16), (4, 32), (2, 4)] {
+            // The emulator is slow, and bf16 differs from f16 in its products alone.
+            if span == 140 && arithmetic == float(Element::Bf16) {
+                continue;
+            }
             let name = format!("{span} positions, arithmetic {index}");
             let shape = match span > 8 {
                 true => shape(Axis::Time, [span, 1], 1, gc),
@@ -389,7 +399,7 @@ pub fn published() -> Vec<Case> {
             cases.push(Case::new(&name, arithmetic, shape, 1));
         }
     }
-    for (span, gc) in [(1, 4), (5, 20), (144, 128)] {
+    for (span, gc) in [(1, 4), (5, 128), (144, 4)] {
         let shape = shape(Axis::Frequency, [1, span], 1, gc);
         cases.push(Case::new(&format!("{span} positions"), float(Element::F16), shape, 1));
     }
