@@ -66,6 +66,8 @@ struct Head {
     In<T> map;
     In<f32> linear;
     In<f32> bias;
+    In<f32> numerator;
+    In<f32> denominator;
     In<f32> latent;
     In<f32> classifier;
     In<f32> classifier_bias;
@@ -86,7 +88,7 @@ DEVICE f32 loaded(T element, i32 zero) {
 }
 
 template <class T>
-DEVICE void head(const Head<T>& c, const Activation& activation) {
+DEVICE void head(const Head<T>& c) {
     SHARED(f32, means, WIDEST);
     SHARED(f32, parts, THREADS * 4);
     SHARED(f32, joined, WIDEST);
@@ -96,7 +98,7 @@ DEVICE void head(const Head<T>& c, const Activation& activation) {
 
     // Whether a condition of the record is beyond what 8 bits can show.
     i32 bad = 0;
-    for (i32 i = thread_index(); i < c.condition_count; i += THREADS) {
+    ROLLED for (i32 i = thread_index(); i < c.condition_count; i += THREADS) {
         if (!(magnitude(c.conditions[record * c.condition_count + i]) <= LARGEST_CONDITION)) {
             bad = 1;
         }
@@ -131,6 +133,7 @@ DEVICE void head(const Head<T>& c, const Activation& activation) {
         parts[thread_index() * 4 + k] = sums[k];
     }
     block_barrier();
+    const Activation activation = load_activation(c.numerator, c.channels > 0 ? 6 : 0, c.denominator, 4);
     for (i32 j = thread_index(); j < c.joined; j += THREADS) {
         f32 value = 0.0f;
         if (c.channels > 0) {
@@ -147,7 +150,7 @@ DEVICE void head(const Head<T>& c, const Activation& activation) {
     }
     block_barrier();
 
-    for (i32 k = warp_index(); k < c.classes; k += THREADS / WARP) {
+    ROLLED for (i32 k = warp_index(); k < c.classes; k += THREADS / WARP) {
         f32 sum = 0.0f;
         for (i32 j = lane_index(); j < c.joined; j += WARP) {
             sum = fused(c.classifier[static_cast<i64>(k) * c.joined + j], joined[j], sum);
@@ -161,15 +164,15 @@ DEVICE void head(const Head<T>& c, const Activation& activation) {
     const i32 k = thread_index();
     if (inside(k, c.classes)) {
         f32 highest = logits[0];
-        for (i32 i = 1; i < c.classes; ++i) {
+        ROLLED for (i32 i = 1; i < c.classes; ++i) {
             highest = largest(highest, logits[i]);
         }
         f32 total = 0.0f;
-        for (i32 i = 0; i < c.classes; ++i) {
+        ROLLED for (i32 i = 0; i < c.classes; ++i) {
             total += exponential(logits[i] - highest);
         }
         f32 probability = exponential(logits[k] - highest) / total;
-        for (i32 i = 0; i < THREADS / WARP; ++i) {
+        ROLLED for (i32 i = 0; i < THREADS / WARP; ++i) {
             if (undefined[i] != 0) {
                 probability = not_a_number();
             }
@@ -195,9 +198,8 @@ KERNEL(
          i32 channels, i32 joined, i32 has_latent, i32 classes, i32 condition_count, i32 zero, f32 scale)                  \
     ) {                                                                                                                    \
         head::head<T>(                                                                                                     \
-            {map, linear, bias, latent, classifier, classifier_bias, conditions, probabilities, positions, channels,       \
-             joined, has_latent, classes, condition_count, zero, scale},                                                   \
-            load_activation(numerator, channels > 0 ? 6 : 0, denominator, 4)                                               \
+            {map, linear, bias, numerator, denominator, latent, classifier, classifier_bias, conditions, probabilities,    \
+             positions, channels, joined, has_latent, classes, condition_count, zero, scale}                               \
         );                                                                                                                 \
     }
 

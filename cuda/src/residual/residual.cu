@@ -461,14 +461,16 @@ struct Single {
     In<T> input;
     In<f32> weights;
     In<f32> conditions;
+    In<f32> numerator;
+    In<f32> denominator;
     Out<R> output;
-    i32 records, height, width, outputs, condition_stride;
+    i32 records, height, width, outputs, condition_stride, numerators, denominators;
     i32 input_zero, output_zero;
     f32 input_factor, output_factor;
 };
 
 template <class T, class R>
-DEVICE void single(const Single<T, R>& c, const Activation& activation) {
+DEVICE void single(const Single<T, R>& c) {
     const i32 quads = c.outputs / 4;
     const i32 strips = (c.height + SINGLE_ROWS - 1) / SINGLE_ROWS;
     i32 index = block_index() * THREADS + thread_index();
@@ -478,9 +480,7 @@ DEVICE void single(const Single<T, R>& c, const Activation& activation) {
     index /= c.width;
     const i32 y = index % strips * SINGLE_ROWS;
     const i32 record = index / strips;
-    if (!inside(record, c.records)) {
-        return;
-    }
+    const bool real = inside(record, c.records);
     const i64 map = static_cast<i64>(record) * c.height * c.width;
     Array<Array<f32, 3>, SINGLE_ROWS + 2> around;
     UNROLL for (i32 dy = 0; dy < SINGLE_ROWS + 2; ++dy) {
@@ -488,7 +488,7 @@ DEVICE void single(const Single<T, R>& c, const Activation& activation) {
             const i32 row = y + dy - 1;
             const i32 column = x + dx - 1;
             f32 value = 0.0f;
-            if (row >= 0 && column >= 0 && inside(row, c.height) && inside(column, c.width)) {
+            if (real && row >= 0 && column >= 0 && inside(row, c.height) && inside(column, c.width)) {
                 value = widen(c.input[map + row * c.width + column]);
                 if constexpr (sizeof(R) == 1) {
                     value = rounded(value, c.input_factor, c.input_zero);
@@ -507,15 +507,21 @@ DEVICE void single(const Single<T, R>& c, const Activation& activation) {
         }
     }
     const i64 condition = static_cast<i64>(record) * c.condition_stride + channel;
-    const Pack<f32, 4> scales = load_pack<4>(c.conditions, condition);
-    const Pack<f32, 4> shifts = load_pack<4>(c.conditions, condition + c.outputs);
+    Pack<f32, 4> scales = {};
+    Pack<f32, 4> shifts = {};
+    if (real) {
+        scales = load_pack<4>(c.conditions, condition);
+        shifts = load_pack<4>(c.conditions, condition + c.outputs);
+    }
+    // Not before: its registers are needed for sums until now.
+    const Activation activation = load_activation(c.numerator, c.numerators, c.denominator, c.denominators);
     UNROLL for (i32 dy = 0; dy < SINGLE_ROWS; ++dy) {
         Pack<R, 4> results;
         UNROLL for (i32 k = 0; k < 4; ++k) {
             const f32 value = activated(activation, fused(scales[k], sums[dy][k], shifts[k]));
             results[k] = stored<R>(value, c.output_factor, c.output_zero);
         }
-        if (inside(y + dy, c.height)) {
+        if (real && inside(y + dy, c.height)) {
             store_pack<4>(c.output, (map + (y + dy) * c.width + x) * c.outputs + channel, results);
         }
     }
@@ -595,9 +601,8 @@ CONVOLUTIONS(i8, f32)
          i32 input_zero, i32 output_zero, f32 input_factor, f32 output_factor)                                             \
     ) {                                                                                                                    \
         residual::single<T, R>(                                                                                            \
-            {input, weights, conditions, output, records, height, width, outputs, condition_stride, input_zero,            \
-             output_zero, input_factor, output_factor},                                                                    \
-            load_activation(numerator, numerators, denominator, denominators)                                              \
+            {input, weights, conditions, numerator, denominator, output, records, height, width, outputs,                  \
+             condition_stride, numerators, denominators, input_zero, output_zero, input_factor, output_factor}             \
         );                                                                                                                 \
     }
 
