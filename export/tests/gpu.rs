@@ -104,7 +104,7 @@ fn networks_that_are_rounded_in_part_become_programs() {
 }
 
 #[test]
-#[ignore = "minutes and gigabytes: make test-golden"]
+#[ignore = "minutes and gigabytes: make cuda-matrix"]
 fn golden_networks_become_programs_in_every_precision_and_ablation() {
     let names = network_names();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
