@@ -1,13 +1,15 @@
 //! Gradients over slices.
 //!
-//! Sums of coefficient gradients are deterministic: lanes add up at most [`STRETCH`] elements in `f32`, everything above that
+//! Sums of coefficient gradients are deterministic: lanes add up at most [`stretch`] elements in `f32`, everything above that
 //! is added in `f64` in the order of the data, and the cuts depend on nothing but the length.
 
 use super::rational::{LaneSums, Rational, Sums};
 use crate::simd::{Kernel, Simd};
 
-/// Elements whose terms the lanes add up in `f32`.
-pub(super) const STRETCH: usize = 4096;
+/// Elements whose terms the lanes add up in `f32`: no more than 512 each, for equal terms err alike.
+pub(super) const fn stretch(lanes: usize) -> usize {
+    if lanes < 8 { 512 * lanes } else { 4096 }
+}
 
 /// Gradients of one chunk; the slices are equally long.
 pub(super) struct Backward<'a, const M: usize, const N: usize> {
@@ -38,9 +40,9 @@ impl<const M: usize, const N: usize> Backward<'_, M, N> {
         let (grad_y, last_grad_y) = self.grad_y.split_at(whole);
         let (grad_x, last_grad_x) = self.grad_x.split_at_mut(whole);
         for ((x, grad_y), grad_x) in x
-            .chunks(STRETCH)
-            .zip(grad_y.chunks(STRETCH))
-            .zip(grad_x.chunks_mut(STRETCH))
+            .chunks(stretch(S::LANES))
+            .zip(grad_y.chunks(stretch(S::LANES)))
+            .zip(grad_x.chunks_mut(stretch(S::LANES)))
         {
             let mut lanes = LaneSums::zero(simd);
             let data = x.chunks_exact(S::LANES).zip(grad_y.chunks_exact(S::LANES));

@@ -3,7 +3,7 @@
 use super::operands::{Affine, Block, Lines};
 use super::pattern::{fold, period};
 use super::{ChannelsLast, expect_length};
-use crate::pau::backward::STRETCH;
+use crate::pau::backward;
 use crate::pau::order::with_order;
 use crate::pau::rational::{LaneSums, Rational, Sums};
 use crate::pau::{Gradients, Pau};
@@ -209,7 +209,7 @@ impl<const M: usize, const N: usize> Backward<'_, M, N> {
     fn sweep<S: Simd, const SHORTCUT: bool, const EXACT: bool>(&mut self, simd: S) -> Partial<M, N> {
         let pau = self.rational.splat(simd);
         let period = period(self.block.channels());
-        let stretch = period * (STRETCH / period).max(1);
+        let stretch = period * (backward::stretch(S::LANES) / period).max(1);
         let Lines { scale, shift, gain } = self.block.lines();
         let gain = gain.unwrap_or_else(|| vec![1.0; scale.len()]);
         let (mut sum_u, mut sum_ux) = (vec![0.0; scale.len()], vec![0.0; scale.len()]);
