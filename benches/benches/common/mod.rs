@@ -1,7 +1,7 @@
 //! What benchmarks with peers share: the machine, networks and records, ONNX Runtime, and the file that keeps the results.
 
 // Each benchmark uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod onnx_runtime;
 

@@ -79,7 +79,7 @@ impl Lstm {
         hidden: usize,
         input: Option<Quantization>,
     ) -> Result<Self, CudaError> {
-        if !HIDDEN.contains(&hidden) || inputs == 0 || inputs % 64 != 0 || inputs > MAX_INPUTS {
+        if !HIDDEN.contains(&hidden) || inputs == 0 || !inputs.is_multiple_of(64) || inputs > MAX_INPUTS {
             return Err(CudaError::Launch(format!(
                 "an LSTM layer of {hidden} units for {inputs} inputs has no CUDA kernel; {HIDDEN:?} units and multiples of 64 inputs up to {MAX_INPUTS} are supported"
             )));

@@ -144,7 +144,7 @@ impl Transformer {
     pub fn layer(&self, heads: usize, inner: usize, layer: &LayerWeights<'_>) -> Result<Layer, CudaError> {
         let (precision, width) = (self.precision, self.width);
         let per_head = width.checked_div(heads).unwrap_or(0);
-        if ![8, 16, 32].contains(&per_head) || per_head * heads != width || inner == 0 || inner % PART != 0 {
+        if ![8, 16, 32].contains(&per_head) || per_head * heads != width || inner == 0 || !inner.is_multiple_of(PART) {
             return Err(CudaError::Launch(format!(
                 "a Transformer layer of {heads} heads, {inner} wide inside, has no CUDA kernel; heads of 8, 16 or 32 channels and multiples of {PART} are supported"
             )));

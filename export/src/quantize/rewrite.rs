@@ -221,7 +221,7 @@ mod tests {
         let weight = Weight::of(&floats(&[2, 18_432], &[[0.5; 18_432], [0.1; 18_432]].concat()), 0).unwrap();
         for (row, scale) in weight.values.chunks(18_432).zip(&weight.scales) {
             let sum: f32 = row.iter().map(|&value| f32::from(value.unsigned_abs())).sum();
-            assert!(sum <= LARGEST_SUM && sum >= 0.95 * LARGEST_SUM, "{sum}");
+            assert!((0.95 * LARGEST_SUM..=LARGEST_SUM).contains(&sum), "{sum}");
             assert!(*scale > 0.1 / 127.0);
         }
     }
