@@ -100,6 +100,9 @@ fn bytes_of(name: &str) -> Option<u64> {
     }
 }
 
+/// What reads a kernel's arguments.
+type Reader = fn(&mut Arguments<'_>) -> Outcome;
+
 /// Everything a launch touches.
 pub(super) fn uses(launch: &Launch<Memory>) -> Outcome<Vec<Use>> {
     let mut arguments = Arguments {
@@ -107,7 +110,7 @@ pub(super) fn uses(launch: &Launch<Memory>) -> Outcome<Vec<Use>> {
         uses: Vec::new(),
     };
     let kernel = launch.kernel.as_str();
-    let known: &[(&str, fn(&mut Arguments<'_>) -> Outcome)] = &[
+    let known: &[(&str, Reader)] = &[
         ("preprocess_", preprocess),
         ("residual_convolution_", convolution),
         ("residual_single_", single),

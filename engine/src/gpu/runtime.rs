@@ -138,17 +138,19 @@ impl Runtime {
         let usable: Vec<Option<&Lead>> = leads.iter().map(|lead| lead.as_ref().ok()).collect();
         let (answers, ran) = self.answers(&usable);
         let failure = ran.err().map_or_else(String::new, |error| error.to_string());
-        let answer = |((lead, answer), record): ((Result<Lead, Error>, Option<Vec<f32>>), &&Record)| {
-            lead?;
-            match answer {
-                Some(probabilities) => finite(label(record), probabilities),
-                None => Err(Error::Gpu {
-                    record: label(record),
-                    reason: failure.clone(),
-                }),
-            }
-        };
-        leads.into_iter().zip(answers).zip(records).map(answer).collect()
+        let answered = leads.into_iter().zip(answers).zip(records);
+        answered
+            .map(|((lead, answer), record)| {
+                lead?;
+                match answer {
+                    Some(probabilities) => finite(label(record), probabilities),
+                    None => Err(Error::Gpu {
+                        record: label(record),
+                        reason: failure.clone(),
+                    }),
+                }
+            })
+            .collect()
     }
 
     /// Probabilities of the leads there are, as far as the GPU got.
