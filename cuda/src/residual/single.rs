@@ -24,7 +24,7 @@ pub struct SingleOperands<M> {
     pub input: M,
     /// How it is rounded on the way, in 8 bits.
     pub input_rounding: Option<Quantization>,
-    /// [`PackedSingle::values`] of 9 taps.
+    /// [`PackedSingle::values`](super::PackedSingle::values) of 9 taps.
     pub weights: M,
     /// The norm's.
     pub conditions: Conditions<M>,
@@ -40,7 +40,7 @@ impl Single {
     /// For `extents` whose `inputs` is 1.
     ///
     /// # Errors
-    /// As [`Convolution::new`].
+    /// As [`Convolution::new`](super::Convolution::new).
     pub fn new(precision: Precision, extents: Extents) -> Result<Self, CudaError> {
         check_channels(pack::GROUP, extents.outputs)?;
         check_extents(extents)?;
@@ -56,7 +56,7 @@ impl Single {
     /// One launch.
     ///
     /// # Errors
-    /// As [`Convolution::launch`].
+    /// As [`Convolution::launch`](super::Convolution::launch).
     pub fn launch<M: Copy>(&self, operands: &SingleOperands<M>) -> Result<Launch<M>, CudaError> {
         let Extents {
             records,
