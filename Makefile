@@ -33,7 +33,7 @@ check: libtorch ## format, lints, documentation, and the engine with CUDA and wi
 
 test: libtorch venv ## every test but the slow ones; prints how many golden numbers were compared
 	$(CARGO) test $(RELEASE)
-	$(CARGO) test $(RELEASE) --features $(CUDA) --lib --test gpu
+	$(CARGO) test $(RELEASE) --features $(CUDA) --test gpu
 
 test-golden: libtorch venv ## the golden numbers of all ten networks; ECG_GOLDEN_DIR names another set of them
 	$(CARGO) test $(RELEASE) --tests -- --ignored golden
@@ -63,8 +63,9 @@ bench: libtorch peers engine ## the benchmarks; tables with peers are appended t
 kernels: ## compile the CUDA kernels into the cache folder, no GPU needed; RECORD=1 renews cuda/resources.csv
 	@$(PYTHON) cuda/tools/compile.py $(if $(RECORD),--record)
 
-cuda-matrix: libtorch ## every order, type and size of the CUDA kernels on their host build, and every network as a program for a GPU
+cuda-matrix: libtorch ## every order, type and size of the CUDA kernels on their host build, unit tests with CUDA, every network as a program for a GPU
 	$(CARGO) test $(RELEASE) --test proof -- --ignored matrix
+	$(CARGO) test $(RELEASE) --features $(CUDA) --lib
 	$(CARGO) test $(RELEASE) --features $(CUDA) --test gpu -- --ignored golden
 
 gpu-bundle: libtorch kernels ## pack what proves and times the CUDA kernels on a machine with a GPU, into target/gpu-bundle.tar.xz
