@@ -5,15 +5,14 @@
 
 mod common;
 
-use common::{golden_state, largest_difference, softmax};
+use common::{golden_state, largest_difference, quantized, softmax};
 use dualnet_engine::cpu::Runtime as Cpu;
 use dualnet_engine::gpu::{Runtime, footprint};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_engine::{Error, Model, Precision};
 use dualnet_export::network::{Network, NetworkConfig, preset};
 use dualnet_export::onnx::{Card, export};
-use dualnet_export::quantize::{Recordings, quantize};
-use dualnet_fixtures::{GoldenNetwork, NetworkInputs, network_names, records_dir, report};
+use dualnet_fixtures::{GoldenNetwork, NetworkInputs, network_names, report};
 use std::path::Path;
 
 const F32: f64 = 1e-4;
@@ -31,18 +30,8 @@ fn model(bytes: &[u8]) -> Model {
 }
 
 /// The int8 file, or one whose nodes with such names stay floats.
-fn quantized(float: &[u8], keep_float: &[&str]) -> Model {
-    let recordings = Recordings::draw(&records_dir(), None, 2, 0).expect("the fixture records");
-    let keep_float: Vec<String> = keep_float.iter().map(|&pattern| pattern.to_owned()).collect();
-    let file = quantize(
-        Path::new("golden"),
-        float,
-        &recordings,
-        &keep_float,
-        &Card::default(),
-        |_| {},
-    );
-    model(&file.expect("a quantized file").bytes)
+fn int8_model(float: &[u8], keep_float: &[&str]) -> Model {
+    model(&quantized(float, 2, keep_float))
 }
 
 fn ablations(name: &str) -> [NetworkConfig; 3] {
@@ -80,7 +69,7 @@ fn all_programs(names: &[&str], int8: bool) {
                 programs(&what, &floats, precision, 4);
             }
             if int8 {
-                programs(&what, &quantized(&float, &[]), Precision::Int8, 4);
+                programs(&what, &int8_model(&float, &[]), Precision::Int8, 4);
             }
         }
     }
@@ -98,8 +87,8 @@ fn networks_that_are_rounded_in_part_become_programs() {
         ("dualnet-pp-s", "spectrogram_encoder.3"),
     ] {
         let float = golden_file(&preset(name).expect("a preset"), &GoldenNetwork::read(name).salt);
-        programs(name, &quantized(&float, &[kept]), Precision::Int8, 4);
-        programs(name, &quantized(&float, &["ecg_encoder"]), Precision::Int8, 4);
+        programs(name, &int8_model(&float, &[kept]), Precision::Int8, 4);
+        programs(name, &int8_model(&float, &["ecg_encoder"]), Precision::Int8, 4);
     }
 }
 
@@ -202,7 +191,7 @@ fn gpu_int8_networks_answer_as_the_cpu_does() {
             return;
         }
         for kept in [&[][..], &["spectrogram_encoder.1"]] {
-            let model = quantized(&float, kept);
+            let model = int8_model(&float, kept);
             let Some(mut runtime) = on_gpu(&model, Precision::Int8) else {
                 return;
             };

@@ -411,11 +411,7 @@ fn program() -> PathBuf {
 }
 
 fn passes(program: &Path, case: &Case, seed: u64) -> Vec<f32> {
-    let on = On::Host {
-        program,
-        seed,
-        mutation: None,
-    };
+    let on = On::host(program, seed);
     let got = case.run(on).unwrap_or_else(|fault| panic!("{}: {fault:?}", case.name));
     case.check(&got).unwrap_or_else(|error| panic!("{error}"));
     got

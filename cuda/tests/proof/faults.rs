@@ -18,11 +18,7 @@ fn message(kernel: &str, blocks: u32, build_as: Build) -> Option<String> {
         shared_bytes: 0,
         arguments: memory.map(Argument::Memory).to_vec(),
     });
-    let on = On::Host {
-        program: &program,
-        seed: 9,
-        mutation: None,
-    };
+    let on = On::host(&program, 9);
     match script.run(on) {
         Ok(()) => None,
         Err(fault) => {

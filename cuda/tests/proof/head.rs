@@ -9,7 +9,7 @@ use dualnet_cuda::pau::Coefficients;
 use dualnet_cuda::{Element, Precision, Quantization};
 use dualnet_engine::pau::reference::Point;
 use dualnet_fixtures::stream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const NUMERATOR: [f32; 6] = [0.034, 0.505, 1.653, 2.01, 0.932, 0.152];
 const DENOMINATOR: [f32; 4] = [0.2, 3.98, -0.1, 0.302];
@@ -280,25 +280,17 @@ fn program() -> PathBuf {
     build("head", &family("head"), Build::Sanitized)
 }
 
-fn on(program: &Path, seed: u64) -> On<'_> {
-    On::Host {
-        program,
-        seed,
-        mutation: None,
-    }
-}
-
 #[test]
 fn the_head_and_the_conditions_follow_their_definition() {
     let program = program();
     let mut compared = 0;
     for (records, latent, channels) in CONDITIONS {
         compared +=
-            conditions_pass(on(&program, 2), records, latent, channels).unwrap_or_else(|error| panic!("{error}"));
+            conditions_pass(On::host(&program, 2), records, latent, channels).unwrap_or_else(|error| panic!("{error}"));
     }
     for case in thorough().into_iter().chain(others()) {
         let outcome = case
-            .run(on(&program, 2))
+            .run(On::host(&program, 2))
             .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
         compared += case.check(&outcome).unwrap_or_else(|error| panic!("{error}"));
     }
@@ -310,7 +302,9 @@ fn the_head_does_not_depend_on_the_order_of_threads() {
     let program = program();
     for case in thorough() {
         let bits = |seed| {
-            let outcome = case.run(on(&program, seed)).unwrap_or_else(|fault| panic!("{fault:?}"));
+            let outcome = case
+                .run(On::host(&program, seed))
+                .unwrap_or_else(|fault| panic!("{fault:?}"));
             outcome.0.into_iter().map(f32::to_bits).collect::<Vec<u32>>()
         };
         assert_eq!(bits(5), bits(77), "{case:?}");

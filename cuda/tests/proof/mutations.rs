@@ -6,21 +6,20 @@ use crate::program::{Build, build, family, folder};
 use crate::script::On;
 use crate::{axial, head, lstm, pau, preprocess, product, residual, transformer};
 use dualnet_cuda::{Element, Precision};
-use std::path::Path;
 
 /// Fails unless every mutation of a family makes `passes` false, and no mutation makes it true.
-fn every_mutation_fails(
-    name: &str,
-    source: &str,
-    at_least: usize,
-    passes: &(dyn Fn(&Path, Option<usize>) -> bool + Sync),
-) {
+fn every_mutation_fails(name: &str, source: &str, at_least: usize, passes: &(dyn Fn(On<'_>) -> bool + Sync)) {
     let (copy, mutations) = mutants(source);
     let program = build(&format!("mutated-{name}"), &copy, Build::Plain);
-    assert!(passes(&program, None), "{name} fails unchanged");
+    let on = |mutation| On::Host {
+        program: &program,
+        seed: 1,
+        mutation,
+    };
+    assert!(passes(on(None)), "{name} fails unchanged");
     let mut survivors = Vec::new();
     for (site, mutation) in mutations.iter().enumerate() {
-        if passes(&program, Some(site)) {
+        if passes(on(Some(site))) {
             let line = source.lines().nth(mutation.line - 1).unwrap_or_default().trim();
             survivors.push(format!("line {}, {}: {line}", mutation.line, mutation.what));
         }
@@ -75,23 +74,17 @@ fn every_mistake_in_the_pau_kernels_is_noticed() {
         })
         .collect();
     let cases = pau::thorough();
-    every_mutation_fails("pau", &source, 80, &|program, mutation| {
-        cases.iter().all(|case| {
-            case.run(program, 1, mutation)
-                .is_ok_and(|outcome| case.check(&outcome).is_ok())
-        })
+    every_mutation_fails("pau", &source, 80, &|on| {
+        cases
+            .iter()
+            .all(|case| case.run_on(on).is_ok_and(|outcome| case.check(&outcome).is_ok()))
     });
 }
 
 #[test]
 fn every_mistake_in_the_preprocessing_kernel_is_noticed() {
     let records = preprocess::short();
-    every_mutation_fails("preprocess", &family("preprocess"), 40, &|program, mutation| {
-        let on = On::Host {
-            program,
-            seed: 1,
-            mutation,
-        };
+    every_mutation_fails("preprocess", &family("preprocess"), 40, &|on| {
         preprocess::run(&records, Element::F32, on)
             .is_ok_and(|got| preprocess::check(&records, Element::F32, &got).is_ok())
     });
@@ -112,12 +105,7 @@ fn every_mistake_in_the_convolution_kernels_is_noticed() {
         ],
     );
     let cases = residual::thorough();
-    every_mutation_fails("residual", &source, 100, &|program, mutation| {
-        let on = On::Host {
-            program,
-            seed: 1,
-            mutation,
-        };
+    every_mutation_fails("residual", &source, 100, &|on| {
         cases
             .iter()
             .all(|case| case.run(on).is_ok_and(|outcome| case.check(&outcome).is_ok()))
@@ -129,12 +117,7 @@ fn every_mistake_in_the_convolution_kernels_is_noticed() {
 fn every_mistake_in_the_head_kernels_is_noticed() {
     let source = with_instances(&family("head"), &["HEAD("], &["HEAD(i8)", "HEAD(f32)"]);
     let cases = head::thorough();
-    every_mutation_fails("head", &source, 40, &|program, mutation| {
-        let on = On::Host {
-            program,
-            seed: 1,
-            mutation,
-        };
+    every_mutation_fails("head", &source, 40, &|on| {
         head::CONDITIONS
             .iter()
             .all(|&(records, latent, channels)| head::conditions_pass(on, records, latent, channels).is_ok())
@@ -147,12 +130,7 @@ fn every_mistake_in_the_head_kernels_is_noticed() {
 #[test]
 fn every_mistake_in_the_product_of_tiles_is_noticed() {
     let source = with_headers(include_str!("product.cu"), &["product.cuh"]);
-    every_mutation_fails("product", &source, 20, &|program, mutation| {
-        let on = On::Host {
-            program,
-            seed: 1,
-            mutation,
-        };
+    every_mutation_fails("product", &source, 20, &|on| {
         Precision::ALL
             .iter()
             .all(|&precision| product::passes(on, precision).is_ok())
@@ -168,12 +146,7 @@ fn every_mistake_in_the_axial_kernels_is_noticed() {
         &["AXIAL_TILED(3)", "AXIAL_OF_SPAN(4)"],
     );
     let cases = axial::thorough();
-    every_mutation_fails("axial", &source, 150, &|program, mutation| {
-        let on = On::Host {
-            program,
-            seed: 1,
-            mutation,
-        };
+    every_mutation_fails("axial", &source, 150, &|on| {
         cases
             .iter()
             .all(|case| case.run(on).is_ok_and(|got| case.check(&got).is_ok()))
@@ -184,15 +157,10 @@ fn every_mistake_in_the_axial_kernels_is_noticed() {
 fn every_mistake_in_the_lstm_kernels_is_noticed() {
     let cases: Vec<lstm::Case> = Precision::ALL.into_iter().flat_map(lstm::small).collect();
     let source = with_instances(&with_headers(&family("lstm"), &["packed.cuh"]), &MACROS, &SMALL);
-    every_mutation_fails("lstm", &source, 60, &|program, mutation| {
-        cases.iter().all(|case| {
-            let on = On::Host {
-                program,
-                seed: 1,
-                mutation,
-            };
-            case.run(on).is_ok_and(|got| case.check(&got).is_ok())
-        })
+    every_mutation_fails("lstm", &source, 60, &|on| {
+        cases
+            .iter()
+            .all(|case| case.run(on).is_ok_and(|got| case.check(&got).is_ok()))
     });
 }
 
@@ -200,14 +168,9 @@ fn every_mistake_in_the_lstm_kernels_is_noticed() {
 fn every_mistake_in_the_transformer_kernels_is_noticed() {
     let cases: Vec<transformer::Case> = Precision::ALL.into_iter().flat_map(transformer::small).collect();
     let source = with_instances(&with_headers(&family("transformer"), &["packed.cuh"]), &MACROS, &SMALL);
-    every_mutation_fails("transformer", &source, 120, &|program, mutation| {
-        cases.iter().all(|case| {
-            let on = On::Host {
-                program,
-                seed: 1,
-                mutation,
-            };
-            case.run(on).is_ok_and(|got| case.check(&got).is_ok())
-        })
+    every_mutation_fails("transformer", &source, 120, &|on| {
+        cases
+            .iter()
+            .all(|case| case.run(on).is_ok_and(|got| case.check(&got).is_ok()))
     });
 }

@@ -106,11 +106,7 @@ fn program() -> PathBuf {
 
 fn passes(records: &[Vec<i16>], element: Element, seed: u64) -> Vec<Inputs> {
     let program = program();
-    let on = On::Host {
-        program: &program,
-        seed,
-        mutation: None,
-    };
+    let on = On::host(&program, seed);
     let got = run(records, element, on).unwrap_or_else(|fault| panic!("{fault:?}"));
     check(records, element, &got).unwrap_or_else(|error| panic!("{}: {error}", element.name()));
     got

@@ -7,11 +7,7 @@ use half::{bf16, f16};
 use std::path::Path;
 
 fn run(script: &Script, program: &Path) {
-    let on = On::Host {
-        program,
-        seed: 11,
-        mutation: None,
-    };
+    let on = On::host(program, 11);
     script.run(on).unwrap_or_else(|fault| panic!("{fault:?}"));
 }
 

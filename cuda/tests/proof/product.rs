@@ -58,11 +58,7 @@ pub fn passes(on: On<'_>, precision: Precision) -> Result<(), String> {
 #[test]
 fn a_warps_tile_is_the_product_of_its_rows() {
     let program = build("product", include_str!("product.cu"), Build::Sanitized);
-    let on = On::Host {
-        program: &program,
-        seed: 4,
-        mutation: None,
-    };
+    let on = On::host(&program, 4);
     for precision in Precision::ALL {
         passes(on, precision).unwrap_or_else(|error| panic!("{error}"));
     }

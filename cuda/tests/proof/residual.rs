@@ -10,7 +10,7 @@ use dualnet_cuda::residual::{
 use dualnet_cuda::{Element, Precision, Quantization};
 use dualnet_engine::pau::reference::Point;
 use dualnet_fixtures::stream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const F32: Precision = Precision::Float(Element::F32);
 const F16: Precision = Precision::Float(Element::F16);
@@ -851,27 +851,19 @@ fn program() -> PathBuf {
     build("residual", &family("residual"), Build::Sanitized)
 }
 
-fn on(program: &Path, seed: u64) -> On<'_> {
-    On::Host {
-        program,
-        seed,
-        mutation: None,
-    }
-}
-
 #[test]
 fn every_path_of_the_convolutions_gives_the_references_numbers() {
     let program = program();
     let mut compared = 0;
     for case in all() {
         let outcome = case
-            .run(on(&program, 3))
+            .run(On::host(&program, 3))
             .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
         compared += case.check(&outcome).unwrap_or_else(|error| panic!("{error}"));
     }
     for pooling in poolings() {
         compared += pooling
-            .passes(on(&program, 3))
+            .passes(On::host(&program, 3))
             .unwrap_or_else(|error| panic!("{error}"));
     }
     dualnet_fixtures::report(format_args!(
@@ -885,7 +877,7 @@ fn convolutions_do_not_depend_on_the_order_of_threads() {
     let program = program();
     for case in thorough() {
         let [first, second] = [1, 1904].map(|seed| {
-            let outcome = case.run(on(&program, seed));
+            let outcome = case.run(On::host(&program, seed));
             outcome.unwrap_or_else(|fault| panic!("{case:?}: {fault:?}")).0
         });
         assert!(first == second, "{}", case.name);
@@ -904,7 +896,9 @@ fn eight_bit_results_are_the_same_for_every_tiling() {
     };
     let run = |tiling| {
         let case = Case { tiling, ..case };
-        case.run(on(&program, 1)).unwrap_or_else(|fault| panic!("{fault:?}")).0
+        case.run(On::host(&program, 1))
+            .unwrap_or_else(|fault| panic!("{fault:?}"))
+            .0
     };
     let first = run(tiling(4, [1, 4], 64));
     for other in [tiling(4, [1, 1], 64), tiling(2, [1, 2], 32)] {
@@ -918,7 +912,9 @@ fn what_is_not_finite_gives_not_a_number() {
         far: f32::INFINITY,
         ..thorough()[6]
     };
-    let (got, _) = case.run(on(&program(), 1)).unwrap_or_else(|fault| panic!("{fault:?}"));
+    let (got, _) = case
+        .run(On::host(&program(), 1))
+        .unwrap_or_else(|fault| panic!("{fault:?}"));
     for (index, value) in got.iter().enumerate() {
         assert_eq!(value.is_nan(), [1, 15].contains(&(index % 16)), "output {index}");
     }

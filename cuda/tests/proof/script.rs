@@ -30,6 +30,17 @@ pub enum On<'a> {
     Gpu(&'a Gpu),
 }
 
+impl<'a> On<'a> {
+    /// A host program as it is, its threads in the order of a seed.
+    pub fn host(program: &'a Path, seed: u64) -> Self {
+        Self::Host {
+            program,
+            seed,
+            mutation: None,
+        }
+    }
+}
+
 /// One step of a script.
 pub enum Step {
     /// Memory that holds these bytes, elements of `element` bytes, and nothing beyond them.

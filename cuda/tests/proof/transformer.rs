@@ -316,12 +316,9 @@ pub fn small(precision: Precision) -> [Case; 2] {
 }
 
 fn passes(case: Case, program: &Path, seed: u64) -> Outcome {
-    let on = On::Host {
-        program,
-        seed,
-        mutation: None,
-    };
-    let got = case.run(on).unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
+    let got = case
+        .run(On::host(program, seed))
+        .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
     case.check(&got).unwrap_or_else(|error| panic!("{error}"));
     got
 }
