@@ -24,7 +24,7 @@ mod winograd;
 
 pub(super) use activate::{Activate, ActivatePlanes, Affine, patches};
 pub(super) use aligned::{Aligned, Buffer};
-pub(super) use axial::{AlongTime, Embeddings, Frequency, Group, along_time_scratch};
+pub(super) use axial::{AlongTime, Embeddings, Equal, Frequency, Group, NARROW, along_time_scratch};
 pub(super) use gemm::{Gemm, Operand};
 pub(super) use lstm::{GATES, Recurrence};
 pub(super) use matvec::MatVec;

@@ -27,9 +27,19 @@ impl Kernel for Softmax<'_> {
     }
 }
 
-/// One row, as long as whole vectors.
+/// The softmax of one row, as long as whole vectors.
 #[inline(always)]
-pub(super) fn softmax_row<S: Simd>(simd: S, row: &mut [f32], columns: usize) {
+fn softmax_row<S: Simd>(simd: S, row: &mut [f32], columns: usize) {
+    let inverse = simd.splat(exponentials(simd, row, columns));
+    for values in row.chunks_exact_mut(S::LANES) {
+        simd.store(simd.mul(simd.load(values), inverse), values);
+    }
+}
+
+/// `e^(x − largest)` of the first `columns` values of a row, as long as whole vectors; zeros behind. Returns what makes of them a softmax,
+/// the inverse of their sum.
+#[inline(always)]
+pub(super) fn exponentials<S: Simd>(simd: S, row: &mut [f32], columns: usize) -> f32 {
     // A copy of a value that counts leaves the largest what it is.
     let first = row[0];
     row[columns..].fill(first);
@@ -37,21 +47,43 @@ pub(super) fn softmax_row<S: Simd>(simd: S, row: &mut [f32], columns: usize) {
     for values in row.chunks_exact(S::LANES) {
         largest = simd.max(simd.load(values), largest);
     }
-    let lanes = simd.lanes(largest);
-    let largest = lanes[..S::LANES].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let largest = fold_lanes(simd, largest, |a, b| if a > b { a } else { b });
     let largest = simd.splat(largest);
-    for values in row.chunks_exact_mut(S::LANES) {
-        simd.store(exp(simd, simd.sub(simd.load(values), largest)), values);
-    }
-    row[columns..].fill(0.0);
+    let whole = columns / S::LANES * S::LANES;
+    let (row, rest) = row.split_at_mut(whole);
     let mut sum = simd.splat(0.0);
-    for values in row.chunks_exact(S::LANES) {
+    for values in row.chunks_exact_mut(S::LANES) {
+        let power = exp(simd, simd.sub(simd.load(values), largest));
+        sum = simd.add(sum, power);
+        simd.store(power, values);
+    }
+    for (index, values) in rest.chunks_exact_mut(S::LANES).enumerate() {
+        simd.store(exp(simd, simd.sub(simd.load(values), largest)), values);
+        let end = (columns - whole).saturating_sub(index * S::LANES).min(S::LANES);
+        values[end..].fill(0.0);
         sum = simd.add(sum, simd.load(values));
     }
-    let inverse = simd.splat((1.0 / simd.sum(sum)) as f32);
-    for values in row.chunks_exact_mut(S::LANES) {
-        simd.store(simd.mul(simd.load(values), inverse), values);
+    1.0 / sum_of_lanes(simd, sum)
+}
+
+/// The sum of the lanes, by halves.
+#[inline(always)]
+pub(super) fn sum_of_lanes<S: Simd>(simd: S, vector: S::Vector) -> f32 {
+    fold_lanes(simd, vector, |a, b| a + b)
+}
+
+/// The lanes folded by halves.
+#[inline(always)]
+fn fold_lanes<S: Simd>(simd: S, vector: S::Vector, fold: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = simd.lanes(vector);
+    let mut width = S::LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] = fold(lanes[i], lanes[i + width]);
+        }
     }
+    lanes[0]
 }
 
 /// `x = (u − mean)/√(variance + ε)·scale + shift`, `u = x + added`, for every row of as many values as `scale` has, whole panels. Within

@@ -1,10 +1,10 @@
 //! The axial block on 8-bit values. Planes are laid out as in the float block; what it gives are floats.
 
 use super::super::kernels::integer::{
-    IntegerEmbeddings, IntegerFrequency, IntegerGroup, IntegerTimeMaps, IntegerTimeOutputs, PairPanels, Pairs,
-    PairsOfPlanes, PartRoundings, Planes, Product, Quantize, Results, RoundParts, Rounding, Values,
+    Contraction, IntegerEmbeddings, IntegerFrequency, IntegerGroup, IntegerTimeMaps, IntegerTimeOutputs, KnownScratch,
+    PairPanels, Pairs, PairsOfPlanes, PartRoundings, Planes, Product, Quantize, Results, RoundParts, Rounding, Values,
 };
-use super::super::kernels::{Activate, Affine, Aligned, Buffer, Operand, PANEL, padded};
+use super::super::kernels::{Activate, Affine, Aligned, Buffer, Equal, Operand, PANEL, padded};
 use super::Scratch;
 use super::axial::{Extents, pool_planes};
 use super::fused_order;
@@ -71,7 +71,9 @@ pub(super) struct Buffers {
     query_map: Buffer<i16>,
     key_map: Buffer<i16>,
     weights: Buffer<i16>,
+    profiles: Buffer<i16>,
     products: Buffer<i32>,
+    known: Buffer<i32>,
     sums: Buffer<i32>,
     row: Aligned,
 }
@@ -211,8 +213,8 @@ impl Attention {
         }
     }
 
-    /// The rounded pixels in `buffers.panels` to `planes`.
-    fn run(&self, isa: Isa, extents: Extents, planes: &mut [f32], buffers: &mut Buffers) {
+    /// The rounded pixels in `buffers.panels` to `planes`; `equal` are rows that are alike.
+    fn run(&self, isa: Isa, extents: Extents, equal: Equal, planes: &mut [f32], buffers: &mut Buffers) {
         let plane = extents.plane();
         let Buffers {
             panels,
@@ -222,7 +224,9 @@ impl Attention {
             query_map,
             key_map,
             weights,
+            profiles,
             products,
+            known,
             sums,
             row,
         } = buffers;
@@ -286,17 +290,26 @@ impl Attention {
                 });
                 continue;
             }
+            let contraction = Contraction::new(span, equal);
+            let pairs = contraction.pairs();
             let rows: Vec<usize> = (0..span).map(|i| i * width).collect();
             let (query_map, key_map) = (query_map.resize(span * width), key_map.resize(pairs * 2 * width));
             let products = products.resize(span * width);
+            let profiles = profiles.resize(contraction.profiles());
+            let known = known.resize(contraction.sums());
             for column in 0..extents.width {
                 let first = column * width;
                 isa.run(IntegerTimeMaps {
                     group,
+                    contraction,
                     first,
                     width,
                     query_map: &mut *query_map,
                     key_map: &mut *key_map,
+                    known: KnownScratch {
+                        profiles: &mut *profiles,
+                        sums: &mut *known,
+                    },
                 });
                 isa.run(Product {
                     batch: 1,
@@ -315,6 +328,7 @@ impl Attention {
                     first,
                     width,
                     products: &*products,
+                    known: contraction.known(known),
                     row: row.resize(width),
                     weights: weights.resize(width),
                     out: &mut *out,
@@ -385,7 +399,7 @@ impl IntegerAxial {
             to: buffers.panels.resize(plane * time.projection.length),
         });
         let planes = planes.resize(time.channels * plane);
-        time.run(isa, extents, planes, &mut buffers);
+        time.run(isa, extents, rows.stretch.into(), planes, &mut buffers);
         isa.run(PairsOfPlanes {
             planes: Planes::Floats(planes),
             length: plane,
@@ -393,7 +407,7 @@ impl IntegerAxial {
             rounding: frequency.projection.rounding,
             to: buffers.panels.resize(plane * frequency.projection.length),
         });
-        frequency.run(isa, extents, planes, &mut buffers);
+        frequency.run(isa, extents, Equal::default(), planes, &mut buffers);
 
         let channels = frequency.channels;
         let (height, width) = (extents.height / 2, extents.width / 2);

@@ -1,7 +1,7 @@
 //! Feature maps, channels-last with a border of zeros, and the stretch of equal rows in them.
 
 use super::super::kernels::integer::{Quantize, Rounding, Target};
-use super::super::kernels::{Aligned, Buffer, Scheme, padded};
+use super::super::kernels::{Aligned, Buffer, Equal, Scheme, padded};
 use crate::plan::Quantization;
 use crate::simd::Isa;
 
@@ -224,6 +224,16 @@ impl Stretch {
             start,
             stored,
             real: end(self.real) - start,
+        }
+    }
+}
+
+/// Of the rows that the map stands for.
+impl From<Stretch> for Equal {
+    fn from(Stretch { start, real, .. }: Stretch) -> Self {
+        Self {
+            start,
+            end: start + real,
         }
     }
 }

@@ -6,13 +6,19 @@
 //!
 //! Each axis is one kernel: [`AlongTime`] for a line, [`Frequency`] for all lines of a group.
 
+mod equal;
 mod frequency;
 #[cfg(test)]
 mod tests;
 mod time;
 
+use crate::simd::MAX_LANES;
+pub(in crate::cpu) use equal::Equal;
 pub(in crate::cpu) use frequency::Frequency;
 pub(in crate::cpu) use time::{AlongTime, along_time_scratch};
+
+/// Channels of a group that fill half of the longest vector: up to so many, its values are summed along the positions.
+pub(in crate::cpu) const NARROW: usize = MAX_LANES / 2;
 
 /// One group's planes: queries, keys, values.
 #[derive(Clone, Copy)]
@@ -38,6 +44,8 @@ pub(in crate::cpu) struct Embeddings<'a> {
     pub(in crate::cpu) stride: usize,
     /// Values times the group's position factors: `[offset][channel]`, rows of whole panels, zeros behind the `gc` values.
     pub(in crate::cpu) values: &'a [f32],
+    /// The same of a group of at most [`NARROW`] channels as rows, `[channel][offset]`, of `stride`; otherwise nothing.
+    pub(in crate::cpu) value_rows: &'a [f32],
 }
 
 impl<'a> Group<'a> {

@@ -2,18 +2,23 @@
 //!
 //! The product of the two maps is the bulk of the work. Both stay in the second-level cache as they are computed, the query map by rows, the key map
 //! by panels of its columns: a register tile of 6 rows of scores reads 6 columns of the one and a panel of the other. Those rows go on to
-//! softmax and to the sum over the values while they are in the first-level cache.
+//! softmax and to the sum over the values while they are in the first-level cache. What a record's constant tail adds to the product is
+//! known without a product (see [`super::equal`]).
 
-use super::Group;
-use crate::cpu::kernels::rows::softmax_row;
+use super::equal::{Equal, equal_scratch, equal_sums};
+use super::{Group, NARROW};
+use crate::cpu::kernels::rows::{exponentials, sum_of_lanes};
 use crate::cpu::kernels::{PANEL, padded, tally};
 use crate::simd::{Kernel, MAX_LANES, Simd};
+use std::ops::Range;
 
 /// The outputs of a line, in the group's `gc` planes `out`.
 pub(in crate::cpu) struct AlongTime<'a> {
     pub(in crate::cpu) group: Group<'a>,
     /// The line's first element in a plane.
     pub(in crate::cpu) first: usize,
+    /// Positions whose queries and keys are equal.
+    pub(in crate::cpu) equal: Equal,
     /// [`along_time_scratch`] values.
     pub(in crate::cpu) scratch: &'a mut [f32],
     pub(in crate::cpu) out: &'a mut [f32],
@@ -25,7 +30,7 @@ const ROWS: usize = 12;
 /// Values of scratch for a line of `span` positions of `channels` channels.
 pub(in crate::cpu) fn along_time_scratch(span: usize, channels: usize) -> usize {
     let width = padded(span);
-    2 * span * width + span * padded(channels) + ROWS * width
+    2 * span * width + span * padded(channels) + ROWS * width + equal_scratch(span)
 }
 
 impl Kernel for AlongTime<'_> {
@@ -35,18 +40,27 @@ impl Kernel for AlongTime<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Group { span, channels, .. } = self.group;
         let (half, width) = (channels / 2, padded(span));
-        tally::count(span * width * (2 * half + span + channels));
+        let equal = self.equal.if_many();
+        tally::count(span * width * (2 * half + span - equal.len() + channels));
         let (query_map, rest) = self.scratch.split_at_mut(span * width);
         let (key_map, rest) = rest.split_at_mut(span * width);
-        let (values, scores) = rest.split_at_mut(span * padded(channels));
+        let (values, rest) = rest.split_at_mut(span * padded(channels));
+        let (scores, rest) = rest.split_at_mut(ROWS * width);
         map(simd, &self.group, (0, self.first), (width, PANEL), query_map);
         map(simd, &self.group, (half, self.first), (PANEL, span * PANEL), key_map);
-        self.group.values_by_position(self.first, values);
+        if !self.group.is_narrow::<S>() {
+            self.group.values_by_position(self.first, values);
+        }
         let line = Line {
             group: self.group,
             first: self.first,
             query_map,
             key_map,
+            products: match equal.len() {
+                0 => &[],
+                _ => equal_sums(simd, &self.group, self.first, equal, rest),
+            },
+            multiplied: [0..equal.start, equal.end..span],
             values,
         };
         match S::LANES {
@@ -59,6 +73,12 @@ impl Kernel for AlongTime<'_> {
 }
 
 impl Group<'_> {
+    /// Whether the channels fill at most half a vector.
+    #[inline(always)]
+    fn is_narrow<S: Simd>(&self) -> bool {
+        self.channels <= NARROW && 2 * self.channels <= S::LANES
+    }
+
     /// The values of a line, `[position][channel]`, zeros where the channels end.
     #[inline(always)]
     fn values_by_position(&self, first: usize, values: &mut [f32]) {
@@ -151,7 +171,11 @@ struct Line<'a> {
     query_map: &'a [f32],
     /// The same in panels, `[panel][span][PANEL]`.
     key_map: &'a [f32],
-    /// `[span, padded channels]`.
+    /// What the other positions add to the product, `[span, width]`; nothing where there are none.
+    products: &'a [f32],
+    /// The positions whose products are summed.
+    multiplied: [Range<usize>; 2],
+    /// `[span, padded channels]`; undefined for a narrow group.
     values: &'a [f32],
 }
 
@@ -178,17 +202,24 @@ impl Line<'_> {
         for panel in 0..width / PANEL {
             self.scores::<S, R, V>(simd, i, panel * PANEL, scores);
         }
-        for row in scores.chunks_exact_mut(width).take(R) {
-            softmax_row(simd, row, span);
+        let mut inverses = [0.0; R];
+        for (row, inverse) in scores.chunks_exact_mut(width).zip(&mut inverses) {
+            *inverse = exponentials(simd, row, span);
         }
         let channels = self.group.channels;
+        if self.group.is_narrow::<S>() {
+            for (k, inverse) in inverses.into_iter().enumerate() {
+                self.narrow_outputs(simd, i + k, &scores[k * width..][..width], inverse, out);
+            }
+            return;
+        }
         let mut c = 0;
         while c < channels {
             if R * 2 + 4 <= S::REGISTERS && c + S::LANES < channels {
-                self.outputs::<S, R, 2>(simd, (i, c), scores, out);
+                self.outputs::<S, R, 2>(simd, (i, c), scores, inverses, out);
                 c += 2 * S::LANES;
             } else {
-                self.outputs::<S, R, 1>(simd, (i, c), scores, out);
+                self.outputs::<S, R, 1>(simd, (i, c), scores, inverses, out);
                 c += S::LANES;
             }
         }
@@ -200,16 +231,28 @@ impl Line<'_> {
         let (span, width) = (self.group.span, padded(self.group.span));
         let panel = &self.key_map[j * span..][..span * PANEL];
         let mut sums = [[simd.splat(0.0); V]; R];
-        for (queries, keys) in self.query_map.chunks_exact(width).zip(panel.as_chunks::<PANEL>().0) {
-            let queries = &queries[i..i + R];
-            let mut columns = [simd.splat(0.0); V];
-            for v in 0..V {
-                columns[v] = simd.load(&keys[v * S::LANES..]);
-            }
+        if !self.products.is_empty() {
             for k in 0..R {
-                let query = simd.splat(queries[k]);
+                let products = &self.products[(i + k) * width + j..][..PANEL];
                 for v in 0..V {
-                    sums[k][v] = simd.mul_add(query, columns[v], sums[k][v]);
+                    sums[k][v] = simd.load(&products[v * S::LANES..]);
+                }
+            }
+        }
+        for positions in &self.multiplied {
+            let query_map = &self.query_map[positions.start * width..positions.end * width];
+            let panel = &panel[positions.start * PANEL..positions.end * PANEL];
+            for (queries, keys) in query_map.chunks_exact(width).zip(panel.as_chunks::<PANEL>().0) {
+                let queries = &queries[i..i + R];
+                let mut columns = [simd.splat(0.0); V];
+                for v in 0..V {
+                    columns[v] = simd.load(&keys[v * S::LANES..]);
+                }
+                for k in 0..R {
+                    let query = simd.splat(queries[k]);
+                    for v in 0..V {
+                        sums[k][v] = simd.mul_add(query, columns[v], sums[k][v]);
+                    }
                 }
             }
         }
@@ -227,13 +270,15 @@ impl Line<'_> {
         }
     }
 
-    /// `Σⱼ weights[i, j]·(v[c, j] + position[c]·Ev[c, i, j])` of `R` rows from `i` on and `V` vectors of channels from `c` on.
+    /// `factor·Σⱼ weights[i, j]·(v[c, j] + position[c]·Ev[c, i, j])` of `R` rows from `i` on, a factor each, and `V` vectors of channels from
+    /// `c` on.
     #[inline(always)]
     fn outputs<S: Simd, const R: usize, const V: usize>(
         &self,
         simd: S,
         (i, c): (usize, usize),
         weights: &[f32],
+        factors: [f32; R],
         out: &mut [f32],
     ) {
         let (span, width, length) = (self.group.span, padded(self.group.span), padded(self.group.channels));
@@ -268,9 +313,56 @@ impl Line<'_> {
             for channel in from..(from + S::LANES).min(self.group.channels) {
                 let plane = &mut out[channel * self.group.stride + self.first + i..][..R];
                 for k in 0..R {
-                    plane[k] = lanes[k][channel - from];
+                    plane[k] = factors[k] * lanes[k][channel - from];
                 }
             }
+        }
+    }
+
+    /// The same of one row and all channels of a group that does not fill a vector: sums run along the positions.
+    #[inline(always)]
+    fn narrow_outputs<S: Simd>(&self, simd: S, i: usize, weights: &[f32], factor: f32, out: &mut [f32]) {
+        let mut c = 0;
+        while c < self.group.channels {
+            if c + 4 <= self.group.channels {
+                self.channel_outputs::<S, 4>(simd, (i, c), weights, factor, out);
+                c += 4;
+            } else {
+                self.channel_outputs::<S, 2>(simd, (i, c), weights, factor, out);
+                c += 2;
+            }
+        }
+    }
+
+    /// The same of the channels `c..c + C`.
+    #[inline(always)]
+    fn channel_outputs<S: Simd, const C: usize>(
+        &self,
+        simd: S,
+        (i, c): (usize, usize),
+        weights: &[f32],
+        factor: f32,
+        out: &mut [f32],
+    ) {
+        let Group { span, channels, .. } = self.group;
+        let (width, stride) = (padded(span), self.group.embeddings.stride);
+        let (mut values, mut embeddings): ([&[f32]; C], [&[f32]; C]) = ([&[]; C], [&[]; C]);
+        for k in 0..C {
+            values[k] = &self.group.plane(channels + c + k, self.first)[..width];
+            let row = (c + k) * stride + span - 1 - i;
+            embeddings[k] = &self.group.embeddings.value_rows[row..][..width];
+        }
+        // Behind the span weights are zero, planes and embeddings any finite numbers.
+        let mut sums = [simd.splat(0.0); C];
+        for j in (0..width).step_by(S::LANES) {
+            let weight = simd.load(&weights[j..]);
+            for k in 0..C {
+                let value = simd.add(simd.load(&values[k][j..]), simd.load(&embeddings[k][j..]));
+                sums[k] = simd.mul_add(weight, value, sums[k]);
+            }
+        }
+        for k in 0..C {
+            out[(c + k) * self.group.stride + self.first + i] = factor * sum_of_lanes(simd, sums[k]);
         }
     }
 }

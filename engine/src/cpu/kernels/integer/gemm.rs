@@ -3,7 +3,7 @@
 //! The contraction runs over pairs, whose two products one instruction sums. Rows of `A` and `C` are named by their offsets, as in
 //! [`Gemm`](super::super::Gemm).
 
-use super::super::{Operand, PANEL};
+use super::super::{Operand, PANEL, tally};
 use super::PairPanels;
 use crate::simd::{Integer, Kernel};
 
@@ -31,6 +31,7 @@ impl Kernel for Product<'_> {
     #[inline(always)]
     fn run<S: Integer>(mut self, simd: S) {
         assert_eq!(self.a_rows.rows.len(), self.c_rows.rows.len());
+        tally::count(self.batch * self.c_rows.rows.len() * 2 * self.b.pairs * self.b.columns());
         for p in 0..self.batch {
             let b = self.b.matrix(p);
             let panel_length = self.b.pairs * 2 * PANEL;

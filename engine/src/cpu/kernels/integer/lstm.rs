@@ -4,8 +4,8 @@
 //! exact as long as `32767·Σ|w|` of every row is below 2³¹, which its weights are held to when they are packed. Columns are ordered
 //! as in [`Recurrence`](super::super::Recurrence).
 
-use super::super::PANEL;
 use super::super::lstm::{GATES, advance};
+use super::super::{PANEL, tally};
 use super::PairPanels;
 use crate::simd::{Integer, Kernel};
 
@@ -52,6 +52,7 @@ impl IntegerRecurrence<'_> {
         let panel_length = 2 * PANEL * pairs;
         assert!(self.weights.columns() == columns && self.cell.len() == units && self.scales.len() == columns);
         assert!(self.hidden.len() == (self.steps.len() + 1) * units && self.state.len() == 2 * units);
+        tally::count(self.steps.len() * units * columns);
         let weights = self.weights.matrix(0);
         let one = simd.splat(STATE_SCALE);
         let (mut before, mut after) = self.state.split_at_mut(units);

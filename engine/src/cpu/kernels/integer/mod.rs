@@ -14,8 +14,8 @@ mod quantize;
 mod winograd;
 
 pub(in crate::cpu) use axial::{
-    IntegerEmbeddings, IntegerFrequency, IntegerGroup, IntegerTimeMaps, IntegerTimeOutputs, PairsOfPlanes,
-    PartRoundings, Planes, RoundParts, Values,
+    Contraction, IntegerEmbeddings, IntegerFrequency, IntegerGroup, IntegerTimeMaps, IntegerTimeOutputs, KnownScratch,
+    PairsOfPlanes, PartRoundings, Planes, RoundParts, Values,
 };
 pub(in crate::cpu) use epilogue::{Added, Epilogue, Points, Transform};
 pub(in crate::cpu) use gemm::{Product, Results};

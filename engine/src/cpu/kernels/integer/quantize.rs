@@ -21,6 +21,15 @@ impl Rounding {
         }
     }
 
+    /// The rounding of `factor·x`.
+    #[inline(always)]
+    pub(super) fn of(self, factor: f32) -> Self {
+        Self {
+            factor: self.factor * factor,
+            ..self
+        }
+    }
+
     #[inline(always)]
     pub(super) fn apply<S: Integer>(self, simd: S, x: S::Vector) -> S::Ints {
         let scaled = simd.mul(x, simd.splat(self.factor));

@@ -2,7 +2,9 @@
 
 use super::super::map::Stretch;
 use super::planar::{Extents, Planar, spread};
-use crate::cpu::kernels::{Aligned, AlongTime, Embeddings, Frequency, Group, PANEL, along_time_scratch, padded};
+use crate::cpu::kernels::{
+    Aligned, AlongTime, Embeddings, Equal, Frequency, Group, NARROW, PANEL, along_time_scratch, padded,
+};
 use crate::plan::{self, Axis, GROUPS};
 use crate::simd::Isa;
 
@@ -17,6 +19,8 @@ pub(super) struct Attention {
     maps: Aligned,
     /// For each group.
     values: Aligned,
+    /// For each group.
+    value_rows: Aligned,
     similarity: Vec<[f32; 3]>,
 }
 
@@ -35,11 +39,15 @@ impl Attention {
         }
         let value_stride = padded(gc);
         let mut values = Aligned::zeros(GROUPS * length * value_stride);
+        let mut value_rows = Aligned::zeros(if gc <= NARROW { attention.channels * stride } else { 0 });
         for channel in 0..attention.channels {
             let (group, lane) = (channel / gc, channel % gc);
             let factor = attention.position.at(channel);
             for (offset, value) in row(2 * half + lane).rev().enumerate() {
                 values[(group * length + offset) * value_stride + lane] = factor * value;
+                if gc <= NARROW {
+                    value_rows[channel * stride + offset] = factor * value;
+                }
             }
         }
         Self {
@@ -50,6 +58,7 @@ impl Attention {
             stride,
             maps,
             values,
+            value_rows,
             similarity: (0..GROUPS)
                 .map(|group| attention.similarity.map(|factors| factors.at(group)))
                 .collect(),
@@ -69,13 +78,15 @@ impl Attention {
         let given = short.map_or(extents, |(extents, _)| extents).plane();
         self.projection.panels_of_planes(planes, given, panels);
         self.projection.run(isa, panels, given, projected);
+        let mut equal = Equal::default();
         if let Some(short) = short {
             spread(projected, short, extents, panels);
             std::mem::swap(projected, panels);
+            equal = short.1.into();
         }
         let (gc, plane) = (self.channels / GROUPS, extents.plane());
         planes.resize(self.channels * plane).fill(0.0);
-        let values = self.values.len() / GROUPS;
+        let (values, value_rows) = (self.values.len() / GROUPS, self.value_rows.len() / GROUPS);
         for (index, similarity) in self.similarity.iter().enumerate() {
             let group = Group {
                 planes: &projected[index * 2 * gc * plane..][..2 * gc * plane],
@@ -86,6 +97,7 @@ impl Attention {
                     maps: &self.maps,
                     stride: self.stride,
                     values: &self.values[index * values..][..values],
+                    value_rows: &self.value_rows[index * value_rows..][..value_rows],
                 },
                 similarity: *similarity,
             };
@@ -96,6 +108,7 @@ impl Attention {
                         isa.run(AlongTime {
                             group,
                             first: column * extents.padded_height,
+                            equal,
                             scratch: maps.resize(along_time_scratch(self.span, gc)),
                             out,
                         });

@@ -1,0 +1,90 @@
+//! Axial attention along one line, for one group of channels, both operands of every product rounded to 8 bits (see
+//! [`crate::plan::AxialAttention`] for the formula).
+//!
+//! Planes are laid out as in [`Group`](super::super::Group). Channels of queries and keys lie side by side in pairs, `[pair][position][2]`,
+//! and so do those of their relative embeddings, which are stored reversed.
+
+mod equal;
+mod frequency;
+mod parts;
+#[cfg(test)]
+mod tests;
+mod time;
+
+use super::quantize::Rounding;
+use crate::simd::Integer;
+pub(in crate::cpu) use equal::{Contraction, Known, KnownScratch};
+pub(in crate::cpu) use frequency::IntegerFrequency;
+pub(in crate::cpu) use parts::{PairsOfPlanes, PartRoundings, Planes, RoundParts, Values};
+pub(in crate::cpu) use time::{IntegerTimeMaps, IntegerTimeOutputs};
+
+/// Relative embeddings, rounded: rows of `stride` values or pairs, zeros behind the `2·span − 1`.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct IntegerEmbeddings<'a> {
+    pub(in crate::cpu) stride: usize,
+    /// Queries, not reversed: `[pair][offset][2]`.
+    pub(in crate::cpu) forward_queries: &'a [i16],
+    /// Queries and keys, reversed: `[pair][reversed offset][2]`.
+    pub(in crate::cpu) maps: [&'a [i16]; 2],
+    /// Values, `gc` rows.
+    pub(in crate::cpu) values: &'a [i16],
+}
+
+/// One group's rounded parts.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct IntegerGroup<'a> {
+    /// Queries and keys, as [`RoundParts`] makes them.
+    pub(in crate::cpu) pairs: [&'a [i16]; 2],
+    /// Values, likewise.
+    pub(in crate::cpu) values: &'a [i16],
+    /// Elements between planes.
+    pub(in crate::cpu) stride: usize,
+    /// `gc`.
+    pub(in crate::cpu) channels: usize,
+    /// Positions of a line.
+    pub(in crate::cpu) span: usize,
+    pub(in crate::cpu) embeddings: IntegerEmbeddings<'a>,
+    /// What a sum of the query map and of the key map stands for.
+    pub(in crate::cpu) map_factors: [f32; 2],
+    /// How the maps are rounded for their product.
+    pub(in crate::cpu) map_roundings: [Rounding; 2],
+    /// Factors of the sums of product, query map and key map in the similarity.
+    pub(in crate::cpu) similarity: [f32; 3],
+    /// How the softmax is rounded.
+    pub(in crate::cpu) weight: Rounding,
+    /// Factor of the sums over values, and of those over value embeddings for each channel.
+    pub(in crate::cpu) value_factor: f32,
+    pub(in crate::cpu) position_factors: &'a [f32],
+}
+
+impl IntegerGroup<'_> {
+    fn pairs_of_channels(&self) -> usize {
+        (self.channels / 2).div_ceil(2)
+    }
+
+    /// The pair of channels of a part at a position.
+    #[inline(always)]
+    fn pair(&self, part: usize, pair: usize, at: usize) -> [i16; 2] {
+        let at = 2 * (pair * self.stride + at);
+        [self.pairs[part][at], self.pairs[part][at + 1]]
+    }
+
+    /// Sums of the query (0) or key (1) map of row `i` from column `j` on, for the position `at` of the row in a plane.
+    #[inline(always)]
+    fn map_row<S: Integer>(&self, simd: S, part: usize, at: usize, i: usize, j: usize) -> S::Ints {
+        let mut sums = simd.no_sums();
+        for pair in 0..self.pairs_of_channels() {
+            let value = simd.splat_pair(self.pair(part, pair, at));
+            let row = 2 * (pair * self.embeddings.stride + self.span - 1 - i + j);
+            sums = simd.dot(value, simd.load_shorts(&self.embeddings.maps[part][row..]), sums);
+        }
+        simd.total(sums)
+    }
+
+    /// A sum of a map, rounded for the product.
+    #[inline(always)]
+    fn rounded<S: Integer>(&self, simd: S, part: usize, sums: S::Ints) -> S::Ints {
+        let value = simd.mul(simd.to_floats(sums), simd.splat(self.map_factors[part]));
+        self.map_roundings[part].apply(simd, value)
+    }
+}
