@@ -78,14 +78,11 @@ impl Contraction {
     }
 }
 
-impl Known<'_> {
-    /// `product`, of row `i` from column `j` on, and what is known of it.
+impl<'a> Known<'a> {
+    /// Row `i` of them.
     #[inline(always)]
-    pub(super) fn add<S: Integer>(self, simd: S, product: S::Ints, at: usize) -> S::Ints {
-        match self.0.is_empty() {
-            true => product,
-            false => simd.add_ints(product, simd.load_ints(&self.0[at..])),
-        }
+    pub(super) fn row(self, i: usize, width: usize) -> Option<&'a [i32]> {
+        (!self.0.is_empty()).then(|| &self.0[i * width..][..width])
     }
 }
 
@@ -103,8 +100,9 @@ pub(super) fn equal_sums<S: Integer>(
     let (queries, rest) = scratch.profiles.split_at_mut(length);
     let (keys, pairs) = rest.split_at_mut(length);
     for (part, to) in [&mut *queries, &mut *keys].into_iter().enumerate() {
+        let row = group.map_row::<S, 0>(simd, part, first + start, span - 1);
         for offset in (0..2 * width).step_by(S::LANES) {
-            let sums = group.map_row(simd, part, first + start, span - 1, offset);
+            let sums = row.sums(simd, offset);
             simd.store_narrow(group.rounded(simd, part, sums), &mut to[PANEL + offset..]);
         }
     }

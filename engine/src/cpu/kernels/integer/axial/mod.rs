@@ -57,7 +57,7 @@ pub(in crate::cpu) struct IntegerGroup<'a> {
     pub(in crate::cpu) position_factors: &'a [f32],
 }
 
-impl IntegerGroup<'_> {
+impl<'a> IntegerGroup<'a> {
     fn pairs_of_channels(&self) -> usize {
         (self.channels / 2).div_ceil(2)
     }
@@ -69,16 +69,22 @@ impl IntegerGroup<'_> {
         [self.pairs[part][at], self.pairs[part][at + 1]]
     }
 
-    /// Sums of the query (0) or key (1) map of row `i` from column `j` on, for the position `at` of the row in a plane.
+    /// Row `i` of the query (0) or key (1) map, for the position `at` of the row in a plane, with `P` pairs of channels; 0 is for any number
+    /// of them.
     #[inline(always)]
-    fn map_row<S: Integer>(&self, simd: S, part: usize, at: usize, i: usize, j: usize) -> S::Ints {
-        let mut sums = simd.no_sums();
-        for pair in 0..self.pairs_of_channels() {
-            let value = simd.splat_pair(self.pair(part, pair, at));
-            let row = 2 * (pair * self.embeddings.stride + self.span - 1 - i + j);
-            sums = simd.dot(value, simd.load_shorts(&self.embeddings.maps[part][row..]), sums);
+    fn map_row<S: Integer, const P: usize>(&self, simd: S, part: usize, at: usize, i: usize) -> MapRow<'a, S, P> {
+        let start = self.span - 1 - i;
+        let mut row = MapRow {
+            group: *self,
+            place: (part, at, start),
+            values: [simd.splat_pair([0; 2]); P],
+            embeddings: [&[]; P],
+        };
+        for pair in 0..P {
+            row.values[pair] = simd.splat_pair(self.pair(part, pair, at));
+            row.embeddings[pair] = &self.embeddings.maps[part][2 * (pair * self.embeddings.stride + start)..];
         }
-        simd.total(sums)
+        row
     }
 
     /// A sum of a map, rounded for the product.
@@ -86,5 +92,38 @@ impl IntegerGroup<'_> {
     fn rounded<S: Integer>(&self, simd: S, part: usize, sums: S::Ints) -> S::Ints {
         let value = simd.mul(simd.to_floats(sums), simd.splat(self.map_factors[part]));
         self.map_roundings[part].apply(simd, value)
+    }
+}
+
+/// See [`IntegerGroup::map_row`].
+struct MapRow<'a, S: Integer, const P: usize> {
+    group: IntegerGroup<'a>,
+    /// Part, position in a plane, first column among the embeddings.
+    place: (usize, usize, usize),
+    values: [S::Shorts; P],
+    embeddings: [&'a [i16]; P],
+}
+
+impl<S: Integer, const P: usize> MapRow<'_, S, P> {
+    /// Sums from column `j` on.
+    #[inline(always)]
+    fn sums(&self, simd: S, j: usize) -> S::Ints {
+        let mut sums = simd.no_sums();
+        for pair in 0..P {
+            sums = simd.dot(
+                self.values[pair],
+                simd.load_shorts(&self.embeddings[pair][2 * j..]),
+                sums,
+            );
+        }
+        if P == 0 {
+            let (part, at, start) = self.place;
+            for pair in 0..self.group.pairs_of_channels() {
+                let value = simd.splat_pair(self.group.pair(part, pair, at));
+                let row = 2 * (pair * self.group.embeddings.stride + start + j);
+                sums = simd.dot(value, simd.load_shorts(&self.group.embeddings.maps[part][row..]), sums);
+            }
+        }
+        simd.total(sums)
     }
 }

@@ -40,21 +40,10 @@ impl Kernel for IntegerTimeMaps<'_> {
                 &mut after[..rest],
             );
         }
-        let pairs = contraction.pairs();
-        for (panel, rows) in self.key_map.chunks_exact_mut((pairs * 2 * PANEL).max(1)).enumerate() {
-            for (pair, row) in rows.chunks_exact_mut(2 * PANEL).enumerate() {
-                for v in (0..PANEL).step_by(S::LANES) {
-                    let mut halves = [simd.splat_ints(0); 2];
-                    for side in 0..2 {
-                        let r = contraction.position(2 * pair + side);
-                        if r < span {
-                            let sums = group.map_row(simd, 1, self.first + r, r, panel * PANEL + v);
-                            halves[side] = group.rounded(simd, 1, sums);
-                        }
-                    }
-                    simd.store_shorts(simd.pair_ints(halves[0], halves[1]), &mut row[2 * v..]);
-                }
-            }
+        match group.pairs_of_channels() {
+            1 => group.key_map::<S, 1>(simd, self.first, contraction, self.key_map),
+            2 => group.key_map::<S, 2>(simd, self.first, contraction, self.key_map),
+            _ => group.key_map::<S, 0>(simd, self.first, contraction, self.key_map),
         }
         if contraction.equal.len() > 0 {
             equal_sums(simd, &group, self.first, contraction, self.known);
@@ -63,6 +52,32 @@ impl Kernel for IntegerTimeMaps<'_> {
 }
 
 impl IntegerGroup<'_> {
+    /// `ke`, rounded, in panels of its columns; pairs of a contraction's positions.
+    #[inline(always)]
+    fn key_map<S: Integer, const P: usize>(&self, simd: S, first: usize, contraction: Contraction, to: &mut [i16]) {
+        let panel_length = contraction.pairs() * 2 * PANEL;
+        for pair in 0..contraction.pairs() {
+            let before = contraction.position(2 * pair);
+            let after = contraction.position(2 * pair + 1);
+            let row = self.map_row::<S, P>(simd, 1, first + before, before);
+            let is_pair = after < self.span;
+            let next = if is_pair { after } else { before };
+            let next = self.map_row::<S, P>(simd, 1, first + next, next);
+            for (panel, to) in to.chunks_exact_mut(panel_length).enumerate() {
+                let to = &mut to[pair * 2 * PANEL..][..2 * PANEL];
+                for v in (0..PANEL).step_by(S::LANES) {
+                    let j = panel * PANEL + v;
+                    let value = self.rounded(simd, 1, row.sums(simd, j));
+                    let mut other = simd.splat_ints(0);
+                    if is_pair {
+                        other = self.rounded(simd, 1, next.sums(simd, j));
+                    }
+                    simd.store_shorts(simd.pair_ints(value, other), &mut to[2 * v..]);
+                }
+            }
+        }
+    }
+
     /// `qe[r, i]`, rounded, for as many positions `r` from `from` on as `to` takes; planes are `width` high.
     #[inline(always)]
     fn query_column<S: Integer>(&self, simd: S, first: usize, (width, i, from): (usize, usize, usize), to: &mut [i16]) {
@@ -117,16 +132,13 @@ impl Kernel for IntegerTimeOutputs<'_> {
         let group = self.group;
         let (span, width) = (group.span, self.width);
         tally::count(2 * span * width * (2 * group.pairs_of_channels() + group.channels));
-        let [product_factor, query_factor, key_factor] = group.similarity.map(|factor| simd.splat(factor));
         let (row, weights) = (&mut self.row[..width], &mut self.weights[..width]);
         for (i, products) in self.products.chunks_exact(width).take(span).enumerate() {
-            for j in (0..width).step_by(S::LANES) {
-                let query = simd.to_floats(group.map_row(simd, 0, self.first + i, i, j));
-                let key = simd.to_floats(group.map_row(simd, 1, self.first + i, i, j));
-                let product = self.known.add(simd, simd.load_ints(&products[j..]), i * width + j);
-                let mut sum = simd.mul(product_factor, simd.to_floats(product));
-                sum = simd.mul_add(query_factor, query, sum);
-                simd.store(simd.mul_add(key_factor, key, sum), &mut row[j..]);
+            let place = (self.first + i, i);
+            match group.pairs_of_channels() {
+                1 => group.scores::<S, 1>(simd, place, products, self.known, row),
+                2 => group.scores::<S, 2>(simd, place, products, self.known, row),
+                _ => group.scores::<S, 0>(simd, place, products, self.known, row),
             }
             let rounding = group.weight.of(exponentials(simd, row, span));
             for j in (0..width).step_by(S::LANES) {
@@ -146,6 +158,32 @@ impl Kernel for IntegerTimeOutputs<'_> {
 }
 
 impl IntegerGroup<'_> {
+    /// The similarities of row `i`, whose position in a plane is `at`.
+    #[inline(always)]
+    fn scores<S: Integer, const P: usize>(
+        &self,
+        simd: S,
+        (at, i): (usize, usize),
+        products: &[i32],
+        known: Known<'_>,
+        to: &mut [f32],
+    ) {
+        let [product_factor, query_factor, key_factor] = self.similarity.map(|factor| simd.splat(factor));
+        let query = self.map_row::<S, P>(simd, 0, at, i);
+        let key = self.map_row::<S, P>(simd, 1, at, i);
+        let known = known.row(i, to.len());
+        for j in (0..to.len()).step_by(S::LANES) {
+            let mut product = simd.load_ints(&products[j..]);
+            if let Some(known) = known {
+                product = simd.add_ints(product, simd.load_ints(&known[j..]));
+            }
+            let mut sum = simd.mul(product_factor, simd.to_floats(product));
+            sum = simd.mul_add(query_factor, simd.to_floats(query.sums(simd, j)), sum);
+            sum = simd.mul_add(key_factor, simd.to_floats(key.sums(simd, j)), sum);
+            simd.store(sum, &mut to[j..]);
+        }
+    }
+
     /// Outputs of the channels `c..c + C` at position `i` of a line.
     #[inline(always)]
     fn outputs<S: Integer, const C: usize>(
