@@ -95,7 +95,7 @@ fn beyond_a_minute_only_the_beginning_is_classified() {
 }
 
 #[test]
-#[ignore = "needs the full data set in ECG_DATA_DIR"]
+#[ignore = "needs the full data set in ECG_DATA_DIR: make test-data"]
 fn the_whole_data_set_opens() {
     let reference = reference(&data_dir());
     assert_eq!(reference.len(), 8528);
