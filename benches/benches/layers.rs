@@ -157,11 +157,12 @@ impl Kernel for Floats {
             total = simd.add(total, sums[sum]);
         }
         std::hint::black_box(simd.sum(total));
-        rate(S::LANES, start)
+        2e-9 * (ROUNDS * SUMS * S::LANES) as f64 / start.elapsed().as_secs_f64()
     }
 }
 
-/// Sums of products of 16-bit pairs on registers alone.
+/// Sums of products of 16-bit pairs, one factor of each in a register, the other read from the nearest cache. Were both in registers, the
+/// optimizer would multiply them once for all rounds.
 struct Integers;
 
 impl Kernel for Integers {
@@ -169,28 +170,51 @@ impl Kernel for Integers {
 
     #[inline(always)]
     fn run<S: Integer>(self, simd: S) -> f64 {
-        let factor = simd.splat_pair([3, -5]);
-        let mut sums = [simd.no_sums(); SUMS];
-        let start = Instant::now();
-        for _ in 0..ROUNDS {
-            // Hidden from the optimizer, which would add the same product up beforehand.
-            let other = std::hint::black_box(factor);
-            for sum in 0..SUMS {
-                sums[sum] = simd.dot(factor, other, sums[sum]);
-            }
+        // As many sums as the register file holds beside the factors.
+        match S::REGISTERS {
+            32.. => self.sums::<S, 3>(simd),
+            _ => self.sums::<S, 2>(simd),
         }
-        let mut total = simd.total(sums[0]);
-        for sum in 1..SUMS {
-            total = simd.add_ints(total, simd.total(sums[sum]));
-        }
-        let mut lanes = [0; 64];
-        simd.store_ints(total, &mut lanes);
-        std::hint::black_box(lanes);
-        rate(S::SHORTS, start)
     }
 }
 
-/// 10⁹ operations a second since `start`, for as many multiply-adds a vector.
-fn rate(lanes: usize, start: Instant) -> f64 {
-    2e-9 * (ROUNDS * SUMS * lanes) as f64 / start.elapsed().as_secs_f64()
+impl Integers {
+    #[inline(always)]
+    fn sums<S: Integer, const READ: usize>(self, simd: S) -> f64 {
+        const HELD: usize = 4;
+        const PASSES: usize = 64;
+        let values: Vec<i16> =
+            std::hint::black_box((0..64 * S::SHORTS).map(|value| (value % 251) as i16 - 125).collect());
+        let mut held = [simd.splat_pair([0; 2]); HELD];
+        for index in 0..HELD {
+            held[index] = simd.load_shorts(&values[3 * index..]);
+        }
+        let mut sums = [[simd.no_sums(); READ]; HELD];
+        let mut products = 0;
+        let start = Instant::now();
+        for _ in 0..PASSES {
+            for values in values.chunks_exact(READ * S::SHORTS) {
+                let mut read = [simd.splat_pair([0; 2]); READ];
+                for index in 0..READ {
+                    read[index] = simd.load_shorts(&values[index * S::SHORTS..]);
+                }
+                for h in 0..HELD {
+                    for r in 0..READ {
+                        sums[h][r] = simd.dot(held[h], read[r], sums[h][r]);
+                    }
+                }
+                products += HELD * READ * S::SHORTS;
+            }
+        }
+        let mut total = simd.splat_ints(0);
+        for h in 0..HELD {
+            for r in 0..READ {
+                total = simd.add_ints(total, simd.total(sums[h][r]));
+            }
+        }
+        let mut lanes = [0; 16];
+        simd.store_ints(total, &mut lanes);
+        std::hint::black_box(lanes);
+        2e-9 * products as f64 / start.elapsed().as_secs_f64()
+    }
 }
