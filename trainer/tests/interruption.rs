@@ -96,6 +96,23 @@ fn an_interrupted_run_says_so_and_goes_on() {
     assert!(Path::new(&run).join("result.json").exists());
 }
 
+/// A second trainer in a run's folder would mix logs and checkpoints: it is refused, and the first is not disturbed.
+#[cfg(unix)]
+#[test]
+fn a_run_under_way_is_left_alone() {
+    let program = Program::new();
+    let run = program.run("taken");
+    let start = [&SMALL_RUN[..], &["--run", &run, "--checkpoint-steps", "1"]].concat();
+    let mut child = spawn(program.command(&start));
+    wait_for_steps(Path::new(&run), 2, &mut child);
+    signal("STOP", &child);
+    let message = program.refuses(&["train", "--resume", "--run", &run]);
+    signal("CONT", &child);
+    assert!(message.contains("another trainer is at work"), "{message}");
+    assert!(child.wait().expect("ended").success());
+    assert!(Path::new(&run).join("result.json").exists());
+}
+
 /// What `nohup` starts outlives its terminal, and stops when it is asked to all the same.
 #[cfg(unix)]
 #[test]

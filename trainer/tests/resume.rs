@@ -75,8 +75,14 @@ fn a_resumed_run_ends_with_the_same_weights() {
     let mut stopped = start(&pieces, 2);
     let error = stopped.run(&mut StopAfter(2)).expect_err("stopped in the first epoch");
     assert!(matches!(error, TrainerError::Interrupted { epoch: 1 }), "{error}");
+    let taken = Training::resume(&pieces, None, |_| Ok(records(3)))
+        .err()
+        .expect("refused");
+    assert!(taken.to_string().contains("another trainer is at work"), "{taken}");
+    drop(stopped);
     let mut stopped = Training::resume(&pieces, None, |_| Ok(records(3))).expect("resumed");
     stopped.run(&mut StopAfter(2)).expect_err("stopped in the second epoch");
+    drop(stopped);
     let mut resumed = Training::resume(&pieces, None, |_| Ok(records(1))).expect("resumed again");
     resumed.run(&mut StopAfter(usize::MAX)).expect("the rest");
 

@@ -5,12 +5,19 @@ use crate::error::TrainerError;
 use dualnet_export::network::NetworkConfig;
 use dualnet_export::weights::write_beside;
 use serde_json::json;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// A run's folder.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+}
+
+/// Keeps other trainers out of a run's folder as long as it is there; the system drops it with the process.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _folder: Option<File>,
 }
 
 impl RunFolder {
@@ -63,8 +70,24 @@ impl RunFolder {
         }
     }
 
-    /// Makes the folder and writes the resolved configuration.
-    pub(super) fn create(&self, network: &NetworkConfig, options: &TrainOptions) -> Result<(), TrainerError> {
+    /// Takes the folder for this process: two trainers would mix their logs and checkpoints. Where a folder cannot be locked, nothing is.
+    pub(super) fn lock(&self) -> Result<Lock, TrainerError> {
+        let Ok(folder) = File::open(&self.path) else {
+            return Ok(Lock { _folder: None });
+        };
+        match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(TrainerError::File {
+                path: self.path.clone(),
+                reason: "another trainer is at work in this folder; wait for it, or choose another --run".to_owned(),
+            }),
+            locked => Ok(Lock {
+                _folder: locked.is_ok().then_some(folder),
+            }),
+        }
+    }
+
+    /// Makes the folder, takes it and writes the resolved configuration.
+    pub(super) fn create(&self, network: &NetworkConfig, options: &TrainOptions) -> Result<Lock, TrainerError> {
         let path = self.configuration();
         let text = toml::to_string(&json!({ "train": options })).map_err(|error| TrainerError::File {
             path: path.clone(),
@@ -75,7 +98,9 @@ impl RunFolder {
             path: self.path.clone(),
             source,
         })?;
-        write_text(&path, &text)
+        let lock = self.lock()?;
+        write_text(&path, &text)?;
+        Ok(lock)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::average::Average;
 use super::card;
 use super::checkpoint::{Checkpoint, Progress};
-use super::folder::RunFolder;
+use super::folder::{Lock, RunFolder};
 use super::log::{EpochLog, EpochRecord};
 use super::options::TrainOptions;
 use super::report::Report;
@@ -32,6 +32,8 @@ pub struct Training {
     pub(super) optimizer: RAdam,
     pub(super) progress: Progress,
     pub(super) folder: RunFolder,
+    /// Of the process that writes there.
+    pub(super) _lock: Option<Lock>,
     pub(super) records: Records,
     pub(super) device: Device,
     pub(super) team: Team,

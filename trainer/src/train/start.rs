@@ -2,7 +2,7 @@
 
 use super::average::Average;
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
-use super::folder::RunFolder;
+use super::folder::{Lock, RunFolder};
 use super::options::{EarlierPlan, TrainOptions};
 use super::transfer::transfer;
 use super::{Records, Team, Training};
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl Training {
-    /// A new run in an empty or new folder; `run.toml` records its configuration.
+    /// A new run in an empty or new folder; `run.toml` records its configuration. The folder is the run's as long as this is there.
     pub fn start(
         network: Network,
         options: TrainOptions,
@@ -82,14 +82,14 @@ impl Training {
                 ..Progress::default()
             },
         };
-        let run = Self::new(team, network, options, state, folder, records, notes)?;
+        let mut run = Self::new(team, network, options, state, (folder, None), records, notes)?;
         if run.team.is_first() {
-            run.folder.create(run.network.config(), &run.options)?;
+            run._lock = Some(run.folder.create(run.network.config(), &run.options)?);
         }
         Ok(run)
     }
 
-    /// Goes on where the last checkpoint in `folder` stands.
+    /// Goes on where the last checkpoint in `folder` stands. The folder is the run's as long as this is there.
     ///
     /// `records` makes the records from the options the run was started with. `epochs` replaces the planned number of epochs,
     /// and with it the schedule from here on.
@@ -114,7 +114,9 @@ impl Training {
             path: path.clone(),
             reason: reason.to_owned(),
         };
+        let mut lock = None;
         let bytes = team.share_bytes(|| {
+            lock = Some(folder.lock()?);
             if !path.exists() {
                 return Err(fault("there is no checkpoint to go on from; start without --resume"));
             }
@@ -157,7 +159,7 @@ impl Training {
             optimizer,
             progress,
         };
-        Self::new(team, network, options, state, folder, records, Vec::new())
+        Self::new(team, network, options, state, (folder, lock), records, Vec::new())
     }
 
     fn new(
@@ -165,7 +167,7 @@ impl Training {
         network: Network,
         options: TrainOptions,
         state: State,
-        folder: RunFolder,
+        (folder, lock): (RunFolder, Option<Lock>),
         records: Records,
         notes: Vec<String>,
     ) -> Result<Self, TrainerError> {
@@ -188,6 +190,7 @@ impl Training {
             options,
             progress,
             folder,
+            _lock: lock,
             device,
             notes,
         })
