@@ -1,6 +1,7 @@
 //! The first transform: from a map to the points of its tiles.
 
 use super::{POINT_ROWS, Scheme, TILE_ROWS};
+use crate::cpu::kernels::PANEL;
 use crate::simd::{Kernel, Simd};
 
 /// `Bᵀd`.
@@ -38,7 +39,7 @@ fn along<S: Simd, const N: usize>(simd: S, row: &[f32], channels: usize) -> [S::
     input_points::<S, N>(simd, d)
 }
 
-/// `BᵀdB` of every tile of some rows of tiles: `points [point][tile][channels]`.
+/// `BᵀdB` of every tile of some rows of tiles: `points [point][tile][channels]`, or `[point][panel][tile][PANEL]` where panels are apart.
 pub(in crate::cpu) struct InputTransform<'a> {
     pub(in crate::cpu) scheme: Scheme,
     pub(in crate::cpu) map: &'a [f32],
@@ -50,6 +51,8 @@ pub(in crate::cpu) struct InputTransform<'a> {
     pub(in crate::cpu) points: &'a mut [f32],
     /// Elements between tiles, and between points.
     pub(in crate::cpu) strides: (usize, usize),
+    /// Elements between panels of channels: [`PANEL`] where a tile's channels lie together.
+    pub(in crate::cpu) panel: usize,
 }
 
 impl Kernel for InputTransform<'_> {
@@ -88,11 +91,12 @@ impl InputTransform<'_> {
                         along(simd, &inputs[4][c..], channels),
                         along(simd, &inputs[5][c..], channels),
                     ];
+                    let start = start + c / PANEL * self.panel + c % PANEL;
                     for j in 0..N {
                         let d = [rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]];
                         let d = input_points::<S, POINT_ROWS>(simd, d);
                         for i in 0..POINT_ROWS {
-                            simd.store(d[i], &mut self.points[start + (i * N + j) * point_stride + c..]);
+                            simd.store(d[i], &mut self.points[start + (i * N + j) * point_stride..]);
                         }
                     }
                 }

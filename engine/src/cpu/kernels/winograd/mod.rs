@@ -7,11 +7,13 @@
 //!
 //! The epilogue of the second transform runs while the tile is in registers: scale, shift, shortcut, Padé activation, pooling.
 
+mod gradient;
 mod input;
 mod output;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::cpu) use gradient::{GradientTransform, unpack_gradient};
 pub(in crate::cpu) use input::InputTransform;
 pub(in crate::cpu) use output::{OutputTransform, PlainTransform, PoolTransform, Shortcut, StoreTransform};
 
