@@ -11,7 +11,7 @@ pub use weights::weight_gradient;
 
 use super::kernels::{
     Affine, Aligned, Gemm, InputTransform, Operand, OutputTransform, PANEL, Packed, PlainTransform, Scheme, TILE_ROWS,
-    pack_filters,
+    repack_filters,
 };
 use crate::simd::Isa;
 use rayon::prelude::*;
@@ -81,9 +81,11 @@ impl Filters {
     ) -> Self {
         assert!(Self::cover(inputs, outputs), "{inputs} and {outputs} channels");
         let scheme = Scheme::of(width);
+        let mut packed = SPARE.take();
+        repack_filters(isa, scheme, (inputs, outputs), weight, &mut packed);
         Self {
             scheme,
-            packed: pack_filters(isa, scheme, (inputs, outputs), weight),
+            packed,
             inputs,
             outputs,
             neutral: (vec![1.0; outputs], vec![0.0; outputs]),
@@ -199,6 +201,13 @@ impl Filters {
     }
 }
 
+impl Drop for Filters {
+    fn drop(&mut self) {
+        // A thread that ends has no spare any more.
+        let _ = SPARE.try_with(|spare| spare.replace(std::mem::take(&mut self.packed)));
+    }
+}
+
 /// Rows of tiles of a map.
 struct Piece {
     maps: Maps,
@@ -239,6 +248,8 @@ impl Piece {
 thread_local! {
     /// Kept from one convolution to the next: fresh memory costs as much as a transform.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// The last filters' memory, kept as well: training packs anew for every convolution.
+    static SPARE: RefCell<Packed> = RefCell::default();
 }
 
 /// What a thread writes between the steps.

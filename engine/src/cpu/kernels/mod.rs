@@ -35,5 +35,5 @@ pub(super) use rows::{Gelu, Normalize, Softmax};
 pub(super) use tally::executed;
 pub(super) use winograd::{
     GradientTransform, InputTransform, OutputTransform, PlainTransform, PoolTransform, Scheme, Shortcut,
-    StoreTransform, TILE_ROWS, pack_filters, unpack_gradient,
+    StoreTransform, TILE_ROWS, pack_filters, repack_filters, unpack_gradient,
 };
