@@ -124,6 +124,16 @@ fn without_a_latent_too() {
 /// The one site against the same steps written with libtorch's operations in float64.
 #[test]
 fn gain_and_shortcut_enter_where_they_should() {
+    site_equals_its_steps(false);
+}
+
+/// Odd extents: the last row has no part in the means.
+#[test]
+fn the_pool_comes_last() {
+    site_equals_its_steps(true);
+}
+
+fn site_equals_its_steps(pool: bool) {
     let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, tch::Device::Cpu));
     tch::manual_seed(5);
     let leaf = |size: &[i64]| random(size).set_requires_grad(true);
@@ -153,11 +163,12 @@ fn gain_and_shortcut_enter_where_they_should() {
         running_mean: &mean,
         running_variance: &variance,
         batch_statistics: true,
+        pool,
         group: None,
     }
     .apply()
     .expect("the fused site");
-    let probe = random(&[3, 8, 5, 4]);
+    let probe = random(&fused.size());
     (&fused * &probe).sum(Kind::Float).backward();
     let gradients: Vec<Tensor> = leaves.iter().map(|leaf| leaf.grad().copy()).collect();
     for leaf in leaves {
@@ -177,7 +188,11 @@ fn gain_and_shortcut_enter_where_they_should() {
     );
     let parts = modulation.unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
     let u = normalized * &parts[0] + &parts[1] + &shortcut;
-    let plain = pau(&u, &numerator, &denominator).expect("the unit") * gain.unsqueeze(-1).unsqueeze(-1);
+    let whole = pau(&u, &numerator, &denominator).expect("the unit") * gain.unsqueeze(-1).unsqueeze(-1);
+    let plain = match pool {
+        true => whole.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None),
+        false => whole,
+    };
     (&plain * &probe).sum(Kind::Float).backward();
 
     let close = |what: &str, a: &Tensor, b: &Tensor| {
@@ -209,9 +224,18 @@ fn tensors_that_do_not_fit_are_refused() {
         running_mean: &eight,
         running_variance: &eight,
         batch_statistics: true,
+        pool: false,
         group: None,
     };
     assert!(site.apply().is_err());
+    let flat = ones(&[2, 8, 1, 3]);
+    let unpoolable = ConditionalPau {
+        x: &flat,
+        gamma: &eight,
+        pool: true,
+        ..site
+    };
+    assert!(unpoolable.apply().is_err(), "a row has no means");
     let doubles = x.to_kind(Kind::Double);
     let error = pau(&doubles, &numerator, &denominator)
         .expect_err("float64 has no kernel")

@@ -16,7 +16,7 @@ mod plans;
 mod probe;
 mod runtime;
 
-pub use convolution::{Filters, Maps, SingleFilters, single_weight_gradient};
+pub use convolution::{Filters, Maps, SingleFilters, single_weight_gradient, weight_gradient};
 pub(crate) use plans::{Plans, Way};
 pub use probe::Probe;
 #[cfg(feature = "cuda")]

@@ -3,8 +3,8 @@
 use crate::bound::{COEFFICIENT, DERIVATIVE, VALUE, expected, wide, within};
 use dualnet_engine::pau::Pau;
 use dualnet_engine::pau::affine::{
-    Affine, AffineGradients, ChannelsLast, InputGradient, affine_backward, affine_forward, affine_input_gradient,
-    channel_moments,
+    Affine, AffineGradients, ChannelsLast, InputGradient, PooledMaps, affine_backward, affine_backward_pooled,
+    affine_forward, affine_forward_pooled, affine_input_gradient, channel_moments,
 };
 use dualnet_engine::simd::Isa;
 use dualnet_fixtures::stream;
@@ -112,6 +112,10 @@ impl Data {
         let gradients = affine_backward(pau, self.shape, self.operands(), &self.grad_y, &mut grad_u);
         (grad_u, gradients)
     }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
 }
 
 fn unit(isa: Isa) -> Pau {
@@ -318,5 +322,61 @@ fn nothing_in_nothing_out() {
             vec![0.0; data.shape.channels]
         );
         affine_forward(&unit(isa), data.shape, data.operands(), &mut []);
+    }
+}
+
+/// Pooled, the unit gives the bits of the unit and a pool after it, and so do its gradients; odd last rows and columns count for nothing.
+#[test]
+fn pooling_changes_no_bits() {
+    for isa in Isa::available() {
+        let pau = unit(isa);
+        for [samples, height, width, channels] in [
+            [2, 563, 33, 16],
+            [3, 7, 2, 24],
+            [2, 2, 3, 5],
+            [1, 5, 4, 509],
+            [2, 1, 1, 3],
+        ] {
+            let maps = PooledMaps {
+                samples,
+                height,
+                width,
+                channels,
+            };
+            let mut data = Data::residual([samples, height * width, channels]);
+            let mut y = vec![f32::NAN; data.x.len()];
+            affine_forward(&pau, data.shape, data.operands(), &mut y);
+            let grad_means: Vec<f32> = stream("affine/means", maps.means().elements())
+                .into_iter()
+                .map(|v| v as f32)
+                .collect();
+            let at = |sample: usize, row: usize, column: usize, channel: usize| {
+                ((sample * height + row) * width + column) * channels + channel
+            };
+            let mut expected = Vec::new();
+            data.grad_y.fill(0.0);
+            for sample in 0..samples {
+                for (row, column) in (0..height / 2).flat_map(|row| (0..width / 2).map(move |column| (row, column))) {
+                    for channel in 0..channels {
+                        let quad = [(0, 0), (0, 1), (1, 0), (1, 1)]
+                            .map(|(dy, dx)| at(sample, 2 * row + dy, 2 * column + dx, channel));
+                        for index in quad {
+                            data.grad_y[index] = grad_means[expected.len()] / 4.0;
+                        }
+                        let [a, b, c, d] = quad.map(|index| y[index]);
+                        expected.push((a + b + c + d) / 4.0);
+                    }
+                }
+            }
+            let mut means = vec![f32::NAN; expected.len()];
+            affine_forward_pooled(&pau, maps, data.operands(), &mut means);
+            assert_eq!(bits(&means), bits(&expected), "{isa:?} {maps:?}");
+
+            let (expected, sums) = data.backward(&pau);
+            let mut grad_u = vec![f32::NAN; data.x.len()];
+            let pooled = affine_backward_pooled(&pau, maps, data.operands(), &grad_means, &mut grad_u);
+            assert_eq!(bits(&grad_u), bits(&expected), "{isa:?} {maps:?}");
+            assert_eq!(pooled, sums);
+        }
     }
 }

@@ -1,5 +1,5 @@
-// A 3x3 convolution of stride 1, padded by 1, as one libtorch autograd operation. Callbacks compute the result and the gradient of
-// several inputs or of the weight of one; the other gradients are libtorch's.
+// A 3x3 convolution of stride 1, padded by 1, as one libtorch autograd operation. Callbacks compute the result and the gradients; only that
+// of a single input is libtorch's.
 
 #include "../shim.h"
 
@@ -59,30 +59,23 @@ class Convolution : public Function<Convolution> {
     const at::Tensor x = maps.permute({0, 3, 1, 2});
     const at::Tensor grad_y = channels_last(gradients[0]);
     const Shape shape = shape_of(x, weight);
-    const bool single = shape.inputs == 1;
-    bool wants_x = context->needs_input_grad(0), wants_weight = context->needs_input_grad(1);
     at::Tensor grad_x, grad_weight;
-    if (wants_x && !single) {
+    if (context->needs_input_grad(0) && shape.inputs > 1) {
       const at::Tensor w = weight.contiguous();
       grad_x = at::empty_like(maps);
       TORCH_CHECK(kernels->input_gradient(&shape, w.const_data_ptr<float>(), grad_y.const_data_ptr<float>(),
                                           grad_x.mutable_data_ptr<float>()) == 0,
                   REFUSED);
       grad_x = grad_x.permute({0, 3, 1, 2});
-      wants_x = false;
+    } else if (context->needs_input_grad(0)) {
+      grad_x = std::get<0>(at::convolution_backward(grad_y.permute({0, 3, 1, 2}), x, weight, c10::nullopt, {1, 1}, {1, 1}, {1, 1},
+                                                    false, {0, 0}, 1, {true, false, false}));
     }
-    if (wants_weight && single) {
+    if (context->needs_input_grad(1)) {
       grad_weight = at::empty(weight.sizes(), maps.options());
       TORCH_CHECK(kernels->weight_gradient(&shape, maps.const_data_ptr<float>(), grad_y.const_data_ptr<float>(),
                                            grad_weight.mutable_data_ptr<float>()) == 0,
                   REFUSED);
-      wants_weight = false;
-    }
-    if (wants_x || wants_weight) {
-      auto rest = at::convolution_backward(grad_y.permute({0, 3, 1, 2}), x, weight, c10::nullopt, {1, 1}, {1, 1},
-                                           {1, 1}, false, {0, 0}, 1, {wants_x, wants_weight, false});
-      if (wants_x) grad_x = std::get<0>(rest);
-      if (wants_weight) grad_weight = std::get<1>(rest);
     }
     return {grad_x, grad_weight, at::Tensor()};
   }

@@ -1,11 +1,11 @@
 //! 3×3 convolutions of float32 maps on the CPU as a differentiable operation on libtorch tensors.
 //!
-//! The engine's Winograd kernels compute the result and the gradient of the input, in a quarter of a direct sum's products; the gradient
-//! of the weight is libtorch's. Maps of one channel, the network's input, have direct kernels for the result and the gradient of the weight,
-//! which libtorch would compute in another order of memory and copy. Either way the sums have a fixed order, so that results do not depend on the number of threads.
+//! The engine's Winograd kernels compute the result and both gradients, in a quarter of a direct sum's products. Maps of one channel, the
+//! network's input, have direct kernels for the result and the gradient of the weight, which libtorch would compute in another order of
+//! memory and copy. Either way the sums have a fixed order, so that results do not depend on the number of threads.
 
 use crate::shim;
-use dualnet_engine::cpu::{Filters, Maps, SingleFilters, single_weight_gradient};
+use dualnet_engine::cpu::{self, Filters, Maps, SingleFilters, single_weight_gradient};
 use dualnet_engine::simd::Isa;
 use std::ffi::c_char;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
@@ -30,7 +30,6 @@ struct Kernels {
     forward: Call,
     /// Of several inputs.
     input_gradient: Call,
-    /// Of one input.
     weight_gradient: Call,
 }
 
@@ -160,12 +159,17 @@ unsafe extern "C" fn weight_gradient(
         let shape = &*shape;
         (
             shape,
-            from_raw_parts(x, shape.pixels()),
+            from_raw_parts(x, shape.pixels() * shape.inputs),
             from_raw_parts(grad_y, shape.pixels() * shape.outputs),
-            from_raw_parts_mut(grad_weight, shape.outputs * 9),
+            from_raw_parts_mut(grad_weight, shape.outputs * shape.inputs * 9),
         )
     };
     let Ok(isa) = Isa::detect() else { return 1 };
-    single_weight_gradient(isa, shape.maps(), shape.outputs, x, grad_y, grad_weight);
+    if shape.inputs == 1 {
+        single_weight_gradient(isa, shape.maps(), shape.outputs, x, grad_y, grad_weight);
+    } else {
+        let channels = (shape.outputs, shape.inputs);
+        cpu::weight_gradient(isa, shape.maps(), channels, x, grad_y, grad_weight);
+    }
     0
 }

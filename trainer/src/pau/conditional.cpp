@@ -1,4 +1,4 @@
-// Conditional batch normalization, an optional shortcut and the Padé activation as one libtorch autograd operation.
+// Conditional batch normalization, an optional shortcut, the Padé activation and an optional average pool as one libtorch autograd operation.
 //
 // Forward saves the input, the shortcut and numbers per channel; everything between them and the output is computed
 // again on the way back. With other processes given, the kernels take the batch's statistics over all their batches.
@@ -14,8 +14,11 @@ using torch::autograd::tensor_list;
 
 struct Extents {
   size_t samples;
-  size_t pixels;
+  size_t height;
+  size_t width;
   size_t channels;
+  // Not 0 when only the means over 2x2 pixels are wanted.
+  size_t pool;
 };
 
 // Null pointers stand for what is absent: modulation, shortcut, gain.
@@ -58,9 +61,9 @@ using Optional = std::optional<at::Tensor>;
 at::Tensor contiguous_or_none(const Optional& x) { return x.has_value() ? x->contiguous() : at::Tensor(); }
 
 Operands operands(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta, const at::Tensor& modulation,
-                  const at::Tensor& shortcut, const at::Tensor& gain, const at::Tensor& p, const at::Tensor& q) {
-  const Extents extents{static_cast<size_t>(x.size(0)), static_cast<size_t>(x.size(2) * x.size(3)),
-                        static_cast<size_t>(x.size(1))};
+                  const at::Tensor& shortcut, const at::Tensor& gain, const at::Tensor& p, const at::Tensor& q, bool pool) {
+  const auto extent = [&](int64_t axis) { return static_cast<size_t>(x.size(axis)); };
+  const Extents extents{extent(0), extent(2), extent(3), extent(1), pool};
   return {extents,
           ecg::coefficients(p, q),
           x.const_data_ptr<float>(),
@@ -76,7 +79,7 @@ class ConditionalPade : public Function<ConditionalPade> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& gamma,
                             const at::Tensor& beta, const Optional& modulation, const Optional& shortcut,
                             const Optional& gain, const at::Tensor& numerator, const at::Tensor& denominator,
-                            const at::Tensor& running_mean, const at::Tensor& running_variance, bool batch_statistics,
+                            const at::Tensor& running_mean, const at::Tensor& running_variance, bool batch_statistics, bool pool,
                             const ecg::PeersPointer& peers, int64_t kernels_address) {
     ecg::require_cpu_float(input);
     TORCH_CHECK(input.dim() == 4, "a feature map has four axes");
@@ -88,8 +91,10 @@ class ConditionalPade : public Function<ConditionalPade> {
     const at::Tensor p = numerator.contiguous();
     const at::Tensor q = denominator.contiguous();
     at::Tensor statistics = at::empty({2, x.size(1)}, x.options().dtype(at::kDouble));
-    at::Tensor y = at::empty_like(x);
-    const Operands o = operands(x, gamma, beta, conditions, added, factors, p, q);
+    at::Tensor y = pool ? at::empty({x.size(0), x.size(1), x.size(2) / 2, x.size(3) / 2},
+                                    x.options().memory_format(at::MemoryFormat::ChannelsLast))
+                        : at::empty_like(x);
+    const Operands o = operands(x, gamma, beta, conditions, added, factors, p, q, pool);
     check(kernels->forward(&o, group_or_null(peers), batch_statistics, running_mean.data_ptr<float>(),
                            running_variance.data_ptr<float>(), statistics.mutable_data_ptr<double>(),
                            y.mutable_data_ptr<float>()));
@@ -97,6 +102,7 @@ class ConditionalPade : public Function<ConditionalPade> {
     context->save_for_backward({x, gamma, beta, conditions, added, factors, p, q, statistics});
     context->saved_data["kernels"] = kernels_address;
     context->saved_data["batch_statistics"] = batch_statistics;
+    context->saved_data["pool"] = pool;
     return y;
   }
 
@@ -113,7 +119,7 @@ class ConditionalPade : public Function<ConditionalPade> {
     at::Tensor grad_modulation = modulation.defined() ? at::empty_like(modulation) : at::Tensor();
     at::Tensor grad_p = at::empty_like(p);
     at::Tensor grad_q = at::empty_like(q);
-    const Operands o = operands(x, gamma, beta, modulation, saved[4], saved[5], p, q);
+    const Operands o = operands(x, gamma, beta, modulation, saved[4], saved[5], p, q, context->saved_data["pool"].toBool());
     const ecg::PeersPointer peers = ecg::saved_peers(context);
     check(kernels->backward(&o, group_or_null(peers), context->saved_data["batch_statistics"].toBool(),
                             saved[8].const_data_ptr<double>(), grad_y.const_data_ptr<float>(),
@@ -124,7 +130,7 @@ class ConditionalPade : public Function<ConditionalPade> {
     const at::Tensor none;
     return {grad_x, grad_gamma, grad_beta, grad_modulation, saved[4].defined() ? grad_u : none,
             none,   grad_p,     grad_q,    none,            none,
-            none,   none,       none};
+            none,   none,       none,   none};
   }
 };
 
@@ -138,12 +144,12 @@ extern "C" at::Tensor* ecg_conditional_pau(const at::Tensor* x, const at::Tensor
                                            const at::Tensor* gain, const at::Tensor* numerator,
                                            const at::Tensor* denominator, const at::Tensor* running_mean,
                                            const at::Tensor* running_variance, bool batch_statistics,
-                                           const void* group, ecg::Peers::Release release, const Kernels* kernels,
+                                           bool pool, const void* group, ecg::Peers::Release release, const Kernels* kernels,
                                            char** message) {
   return ecg::guarded(message, [&] {
     const ecg::PeersPointer peers = ecg::peers(group, release);
     return ConditionalPade::apply(*x, *gamma, *beta, or_none(modulation), or_none(shortcut), or_none(gain), *numerator,
-                                  *denominator, *running_mean, *running_variance, batch_statistics, peers,
+                                  *denominator, *running_mean, *running_variance, batch_statistics, pool, peers,
                                   reinterpret_cast<int64_t>(kernels));
   });
 }

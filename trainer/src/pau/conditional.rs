@@ -1,12 +1,13 @@
-//! Conditional batch normalization, an optional shortcut, the Padé activation and channel dropout as one differentiable
-//! operation: what the two-storey trait calls `conditional_norm_pau` and `conditional_norm_add_pau`.
+//! Conditional batch normalization, an optional shortcut, the Padé activation, channel dropout and an optional average pool as one
+//! differentiable operation: what the two-storey trait calls `conditional_norm_pau`, `conditional_norm_add_pau` and `residual_tail`.
 
 use super::Coefficients;
 use super::site::{Site, Small, Statistics, input_coefficients, join_moments, small_gradients};
 use crate::distributed::{Group, release};
 use crate::shim;
 use dualnet_engine::pau::affine::{
-    ChannelsLast, InputGradient, affine_backward, affine_forward, affine_input_gradient, channel_moments,
+    ChannelsLast, InputGradient, PooledMaps, affine_backward, affine_backward_pooled, affine_forward,
+    affine_forward_pooled, affine_input_gradient, channel_moments,
 };
 use dualnet_export::network::{NORM_EPSILON, NORM_MOMENTUM};
 use std::ffi::{c_char, c_void};
@@ -40,12 +41,14 @@ pub struct ConditionalPau<'a> {
     pub running_variance: &'a Tensor,
     /// Whether to normalize with the batch's statistics.
     pub batch_statistics: bool,
+    /// Whether only the means of the result over 2×2 pixels are wanted, an odd last row or column left out.
+    pub pool: bool,
     /// The processes over whose batches the batch's statistics are taken; this process's own batch when absent.
     pub group: Option<&'a Group>,
 }
 
 impl ConditionalPau<'_> {
-    /// `gain ⊙ F(scale ⊙ BN(x) + bias + shortcut)`, channels last in memory.
+    /// `gain ⊙ F(scale ⊙ BN(x) + bias + shortcut)`, or its means, channels last in memory.
     pub fn apply(self) -> Result<Tensor, TchError> {
         let channels = self.x.size().get(1).copied().unwrap_or(0);
         let vectors = [self.gamma, self.beta, self.running_mean, self.running_variance];
@@ -59,7 +62,8 @@ impl ConditionalPau<'_> {
                 .all(|vector| vector.size() == [channels] && vector.is_contiguous())
             && per_sample(self.modulation, 2 * channels)
             && per_sample(self.gain, channels)
-            && self.shortcut.is_none_or(|shortcut| shortcut.size() == self.x.size());
+            && self.shortcut.is_none_or(|shortcut| shortcut.size() == self.x.size())
+            && (!self.pool || self.x.size()[2..].iter().all(|&extent| extent >= 2));
         if !fits {
             return Err(TchError::Shape(
                 "conditional Padé activation: the tensors' extents do not fit, or are 0".to_owned(),
@@ -84,6 +88,7 @@ impl ConditionalPau<'_> {
                 self.running_mean.as_ptr(),
                 self.running_variance.as_ptr(),
                 self.batch_statistics,
+                self.pool,
                 group.map_or(null(), Group::lend),
                 release,
                 &raw const KERNELS,
@@ -107,6 +112,7 @@ unsafe extern "C" {
         running_mean: *const C_tensor,
         running_variance: *const C_tensor,
         batch_statistics: bool,
+        pool: bool,
         group: *const c_void,
         release: unsafe extern "C" fn(*const c_void),
         kernels: *const Kernels,
@@ -118,8 +124,11 @@ unsafe extern "C" {
 #[repr(C)]
 struct Operands {
     samples: usize,
-    pixels: usize,
+    height: usize,
+    width: usize,
     channels: usize,
+    /// Not 0 when only the means over 2×2 pixels are wanted.
+    pool: usize,
     coefficients: Coefficients,
     x: *const f32,
     gamma: *const f32,
@@ -154,14 +163,27 @@ struct Kernels {
 static KERNELS: Kernels = Kernels { forward, backward };
 
 impl Operands {
+    fn maps(&self) -> PooledMaps {
+        PooledMaps {
+            samples: self.samples,
+            height: self.height,
+            width: self.width,
+            channels: self.channels,
+        }
+    }
+
+    /// The extents of the result.
+    fn result(&self) -> ChannelsLast {
+        match self.pool {
+            0 => self.maps().whole(),
+            _ => self.maps().means(),
+        }
+    }
+
     /// # Safety
     /// Pointers must be null where that is allowed, or valid for the lengths the extents imply.
     unsafe fn site(&self) -> Site<'_> {
-        let shape = ChannelsLast {
-            samples: self.samples,
-            pixels: self.pixels,
-            channels: self.channels,
-        };
+        let shape = self.maps().whole();
         // SAFETY: the caller vouches for pointers and extents.
         unsafe {
             let slice = |pointer: *const f32, length: usize| from_raw_parts(pointer, length);
@@ -207,15 +229,16 @@ unsafe extern "C" fn forward(
 ) -> i32 {
     // SAFETY: the shim passes live, dense tensors of the stated extents; `y` and `statistics` are freshly allocated and the
     // running statistics are used by nobody else during the call.
-    let (site, pau, running_mean, running_variance, statistics, y) = unsafe {
+    let (operands, site, pau, running_mean, running_variance, statistics, y) = unsafe {
         let operands = &*operands;
         (
+            operands,
             operands.site(),
             operands.coefficients.pau(),
             from_raw_parts_mut(running_mean, operands.channels),
             from_raw_parts_mut(running_variance, operands.channels),
             from_raw_parts_mut(statistics, 2 * operands.channels),
-            from_raw_parts_mut(y, operands.site().shape.elements()),
+            from_raw_parts_mut(y, operands.result().elements()),
         )
     };
     let Some(pau) = pau else { return REFUSED };
@@ -250,7 +273,10 @@ unsafe extern "C" fn forward(
         }
     }
     let (scale, shift) = site.lines(Statistics { mean, reciprocal });
-    affine_forward(&pau, site.shape, site.affine(&scale, &shift), y);
+    match operands.pool {
+        0 => affine_forward(&pau, site.shape, site.affine(&scale, &shift), y),
+        _ => affine_forward_pooled(&pau, operands.maps(), site.affine(&scale, &shift), y),
+    }
     0
 }
 
@@ -270,7 +296,7 @@ unsafe extern "C" fn backward(
 ) -> i32 {
     // SAFETY: as in `forward`; every gradient is freshly allocated with the extents of what it is the gradient of, and
     // that of the modulation is null exactly when there is none.
-    let (site, pau, statistics, grad_y, out) = unsafe {
+    let (operands, site, pau, statistics, grad_y, out) = unsafe {
         let operands = &*operands;
         let site = operands.site();
         let (elements, channels) = (site.shape.elements(), site.shape.channels);
@@ -286,10 +312,11 @@ unsafe extern "C" fn backward(
         };
         let statistics = from_raw_parts(statistics, 2 * channels);
         (
+            operands,
             site,
             operands.coefficients.pau(),
             statistics,
-            from_raw_parts(grad_y, elements),
+            from_raw_parts(grad_y, operands.result().elements()),
             out,
         )
     };
@@ -297,7 +324,11 @@ unsafe extern "C" fn backward(
     let (mean, reciprocal) = statistics.split_at(site.shape.channels);
     let statistics = Statistics { mean, reciprocal };
     let (scale, shift) = site.lines(statistics);
-    let sums = affine_backward(&pau, site.shape, site.affine(&scale, &shift), grad_y, out.u);
+    let affine = site.affine(&scale, &shift);
+    let sums = match operands.pool {
+        0 => affine_backward(&pau, site.shape, affine, grad_y, out.u),
+        _ => affine_backward_pooled(&pau, operands.maps(), affine, grad_y, out.u),
+    };
     out.numerator.copy_from_slice(&sums.coefficients.numerator);
     out.denominator.copy_from_slice(&sums.coefficients.denominator);
     let mut towards = small_gradients(

@@ -7,8 +7,19 @@ use crate::pau::ConditionalPau;
 use dualnet_export::network::Ops;
 use tch::Tensor;
 
+/// What a fused site ends with.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Ends {
+    /// The activation.
+    Plain,
+    /// Dropout of channels.
+    Dropout,
+    /// Dropout of channels, then means over 2×2 pixels.
+    Pool,
+}
+
 impl Torch<'_> {
-    /// Conditional batch normalization, the shortcut, the Padé activation and dropout of channels in one pass over the feature map.
+    /// Conditional batch normalization, the shortcut, the Padé activation, dropout of channels and an average pool in one pass over the feature map.
     pub(super) fn fused_site(
         &mut self,
         x: &Tensor,
@@ -16,11 +27,11 @@ impl Torch<'_> {
         norm: &str,
         shortcut: Option<&Tensor>,
         pau: &str,
-        has_dropout: bool,
+        ends: Ends,
     ) -> Result<Tensor, TrainerError> {
         let size = x.size();
         let gain = match self.dropout_probability() {
-            Some(p) if has_dropout => Some(factors(x, p, &size[..2])?),
+            Some(p) if ends != Ends::Plain => Some(factors(x, p, &size[..2])?),
             _ => None,
         };
         let modulation = match latent {
@@ -43,6 +54,7 @@ impl Torch<'_> {
             running_mean: get("running_mean")?,
             running_variance: get("running_var")?,
             batch_statistics: self.training(),
+            pool: ends == Ends::Pool,
             group: self.sharing(),
         };
         Ok(site.apply()?)

@@ -1,6 +1,7 @@
 //! The primitives of the network on libtorch.
 
 use super::dropout::dropout;
+use super::fused::Ends;
 use super::layout::channels_last;
 use super::parameters::Parameters;
 use crate::convolution;
@@ -303,7 +304,7 @@ impl Ops for Torch<'_> {
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
         match self.fuses(x) {
-            true => self.fused_site(x, latent, norm, None, pau, false),
+            true => self.fused_site(x, latent, norm, None, pau, Ends::Plain),
             false => composites::conditional_norm_pau(self, x, latent, norm, pau),
         }
     }
@@ -317,7 +318,7 @@ impl Ops for Torch<'_> {
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
         match self.fuses(x) {
-            true => self.fused_site(x, latent, norm, Some(shortcut), pau, false),
+            true => self.fused_site(x, latent, norm, Some(shortcut), pau, Ends::Plain),
             false => composites::conditional_norm_add_pau(self, x, latent, norm, shortcut, pau),
         }
     }
@@ -330,7 +331,7 @@ impl Ops for Torch<'_> {
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
         match self.fuses(x) {
-            true => self.fused_site(x, latent, norm, None, pau, true),
+            true => self.fused_site(x, latent, norm, None, pau, Ends::Dropout),
             false => composites::conditional_norm_pau_dropout(self, x, latent, norm, pau),
         }
     }
@@ -343,10 +344,9 @@ impl Ops for Torch<'_> {
         shortcut: &Tensor,
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
-        if !self.fuses(x) {
-            return composites::residual_tail(self, x, latent, norm, shortcut, pau);
+        match self.fuses(x) {
+            true => self.fused_site(x, latent, norm, Some(shortcut), pau, Ends::Pool),
+            false => composites::residual_tail(self, x, latent, norm, shortcut, pau),
         }
-        let activated = self.fused_site(x, latent, norm, Some(shortcut), pau, true)?;
-        self.average_pool(&activated)
     }
 }

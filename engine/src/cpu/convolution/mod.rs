@@ -1,19 +1,22 @@
-//! 3×3 convolutions of batches of feature maps, as training computes them: without an epilogue, forward and for the input's gradient.
+//! 3×3 convolutions of batches of feature maps, as training computes them: without an epilogue, forward and for both gradients.
 //!
 //! The tiles are those of the inference kernels (`kernels::winograd`), with the same error. Maps are read and written channels-last, as
 //! libtorch keeps them; every record's part of the result depends on that record alone, whatever the batch and the number of threads.
 
 mod single;
+mod weights;
 
 pub use single::{SingleFilters, single_weight_gradient};
+pub use weights::weight_gradient;
 
 use super::kernels::{
     Affine, Aligned, Gemm, InputTransform, Operand, OutputTransform, PANEL, Packed, PlainTransform, Scheme, TILE_ROWS,
-    pack_filters,
+    repack_filters,
 };
 use crate::simd::Isa;
 use rayon::prelude::*;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Tiles computed together: as many as the caches hold beside the weights they meet.
 const TILES: usize = 56;
@@ -78,9 +81,11 @@ impl Filters {
     ) -> Self {
         assert!(Self::cover(inputs, outputs), "{inputs} and {outputs} channels");
         let scheme = Scheme::of(width);
+        let mut packed = SPARE.take();
+        repack_filters(isa, scheme, (inputs, outputs), weight, &mut packed);
         Self {
             scheme,
-            packed: pack_filters(isa, scheme, (inputs, outputs), weight),
+            packed,
             inputs,
             outputs,
             neutral: (vec![1.0; outputs], vec![0.0; outputs]),
@@ -142,7 +147,8 @@ impl Filters {
         let map_length = maps.height * maps.width * self.inputs;
         for record in 0..records {
             let map = scratch.map.resize(height * row);
-            piece.bordered(&x[record * map_length..][..map_length], self.inputs, columns, map);
+            let x = &x[record * map_length..][..map_length];
+            piece.bordered(x, (self.inputs, 0..self.inputs), columns, map);
             isa.run(InputTransform {
                 scheme: self.scheme,
                 map,
@@ -151,6 +157,7 @@ impl Filters {
                 tiles: across,
                 points: &mut scratch.points[record * tiles * self.inputs..],
                 strides: inputs,
+                panel: PANEL,
             });
         }
         let offsets = |stride: usize| -> Vec<usize> { (0..count).map(|tile| tile * stride).collect() };
@@ -194,6 +201,13 @@ impl Filters {
     }
 }
 
+impl Drop for Filters {
+    fn drop(&mut self) {
+        // A thread that ends has no spare any more.
+        let _ = SPARE.try_with(|spare| spare.replace(std::mem::take(&mut self.packed)));
+    }
+}
+
 /// Rows of tiles of a map.
 struct Piece {
     maps: Maps,
@@ -206,19 +220,27 @@ struct Piece {
 }
 
 impl Piece {
-    /// The rows of `x [height, width, channels]` that the tiles read, within a border of zeros: `columns` pixels a row.
-    fn bordered(&self, x: &[f32], channels: usize, columns: usize, map: &mut [f32]) {
-        let length = self.maps.width * channels;
-        for (y, row) in map.chunks_exact_mut(columns * channels).enumerate() {
+    /// The rows of `x [height, width, channels]` that the tiles read, of a range of the channels, within a border of zeros: `columns` pixels a row.
+    fn bordered(&self, x: &[f32], (channels, range): (usize, Range<usize>), columns: usize, map: &mut [f32]) {
+        let count = range.len();
+        for (y, row) in map.chunks_exact_mut(columns * count).enumerate() {
             let source = (self.first + y).checked_sub(1).filter(|&y| y < self.maps.height);
             let Some(y) = source else {
                 row.fill(0.0);
                 continue;
             };
-            let (before, row) = row.split_at_mut(channels);
+            let (before, row) = row.split_at_mut(count);
             before.fill(0.0);
-            row[..length].copy_from_slice(&x[y * length..][..length]);
-            row[length..].fill(0.0);
+            let (pixels, after) = row.split_at_mut(self.maps.width * count);
+            after.fill(0.0);
+            let x = &x[y * self.maps.width * channels..][..self.maps.width * channels];
+            if count == channels {
+                pixels.copy_from_slice(x);
+                continue;
+            }
+            for (pixel, x) in pixels.chunks_exact_mut(count).zip(x.chunks_exact(channels)) {
+                pixel.copy_from_slice(&x[range.clone()]);
+            }
         }
     }
 }
@@ -226,6 +248,8 @@ impl Piece {
 thread_local! {
     /// Kept from one convolution to the next: fresh memory costs as much as a transform.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// The last filters' memory, kept as well: training packs anew for every convolution.
+    static SPARE: RefCell<Packed> = RefCell::default();
 }
 
 /// What a thread writes between the steps.

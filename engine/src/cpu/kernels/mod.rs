@@ -14,6 +14,7 @@ mod gemm;
 pub(super) mod integer;
 mod lstm;
 mod matvec;
+mod outer;
 mod packed;
 mod rows;
 mod tally;
@@ -28,10 +29,11 @@ pub(super) use axial::{AlongTime, Embeddings, Equal, Frequency, Group, NARROW, a
 pub(super) use gemm::{Gemm, Operand};
 pub(super) use lstm::{GATES, Recurrence};
 pub(super) use matvec::MatVec;
+pub(super) use outer::{Outer, Panelled};
 pub(super) use packed::{PANEL, Packed, Panels, padded};
 pub(super) use rows::{Gelu, Normalize, Softmax};
 pub(super) use tally::executed;
 pub(super) use winograd::{
-    InputTransform, OutputTransform, PlainTransform, PoolTransform, Scheme, Shortcut, StoreTransform, TILE_ROWS,
-    pack_filters,
+    GradientTransform, InputTransform, OutputTransform, PlainTransform, PoolTransform, Scheme, Shortcut,
+    StoreTransform, TILE_ROWS, pack_filters, repack_filters, unpack_gradient,
 };

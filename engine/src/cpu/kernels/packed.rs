@@ -12,7 +12,7 @@ pub(in crate::cpu) fn padded(extent: usize) -> usize {
 
 /// Matrices `[rows, columns]` of equal shape, each as panels of [`PANEL`] columns: `[matrix][panel][row][PANEL]`, zeros where the
 /// columns end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::cpu) struct Packed {
     data: Aligned,
     /// The contraction's length.
@@ -29,6 +29,13 @@ impl Packed {
             rows,
             panels,
         }
+    }
+
+    /// Other extents, whatever is held then, in memory that is never smaller than it was.
+    pub(in crate::cpu) fn resize(&mut self, matrices: usize, rows: usize, columns: usize) {
+        self.panels = columns.div_ceil(PANEL);
+        self.rows = rows;
+        self.data.resize(matrices * self.panels * rows * PANEL);
     }
 
     /// One matrix, its element at `(row, column)` given by `value`, which is asked in the order they are stored.

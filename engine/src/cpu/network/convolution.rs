@@ -221,6 +221,7 @@ impl<'a> Tiling<'a> {
             tiles,
             points: &mut scratch.points,
             strides: inputs,
+            panel: PANEL,
         });
         scratch.a_rows.clear();
         scratch.a_rows.extend((0..count).map(|tile| tile * inputs.0));

@@ -2,6 +2,7 @@
 
 use super::pattern::repeat;
 use super::{ChannelsLast, expect_length};
+use std::ops::Range;
 
 /// What `y = gain · F(u)`, `u = scale · x + shift + shortcut`, is computed from.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +33,10 @@ impl<'a> Affine<'a> {
         }
     }
 
-    /// The operands of `elements` elements of one sample: those of its block number `index`.
-    pub(super) fn block(&self, shape: ChannelsLast, sample: usize, index: usize, elements: usize) -> Block<'a> {
-        let first = sample * shape.sample() + index * shape.block();
-        let data = first..first + elements;
+    /// The operands of some elements of one sample, whole pixels.
+    pub(super) fn part(&self, shape: ChannelsLast, sample: usize, elements: Range<usize>) -> Block<'a> {
+        let start = sample * shape.sample();
+        let data = start + elements.start..start + elements.end;
         let line = sample * shape.channels..(sample + 1) * shape.channels;
         Block {
             x: &self.x[data.clone()],

@@ -2,6 +2,7 @@
 
 use super::operands::{Affine, Block, Lines};
 use super::pattern::{fold, period};
+use super::pooled::Incoming;
 use super::{ChannelsLast, expect_length};
 use crate::pau::backward;
 use crate::pau::order::with_order;
@@ -34,7 +35,8 @@ pub fn affine_forward(pau: &Pau, shape: ChannelsLast, operands: Affine<'_>, y: &
     let samples = y.par_chunks_mut(shape.sample()).enumerate();
     with_order!(pau, rational => samples.for_each(|(sample, y)| {
         y.par_chunks_mut(shape.block()).enumerate().for_each(|(index, y)| {
-            let block = operands.block(shape, sample, index, y.len());
+            let first = index * shape.block();
+            let block = operands.part(shape, sample, first..first + y.len());
             pau.isa().run(Forward { rational, block, y });
         });
     }));
@@ -52,8 +54,19 @@ pub fn affine_backward(
     grad_y: &[f32],
     grad_u: &mut [f32],
 ) -> AffineGradients {
-    operands.expect_extents(shape);
     expect_length("grad_y", grad_y, shape.elements());
+    backward_of(pau, shape, operands, &Incoming::Whole(grad_y), grad_u)
+}
+
+/// [`affine_backward`] for a gradient that may be that of the means.
+pub(super) fn backward_of(
+    pau: &Pau,
+    shape: ChannelsLast,
+    operands: Affine<'_>,
+    grad_y: &Incoming<'_>,
+    grad_u: &mut [f32],
+) -> AffineGradients {
+    operands.expect_extents(shape);
     expect_length("grad_u", grad_u, shape.elements());
     let (mut sum_u, mut sum_ux) = (vec![0.0; shape.lines()], vec![0.0; shape.lines()]);
     if grad_u.is_empty() {
@@ -64,17 +77,17 @@ pub fn affine_backward(
         };
     }
     let (length, isa) = (shape.block(), pau.isa());
-    let samples = grad_y
-        .par_chunks(shape.sample())
-        .zip(grad_u.par_chunks_mut(shape.sample()))
-        .enumerate();
+    let samples = grad_u.par_chunks_mut(shape.sample()).enumerate();
     let coefficients = with_order!(pau, rational => {
         let partials: Vec<Partial<_, _>> = samples
-            .flat_map(|(sample, (grad_y, grad_u))| {
-                let blocks = grad_y.par_chunks(length).zip(grad_u.par_chunks_mut(length)).enumerate();
-                blocks.map(move |(index, (grad_y, grad_u))| {
-                    let block = operands.block(shape, sample, index, grad_y.len());
-                    isa.run(Backward { rational, block, grad_y, grad_u })
+            .flat_map(|(sample, grad_u)| {
+                let blocks = grad_u.par_chunks_mut(length).enumerate();
+                blocks.map(move |(index, grad_u)| {
+                    let first = index * length;
+                    let block = operands.part(shape, sample, first..first + grad_u.len());
+                    grad_y.with_part(isa, shape, sample, first..first + grad_u.len(), |grad_y| {
+                        isa.run(Backward { rational, block, grad_y, grad_u })
+                    })
                 })
             })
             .collect();
@@ -98,10 +111,11 @@ fn add(sums: &mut [f64], terms: &[f64]) {
     }
 }
 
-struct Forward<'a, const M: usize, const N: usize> {
-    rational: &'a Rational<M, N>,
-    block: Block<'a>,
-    y: &'a mut [f32],
+/// Some pixels of one sample.
+pub(super) struct Forward<'a, const M: usize, const N: usize> {
+    pub(super) rational: &'a Rational<M, N>,
+    pub(super) block: Block<'a>,
+    pub(super) y: &'a mut [f32],
 }
 
 impl<const M: usize, const N: usize> Kernel for Forward<'_, M, N> {

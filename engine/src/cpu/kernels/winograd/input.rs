@@ -1,6 +1,7 @@
 //! The first transform: from a map to the points of its tiles.
 
 use super::{POINT_ROWS, Scheme, TILE_ROWS};
+use crate::cpu::kernels::PANEL;
 use crate::simd::{Kernel, Simd};
 
 /// `Bᵀd`.
@@ -28,7 +29,17 @@ fn input_points<S: Simd, const N: usize>(simd: S, d: [S::Vector; N]) -> [S::Vect
     out
 }
 
-/// `BᵀdB` of every tile of some rows of tiles: `points [point][tile][channels]`.
+/// `Bᵀd` of a row of `N` pixels, `channels` apart.
+#[inline(always)]
+fn along<S: Simd, const N: usize>(simd: S, row: &[f32], channels: usize) -> [S::Vector; N] {
+    let mut d = [simd.load(row); N];
+    for j in 1..N {
+        d[j] = simd.load(&row[j * channels..]);
+    }
+    input_points::<S, N>(simd, d)
+}
+
+/// `BᵀdB` of every tile of some rows of tiles: `points [point][tile][channels]`, or `[point][panel][tile][PANEL]` where panels are apart.
 pub(in crate::cpu) struct InputTransform<'a> {
     pub(in crate::cpu) scheme: Scheme,
     pub(in crate::cpu) map: &'a [f32],
@@ -40,6 +51,8 @@ pub(in crate::cpu) struct InputTransform<'a> {
     pub(in crate::cpu) points: &'a mut [f32],
     /// Elements between tiles, and between points.
     pub(in crate::cpu) strides: (usize, usize),
+    /// Elements between panels of channels: [`PANEL`] where a tile's channels lie together.
+    pub(in crate::cpu) panel: usize,
 }
 
 impl Kernel for InputTransform<'_> {
@@ -69,22 +82,21 @@ impl InputTransform<'_> {
                 }
                 let start = (row * self.tiles + tile) * tile_stride;
                 for c in (0..channels).step_by(S::LANES) {
-                    let mut along = [[simd.splat(0.0); N]; POINT_ROWS];
-                    for i in 0..POINT_ROWS {
-                        let mut d = [simd.splat(0.0); N];
-                        for j in 0..N {
-                            d[j] = simd.load(&inputs[i][j * channels + c..]);
-                        }
-                        along[i] = input_points::<S, N>(simd, d);
-                    }
+                    // Written out: an array filled in a loop would be cleared first.
+                    let rows: [[S::Vector; N]; POINT_ROWS] = [
+                        along(simd, &inputs[0][c..], channels),
+                        along(simd, &inputs[1][c..], channels),
+                        along(simd, &inputs[2][c..], channels),
+                        along(simd, &inputs[3][c..], channels),
+                        along(simd, &inputs[4][c..], channels),
+                        along(simd, &inputs[5][c..], channels),
+                    ];
+                    let start = start + c / PANEL * self.panel + c % PANEL;
                     for j in 0..N {
-                        let mut d = [simd.splat(0.0); POINT_ROWS];
-                        for i in 0..POINT_ROWS {
-                            d[i] = along[i][j];
-                        }
+                        let d = [rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]];
                         let d = input_points::<S, POINT_ROWS>(simd, d);
                         for i in 0..POINT_ROWS {
-                            simd.store(d[i], &mut self.points[start + (i * N + j) * point_stride + c..]);
+                            simd.store(d[i], &mut self.points[start + (i * N + j) * point_stride..]);
                         }
                     }
                 }

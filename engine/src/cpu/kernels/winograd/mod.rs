@@ -7,11 +7,13 @@
 //!
 //! The epilogue of the second transform runs while the tile is in registers: scale, shift, shortcut, Padé activation, pooling.
 
+mod gradient;
 mod input;
 mod output;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::cpu) use gradient::{GradientTransform, unpack_gradient};
 pub(in crate::cpu) use input::InputTransform;
 pub(in crate::cpu) use output::{OutputTransform, PlainTransform, PoolTransform, Shortcut, StoreTransform};
 
@@ -72,14 +74,38 @@ pub(in crate::cpu) fn pack_filters(
     weight: impl Fn(usize, usize, usize) -> f32,
 ) -> Packed {
     let mut packed = Packed::zeros(scheme.points(), padded(inputs), outputs);
+    fill_filters(isa, scheme, (inputs, outputs), weight, &mut packed);
+    packed
+}
+
+/// [`pack_filters`] into memory that is there already; inputs and outputs are multiples of [`PANEL`].
+pub(in crate::cpu) fn repack_filters(
+    isa: Isa,
+    scheme: Scheme,
+    (inputs, outputs): (usize, usize),
+    weight: impl Fn(usize, usize, usize) -> f32,
+    packed: &mut Packed,
+) {
+    // Everything is overwritten, for nothing is padded.
+    assert!(inputs.is_multiple_of(PANEL) && outputs.is_multiple_of(PANEL));
+    packed.resize(scheme.points(), inputs, outputs);
+    fill_filters(isa, scheme, (inputs, outputs), weight, packed);
+}
+
+fn fill_filters(
+    isa: Isa,
+    scheme: Scheme,
+    (inputs, outputs): (usize, usize),
+    weight: impl Fn(usize, usize, usize) -> f32,
+    packed: &mut Packed,
+) {
     isa.run(Pack {
         scheme,
         inputs,
         outputs,
         weight,
-        packed: &mut packed,
+        packed,
     });
-    packed
 }
 
 /// Plain loops over the lanes of a panel, which are compiled for each instruction set.

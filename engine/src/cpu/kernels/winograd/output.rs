@@ -23,6 +23,16 @@ fn output_points<S: Simd, const N: usize, const O: usize>(simd: S, m: [S::Vector
     out
 }
 
+/// `Aᵀm` of a row of `N` points, `stride` apart.
+#[inline(always)]
+fn along<S: Simd, const N: usize, const O: usize>(simd: S, points: &[f32], stride: usize) -> [S::Vector; O] {
+    let mut m = [simd.load(points); N];
+    for j in 1..N {
+        m[j] = simd.load(&points[j * stride..]);
+    }
+    output_points::<S, N, O>(simd, m)
+}
+
 /// The products of some rows of tiles, `[point][tile][channels]`, and what happens to the outputs made of them.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct OutputTransform<'a> {
@@ -48,21 +58,20 @@ impl OutputTransform<'_> {
     fn outputs<S: Simd, const N: usize, const O: usize>(&self, simd: S, tile: usize, c: usize) -> Tile<S::Vector, O> {
         let (tile_stride, point_stride) = self.strides;
         let start = tile * tile_stride + c;
-        let mut along = [[simd.splat(0.0); O]; POINT_ROWS];
-        for i in 0..POINT_ROWS {
-            let mut m = [simd.splat(0.0); N];
-            for j in 0..N {
-                m[j] = simd.load(&self.products[start + (i * N + j) * point_stride..]);
-            }
-            along[i] = output_points::<S, N, O>(simd, m);
-        }
+        let products = &self.products[start..];
+        // Written out: an array filled in a loop would be cleared first.
+        let rows: [[S::Vector; O]; POINT_ROWS] = [
+            along::<S, N, O>(simd, products, point_stride),
+            along::<S, N, O>(simd, &products[N * point_stride..], point_stride),
+            along::<S, N, O>(simd, &products[2 * N * point_stride..], point_stride),
+            along::<S, N, O>(simd, &products[3 * N * point_stride..], point_stride),
+            along::<S, N, O>(simd, &products[4 * N * point_stride..], point_stride),
+            along::<S, N, O>(simd, &products[5 * N * point_stride..], point_stride),
+        ];
         let (scale, shift) = (simd.load(&self.affine.scale[c..]), simd.load(&self.affine.shift[c..]));
-        let mut out = [[simd.splat(0.0); O]; TILE_ROWS];
+        let mut out = [rows[0]; TILE_ROWS];
         for j in 0..O {
-            let mut m = [simd.splat(0.0); POINT_ROWS];
-            for i in 0..POINT_ROWS {
-                m[i] = along[i][j];
-            }
+            let m = [rows[0][j], rows[1][j], rows[2][j], rows[3][j], rows[4][j], rows[5][j]];
             let m = output_points::<S, POINT_ROWS, TILE_ROWS>(simd, m);
             for i in 0..TILE_ROWS {
                 out[i][j] = simd.mul_add(scale, m[i], shift);

@@ -79,6 +79,7 @@ impl Case {
             tiles,
             points: &mut points,
             strides: (self.inputs, point),
+            panel: PANEL,
         });
         let mut products = vec![f32::NAN; scheme.points() * product];
         isa.run(Gemm {
