@@ -63,10 +63,10 @@ bench: libtorch peers engine ## the benchmarks; tables with peers are appended t
 kernels: ## compile the CUDA kernels into the cache folder, no GPU needed; RECORD=1 renews cuda/resources.csv
 	@$(PYTHON) cuda/tools/compile.py $(if $(RECORD),--record)
 
-cuda-matrix: libtorch ## every order, type and size of the CUDA kernels on their host build, unit tests with CUDA, every network as a program for a GPU
+cuda-matrix: libtorch ## every order, type and size of the CUDA kernels on their host build, unit tests with CUDA, networks as programs for a GPU, small ones run
 	$(CARGO) test $(RELEASE) --test proof -- --ignored matrix
 	$(CARGO) test $(RELEASE) --features $(CUDA) --lib
-	$(CARGO) test $(RELEASE) --features $(CUDA) --test gpu -- --ignored golden
+	$(CARGO) test $(RELEASE) --features $(CUDA) --test gpu -- --ignored golden matrix
 
 gpu-bundle: libtorch kernels ## pack what proves and times the CUDA kernels on a machine with a GPU, into target/gpu-bundle.tar.xz
 	$(PYTHON) cuda/tools/bundle.py

@@ -121,3 +121,29 @@ pub struct Launch<M> {
     /// In the order of the kernel's parameters.
     pub arguments: Vec<Argument<M>>,
 }
+
+impl<M: Copy> Launch<M> {
+    /// The same launch with other names for its memory.
+    ///
+    /// # Errors
+    /// Those of `place`.
+    pub fn placed<N, E>(&self, mut place: impl FnMut(M) -> Result<N, E>) -> Result<Launch<N>, E> {
+        let placed = |argument: &Argument<M>| {
+            Ok(match *argument {
+                Argument::Memory(memory) => Argument::Memory(place(memory)?),
+                Argument::I32(number) => Argument::I32(number),
+                Argument::I64(number) => Argument::I64(number),
+                Argument::F32(number) => Argument::F32(number),
+            })
+        };
+        Ok(Launch {
+            family: self.family,
+            kernel: self.kernel.clone(),
+            blocks: self.blocks,
+            rows: self.rows,
+            threads: self.threads,
+            shared_bytes: self.shared_bytes,
+            arguments: self.arguments.iter().map(placed).collect::<Result<_, E>>()?,
+        })
+    }
+}

@@ -7,6 +7,8 @@ Run by `make gpu-bundle`, after the kernels were compiled. The machine needs nei
 
 import json
 import lzma
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,8 +37,7 @@ def built(command: list[str]) -> list[dict]:
 
 def programs() -> dict[str, Path]:
     """The programs by their names in the bundle."""
-    messages = built(["test", *CARGO, "--test", "proof", "--test", "gpu", "--bench", "gpu", "--no-run"])
-    messages += built(["build", *CARGO, "--bin", "trainer"])
+    messages = built(["build", *CARGO, "--test", "proof", "--test", "gpu", "--bench", "gpu", "--bin", "trainer"])
     names = {("proof", "test"): "proof", ("gpu", "test"): "networks", ("gpu", "bench"): "bench", ("trainer", "bin"): "trainer"}
     found = {}
     for message in messages:
@@ -50,11 +51,45 @@ def programs() -> dict[str, Path]:
     return found
 
 
+def elsewhere(name: bytes, length: int) -> bytes:
+    """A path of so many bytes that begins with a name and goes nowhere from there."""
+    return (name + b"/." * length)[:length]
+
+
+def without_paths(program: bytes) -> bytes:
+    """The same program with this machine's folders, which its messages name, written over by as many other bytes."""
+    # Where the loader looks for libtorch; `run.sh` says that.
+    program = re.sub(rb"(?<=\0)[^\0]*/libtorch-[\w.+-]+/lib(?=\0)", lambda path: elsewhere(b"$ORIGIN", len(path[0])), program)
+    folders = [
+        # Of a crate, of libtorch's headers, and of this repository, also where parts of it were built in another copy.
+        rb"/[\w.+/-]{1,200}?/registry/src/[\w.+-]+?-[0-9a-f]{16}(?=/)",
+        rb"/[\w.+/-]{1,200}?/\.libtorch(?=/)",
+        re.escape(os.fsencode(ROOT)),
+        re.escape(os.fsencode(Path.home())),
+    ]
+    for folder in folders:
+        program = re.sub(folder, lambda path: elsewhere(b".", len(path[0])), program)
+    # Any other folder of this machine, those of the system apart.
+    system = {"bin", "boot", "dev", "etc", "lib", "lib64", "opt", "proc", "run", "sbin", "srv", "sys", "tmp", "usr", "var"}
+    ours = [re.escape(os.fsencode(folder.name)) for folder in Path("/").iterdir() if folder.is_dir() and folder.name not in system]
+    left = re.search(rb"/(?:%s)/[\w.+/-]+" % b"|".join(ours), program) if ours else None
+    if left:
+        raise SystemExit(f"bundle: a program names this machine's {left[0].decode()}")
+    return program
+
+
+def nobody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """An entry of the archive that is nobody's."""
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    return entry
+
+
 def pack(target: Path, folder: Path) -> None:
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": DICTIONARY}]
     with lzma.open(target, "wb", format=lzma.FORMAT_XZ, filters=filters) as stream:
         with tarfile.open(fileobj=stream, mode="w") as archive:
-            archive.add(folder, folder.name)
+            archive.add(folder, folder.name, filter=nobody)
 
 
 def bundle() -> None:
@@ -67,6 +102,7 @@ def bundle() -> None:
         for program, path in programs().items():
             shutil.copy(path, folder / "bin" / program)
             subprocess.run(["strip", folder / "bin" / program], check=True)
+            (folder / "bin" / program).write_bytes(without_paths((folder / "bin" / program).read_bytes()))
         for part in ("run.sh", "peers.py"):
             shutil.copy(ROOT / "cuda" / "bundle" / part, folder / part)
         (folder / "records").mkdir()
@@ -92,7 +128,7 @@ def data(source: Path) -> None:
     with tarfile.open(target, "w:gz") as archive:
         for file in sorted(source.iterdir()):
             if file.suffix in (".mat", ".hea", ".csv"):
-                archive.add(file, f"gpu-data/training2017/{file.name}")
+                archive.add(file, f"gpu-data/training2017/{file.name}", filter=nobody)
     print(f"{target}: {target.stat().st_size / (1 << 20):.1f} MiB")
 
 

@@ -1,10 +1,10 @@
 //! The same cases on a GPU, where there is one: every launch twice with equal bits, outputs poisoned, guards around all memory.
 
-use crate::script::{Bytes, Memory, On, Step};
+use crate::script::{Bytes, Memory, On, Runner, Step};
 use crate::{axial, head, lstm, pau, preprocess, residual, transformer};
 use cudarc::driver::{result, sys};
 use dualnet_cuda::pau::ORDERS;
-use dualnet_cuda::{Argument, CudaError, Device, Element, Launch, Module, Precision};
+use dualnet_cuda::{CudaError, Device, Element, Launch, Module, Precision};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ptr;
@@ -17,6 +17,18 @@ const POISON: u8 = 0xff;
 pub struct Gpu {
     device: Device,
     modules: RefCell<HashMap<&'static str, Module>>,
+}
+
+/// Runs the steps twice.
+impl Runner for Gpu {
+    fn run(&self, steps: &[Step]) -> Result<HashMap<&'static str, Vec<u8>>, String> {
+        let first = self.run_once(steps)?;
+        if self.run_once(steps)? == first {
+            Ok(first)
+        } else {
+            Err("two runs gave different bits".to_owned())
+        }
+    }
 }
 
 /// Guarded memory of a script.
@@ -39,16 +51,6 @@ impl Gpu {
                 None
             }
             Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// Runs the steps twice.
-    pub fn run(&self, steps: &[Step]) -> Result<HashMap<&'static str, Vec<u8>>, String> {
-        let first = self.run_once(steps)?;
-        if self.run_once(steps)? == first {
-            Ok(first)
-        } else {
-            Err("two runs gave different bits".to_owned())
         }
     }
 
@@ -107,24 +109,11 @@ impl Gpu {
     }
 
     fn launch(&self, launch: &Launch<Memory>, memory: &HashMap<&'static str, Allocation>) -> Result<(), String> {
-        let arguments = launch.arguments.iter().map(|argument| match *argument {
-            Argument::Memory(Memory(name, offset)) => {
-                let allocation = &memory[name];
-                Argument::Memory(allocation.address + (GUARD + offset * allocation.element) as u64)
-            }
-            Argument::I32(number) => Argument::I32(number),
-            Argument::I64(number) => Argument::I64(number),
-            Argument::F32(number) => Argument::F32(number),
-        });
-        let resolved = Launch {
-            family: launch.family,
-            kernel: launch.kernel.clone(),
-            blocks: launch.blocks,
-            rows: launch.rows,
-            threads: launch.threads,
-            shared_bytes: launch.shared_bytes,
-            arguments: arguments.collect(),
+        let place = |Memory(name, offset)| {
+            let allocation: &Allocation = memory.get(name).ok_or_else(|| format!("no memory is called {name}"))?;
+            Ok::<u64, String>(allocation.address + (GUARD + offset * allocation.element) as u64)
         };
+        let resolved = launch.placed(place)?;
         let mut modules = self.modules.borrow_mut();
         if !modules.contains_key(launch.family) {
             let module = self.device.load(launch.family).map_err(|error| error.to_string())?;

@@ -16,9 +16,9 @@ pub enum Build {
     Plain,
 }
 
-/// This crate's folder.
-pub fn folder() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// The folder of the kernels' crate, from the folder of any crate beside it.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../cuda")
 }
 
 /// The source of a family of kernels.
@@ -114,16 +114,16 @@ fn native() -> &'static [&'static str] {
     }
 }
 
-/// Every file that a host program is made of beside the kernels.
-fn common_sources() -> &'static Vec<(PathBuf, Vec<u8>)> {
-    static SOURCES: OnceLock<Vec<(PathBuf, Vec<u8>)>> = OnceLock::new();
+/// Every file that a host program is made of beside the kernels, by its name.
+fn common_sources() -> &'static Vec<(OsString, Vec<u8>)> {
+    static SOURCES: OnceLock<Vec<(OsString, Vec<u8>)>> = OnceLock::new();
     SOURCES.get_or_init(|| {
         let mut files = Vec::new();
         for part in ["host", "src/device"] {
             for entry in fs::read_dir(folder().join(part)).expect("a source folder") {
-                let path = entry.expect("a source file").path();
-                let text = fs::read(&path).expect("a source file");
-                files.push((path, text));
+                let entry = entry.expect("a source file");
+                let text = fs::read(entry.path()).expect("a source file");
+                files.push((entry.file_name(), text));
             }
         }
         files.sort();

@@ -1,6 +1,5 @@
 //! A sequence of launches with their memory, for the host build and for a GPU.
 
-use crate::gpu::Gpu;
 use dualnet_cuda::{Argument, Element, Launch};
 use half::{bf16, f16};
 use std::cell::RefCell;
@@ -27,7 +26,13 @@ pub enum On<'a> {
         mutation: Option<usize>,
     },
     /// On a GPU.
-    Gpu(&'a Gpu),
+    Gpu(&'a dyn Runner),
+}
+
+/// What runs scripts other than a host program.
+pub trait Runner {
+    /// What was saved, by the names of the memory.
+    fn run(&self, steps: &[Step]) -> Result<HashMap<&'static str, Vec<u8>>, String>;
 }
 
 impl<'a> On<'a> {

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use dualnet_cuda::{Argument, CudaError, Device, DeviceMemory, Event, Graph, Launch, Module, Pinned, Stream};
+use dualnet_cuda::{CudaError, Device, DeviceMemory, Event, Graph, Launch, Module, Pinned, Stream};
 
-use super::program::{Kind, Memory, Program};
+use super::program::{Addresses, Program};
 
 /// A batch to run.
 pub(super) struct Job<'a, Key> {
@@ -126,7 +126,7 @@ impl<Key: Copy + Ord> Executor<Key> {
                 "a batch needs more memory than the largest".to_owned(),
             ));
         }
-        let launches = [0, 1].map(|lane| self.resolve(program, &self.lanes[lane]));
+        let launches = [0, 1].map(|lane| program.placed(&self.addresses(&self.lanes[lane])));
         let [first, second] = launches;
         self.recorded.insert(
             key,
@@ -140,46 +140,15 @@ impl<Key: Copy + Ord> Executor<Key> {
         Ok(())
     }
 
-    /// The launches with addresses in the place of names, every region within its memory.
-    fn resolve(&self, program: &Program, lane: &Lane) -> Result<Vec<Launch<u64>>, CudaError> {
-        let address = |memory: Memory| {
-            let region = &program.regions[memory.region];
-            let (whole, first) = match region.kind {
-                Kind::Constant(first) => (&self.constants, first),
-                Kind::Scratch(first) => (&self.scratch, first),
-                Kind::Input(first) => (&lane.inputs, first),
-                Kind::Output(first) => (&lane.outputs, first),
-            };
-            let within = first + region.bytes <= whole.len() as u64 && memory.offset <= region.bytes;
-            match within {
-                true => Ok(whole.address() + first + memory.offset),
-                false => Err(CudaError::Launch(format!("{} lies outside its memory", region.name))),
-            }
-        };
-        let argument = |argument: &Argument<Memory>| {
-            Ok(match *argument {
-                Argument::Memory(memory) => Argument::Memory(address(memory)?),
-                Argument::I32(number) => Argument::I32(number),
-                Argument::I64(number) => Argument::I64(number),
-                Argument::F32(number) => Argument::F32(number),
-            })
-        };
-        let resolved = |launch: &Launch<Memory>| {
-            Ok(Launch {
-                family: launch.family,
-                kernel: launch.kernel.clone(),
-                blocks: launch.blocks,
-                rows: launch.rows,
-                threads: launch.threads,
-                shared_bytes: launch.shared_bytes,
-                arguments: launch
-                    .arguments
-                    .iter()
-                    .map(argument)
-                    .collect::<Result<_, CudaError>>()?,
-            })
-        };
-        program.launches.iter().map(resolved).collect()
+    /// A lane's memories for a program.
+    fn addresses(&self, lane: &Lane) -> Addresses {
+        let whole = |memory: &DeviceMemory| memory.address()..memory.address() + memory.len() as u64;
+        Addresses {
+            constants: whole(&self.constants),
+            inputs: whole(&lane.inputs),
+            outputs: whole(&lane.outputs),
+            scratch: whole(&self.scratch),
+        }
     }
 
     /// Runs batches, and hands the outputs of each to `take` in their order. After an error, what is not yet taken gets none.

@@ -39,6 +39,17 @@ impl Lead {
         Ok(Self::Prepared { ecg, spectrogram })
     }
 
+    /// Inputs that are prepared, `ecg [records, 80, 256]` and `spectrogram [records, 563, 33]`, record by record.
+    pub(super) fn prepared(ecg: &[f32], spectrogram: &[f32]) -> Vec<Self> {
+        ecg.chunks_exact(ECG_LEN)
+            .zip(spectrogram.chunks_exact(SPECTROGRAM_LEN))
+            .map(|(ecg, spectrogram)| Self::Prepared {
+                ecg: ecg.to_vec(),
+                spectrogram: spectrogram.to_vec(),
+            })
+            .collect()
+    }
+
     pub(super) fn form(&self) -> Form {
         match self {
             Self::Samples(_) => Form::Samples,

@@ -19,12 +19,16 @@ mod network;
 #[cfg(feature = "cuda")]
 mod program;
 #[cfg(feature = "cuda")]
+mod rehearsal;
+#[cfg(feature = "cuda")]
 mod runtime;
 
 #[cfg(not(feature = "cuda"))]
 pub(crate) use absent::Runtime;
 #[cfg(feature = "cuda")]
 pub use footprint::{Footprint, footprint};
+#[cfg(feature = "cuda")]
+pub use rehearsal::{Rehearsal, Scene, Stretch};
 #[cfg(feature = "cuda")]
 pub use runtime::Runtime;
 

@@ -1,6 +1,7 @@
 //! A list of launches over named memory.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use dualnet_cuda::{Argument, CudaError, Launch};
 
@@ -54,6 +55,56 @@ pub(super) struct Program {
     pub(super) inputs: u64,
     pub(super) outputs: u64,
     pub(super) scratch: u64,
+}
+
+/// Where the memories are that regions lie in.
+#[derive(Clone, Debug)]
+pub(super) struct Addresses {
+    pub(super) constants: Range<u64>,
+    pub(super) inputs: Range<u64>,
+    pub(super) outputs: Range<u64>,
+    pub(super) scratch: Range<u64>,
+}
+
+impl Program {
+    /// Addresses of a region.
+    ///
+    /// # Errors
+    /// [`CudaError::Launch`] unless it lies within its memory.
+    pub(super) fn place(&self, region: usize, addresses: &Addresses) -> Result<Range<u64>, CudaError> {
+        let region = &self.regions[region];
+        let (whole, first) = match region.kind {
+            Kind::Constant(first) => (&addresses.constants, first),
+            Kind::Input(first) => (&addresses.inputs, first),
+            Kind::Output(first) => (&addresses.outputs, first),
+            Kind::Scratch(first) => (&addresses.scratch, first),
+        };
+        let begin = whole.start + first;
+        let place = begin..begin + region.bytes;
+        match place.end <= whole.end {
+            true => Ok(place),
+            false => Err(CudaError::Launch(format!("{} lies outside its memory", region.name))),
+        }
+    }
+
+    /// The launches with addresses in the place of names.
+    ///
+    /// # Errors
+    /// As [`Program::place`].
+    pub(super) fn placed(&self, addresses: &Addresses) -> Result<Vec<Launch<u64>>, CudaError> {
+        let address = |memory: Memory| {
+            let place = self.place(memory.region, addresses)?;
+            let address = place.start + memory.offset;
+            match address <= place.end {
+                true => Ok(address),
+                false => Err(CudaError::Launch(format!(
+                    "{} ends before what is used of it",
+                    self.regions[memory.region].name
+                ))),
+            }
+        };
+        self.launches.iter().map(|launch| launch.placed(address)).collect()
+    }
 }
 
 /// Weights as kernels read them, shared by the programs of all batch sizes.

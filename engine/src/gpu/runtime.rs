@@ -113,14 +113,7 @@ impl Runtime {
         let input = |cause: RunError| Error::Run { record: named(), cause };
         check_input(ECG, ecg, ECG_LEN, batch).map_err(input)?;
         check_input(SPECTROGRAM, spectrogram, SPECTROGRAM_LEN, batch).map_err(input)?;
-        let leads: Vec<Lead> = ecg
-            .chunks_exact(ECG_LEN)
-            .zip(spectrogram.chunks_exact(SPECTROGRAM_LEN))
-            .map(|(ecg, spectrogram)| Lead::Prepared {
-                ecg: ecg.to_vec(),
-                spectrogram: spectrogram.to_vec(),
-            })
-            .collect();
+        let leads = Lead::prepared(ecg, spectrogram);
         let leads: Vec<Option<&Lead>> = leads.iter().map(Some).collect();
         let (answers, ran) = self.answers(&leads);
         ran.map_err(|error| Error::Gpu {

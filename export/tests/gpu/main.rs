@@ -1,9 +1,21 @@
-//! The networks as programs for a GPU, which needs none, and their golden probabilities on one, where there is one.
+//! The networks as programs for a GPU, which needs none; small ones run on the kernels' host build; their golden probabilities on a GPU, where
+//! there is one.
 //!
 //! Tolerance on a GPU: f32 as on the CPU, 1e-4. 16-bit values and weights move a probability by less than 2e-3. 8 bits are held to what the
 //! CPU's integer kernels make of the same file: a value between two levels may go either way, as between two CPU runtimes.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod host;
+mod mistakes;
+// How the kernels' own tests build and run host programs.
+#[allow(dead_code)]
+#[path = "../../../cuda/tests/proof/program.rs"]
+mod program;
+#[allow(dead_code)]
+#[path = "../../../cuda/tests/proof/script.rs"]
+mod script;
+mod whole;
 
 use common::{golden_state, largest_difference, quantized, softmax};
 use dualnet_engine::cpu::Runtime as Cpu;
