@@ -199,44 +199,50 @@ fn mistakes_in_the_last_launches_are_noticed() {
 
 #[test]
 #[ignore = "minutes: make cuda-matrix"]
-fn matrix_of_mistakes_in_all_launches() {
-    for config in [lstm(), transformer()] {
-        every_mistake_is_noticed(&config, |_| 0);
+fn matrix_of_mistakes_with_an_lstm() {
+    every_mistake_is_noticed(&lstm(), |_| 0);
+}
+
+#[test]
+#[ignore = "minutes: make cuda-matrix"]
+fn matrix_of_mistakes_with_a_transformer() {
+    every_mistake_is_noticed(&transformer(), |_| 0);
+}
+
+/// Every precision, raw samples, several records, few multiprocessors and many, either encoder missing, one block left as floats.
+fn matrix(what: &str, published: NetworkConfig, kept: &str) {
+    let (mut without_signal, mut without_spectrogram) = (published.clone(), published.clone());
+    without_signal.ablate_signal_encoder();
+    without_spectrogram.ablate_spectrogram_encoder();
+    for config in [published, without_signal, without_spectrogram] {
+        let what = format!(
+            "{what}, signal {}, spectrogram {}",
+            config.signal_encoder.is_some(),
+            config.spectrogram_encoder
+        );
+        let float = file(&config);
+        let floats = model(&float);
+        prepared(&what, &int8_model(&float, &[]), Precision::Int8, PROCESSORS, 2);
+        if config.spectrogram_encoder {
+            let kept_float = int8_model(&float, &[kept]);
+            let what = format!("{what}, {kept} not rounded");
+            prepared(&what, &kept_float, Precision::Int8, 1, 1);
+        }
+        raw(&what, &floats, Precision::F16);
+        prepared(&what, &floats, Precision::F16, PROCESSORS, 2);
+        // Fewer multiprocessors take larger blocks, more records more of them.
+        prepared(&what, &floats, Precision::F32, 1, 3);
     }
 }
 
 #[test]
 #[ignore = "minutes: make cuda-matrix"]
-fn matrix_of_whole_networks() {
-    for (what, kept, published) in [
-        ("LSTM", "spectrogram_encoder.1", lstm()),
-        ("Transformer", "spectrogram_encoder.3", transformer()),
-    ] {
-        let (mut without_signal, mut without_spectrogram) = (published.clone(), published.clone());
-        without_signal.ablate_signal_encoder();
-        without_spectrogram.ablate_spectrogram_encoder();
-        for config in [published, without_signal, without_spectrogram] {
-            let what = format!(
-                "{what}, signal {}, spectrogram {}",
-                config.signal_encoder.is_some(),
-                config.spectrogram_encoder
-            );
-            let float = file(&config);
-            let floats = model(&float);
-            // Fewer multiprocessors take larger blocks, more records more of them.
-            prepared(&what, &floats, Precision::F32, 1, 3);
-            prepared(&what, &floats, Precision::F16, PROCESSORS, 2);
-            raw(&what, &floats, Precision::F16);
-            prepared(&what, &int8_model(&float, &[]), Precision::Int8, PROCESSORS, 2);
-            if config.spectrogram_encoder {
-                prepared(
-                    &format!("{what}, {kept} not rounded"),
-                    &int8_model(&float, &[kept]),
-                    Precision::Int8,
-                    1,
-                    1,
-                );
-            }
-        }
-    }
+fn matrix_of_networks_with_an_lstm() {
+    matrix("LSTM", lstm(), "spectrogram_encoder.1");
+}
+
+#[test]
+#[ignore = "minutes: make cuda-matrix"]
+fn matrix_of_networks_with_a_transformer() {
+    matrix("Transformer", transformer(), "spectrogram_encoder.3");
 }
