@@ -39,7 +39,8 @@ impl Kernel for Outer<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { batch, rows, a, b, c } = self;
-        tally::count(batch * rows * a.panels * b.panels * PANEL * PANEL);
+        assert_eq!(c.len(), batch * a.panels * b.panels * PANEL * PANEL);
+        tally::count(c.len() * rows);
         let mut blocks = c.chunks_exact_mut(PANEL * PANEL);
         for p in 0..batch {
             for i in 0..a.panels {
