@@ -10,6 +10,8 @@ RELEASE := --release --workspace
 CUDA := dualnet-engine/cuda,dualnet-export/cuda
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RESULTS ?= benches/results/$(shell date -u +%F).md
+# Those that need no GPU.
+BENCHES := $(patsubst benches/benches/%.rs,--bench %,$(wildcard benches/benches/*.rs))
 # What the program `engine` classifies in `make run`.
 RECORDS ?= fixtures/records
 
@@ -58,7 +60,7 @@ valgrind: libtorch ## kernels and golden networks under valgrind: AVX2 and porta
 
 bench: libtorch peers engine ## the benchmarks; tables with peers are appended to benches/results
 	@{ echo; date -u '+# %F %H:%M UTC'; rustc --version; uptime | sed 's/.*load/load/'; } >> $(RESULTS)
-	ECG_BENCH_RESULTS=$(abspath $(RESULTS)) $(CARGO) bench --workspace --bench '*'
+	ECG_BENCH_RESULTS=$(abspath $(RESULTS)) $(CARGO) bench --workspace $(BENCHES)
 
 kernels: ## compile the CUDA kernels into the cache folder, no GPU needed; RECORD=1 renews cuda/resources.csv
 	@$(PYTHON) cuda/tools/compile.py $(if $(RECORD),--record)

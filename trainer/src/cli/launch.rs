@@ -104,7 +104,7 @@ fn start(count: usize, command: &[OsString], visible: Option<String>) -> anyhow:
     }
     let program = std::env::current_exe().context("this program's file")?;
     let host = Host::open()?;
-    on_signal(|| {
+    let _ = on_signal(|| {
         SIGNALS.fetch_add(1, Ordering::SeqCst);
     });
     let mut processes = Processes(Vec::with_capacity(count));

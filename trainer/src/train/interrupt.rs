@@ -1,13 +1,15 @@
 //! Ctrl-C and termination, seen between two steps.
 
-use std::sync::Once;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C, SIGTERM and SIGHUP ask the run to stop after the step under way; a second Ctrl-C ends the process at once.
 ///
-/// A signal that the process was started to ignore stays ignored.
+/// A signal that the process was started to ignore stays ignored. Call this from the thread that computes, before it starts others: none of them
+/// takes these signals then. While oneDNN multiplies matrices for an LSTM, the stack pointer stands at the start of a block of the heap, and a signal's
+/// frame would overwrite what lies before it.
 pub fn listen() {
     handle(true);
 }
@@ -18,7 +20,7 @@ pub fn listen_silently() {
 }
 
 fn handle(speaks: bool) {
-    on_signal(move || {
+    let is_set = on_signal(move || {
         if REQUESTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
@@ -26,21 +28,27 @@ fn handle(speaks: bool) {
             eprintln!("trainer: stopping after this step; once more ends it at once");
         }
     });
+    if is_set {
+        leave_to_others();
+    }
 }
 
-/// Calls `handler` on Ctrl-C, SIGTERM and SIGHUP, but for those that the process was started to ignore: `nohup` has it ignore SIGHUP,
-/// and a shell has what runs in its background ignore Ctrl-C. Only the first call of a process counts.
-pub(crate) fn on_signal(handler: impl FnMut() + Send + 'static) {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
+/// Calls `handler` on Ctrl-C, SIGTERM and SIGHUP, on a thread of its own, but for those that the process was started to ignore: `nohup` has it
+/// ignore SIGHUP, and a shell has what runs in its background ignore Ctrl-C. Only the first call of a process counts. Whether there is a handler.
+pub(crate) fn on_signal(handler: impl FnMut() + Send + 'static) -> bool {
+    static IS_SET: OnceLock<bool> = OnceLock::new();
+    *IS_SET.get_or_init(|| {
         let ignored = ignored();
+        // The handler's thread takes them, whatever this one was started with.
+        take();
         let is_set = ctrlc::set_handler(handler).is_ok();
         restore(&ignored, is_set);
-    });
+        is_set
+    })
 }
 
 #[cfg(unix)]
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 
 /// What `ctrlc` handles.
 #[cfg(unix)]
@@ -70,6 +78,24 @@ fn restore(ignored: &[Signal], is_set: bool) {
         let _ = unsafe { signal(signal_of, action) };
     }
 }
+
+/// Has this thread take the signals again.
+#[cfg(unix)]
+fn take() {
+    let _ = SigSet::from_iter(SIGNALS).thread_unblock();
+}
+
+/// Has this thread, and those it starts, leave the signals to others.
+#[cfg(unix)]
+fn leave_to_others() {
+    let _ = SigSet::from_iter(SIGNALS).thread_block();
+}
+
+#[cfg(not(unix))]
+fn take() {}
+
+#[cfg(not(unix))]
+fn leave_to_others() {}
 
 #[cfg(not(unix))]
 fn ignored() {}
