@@ -38,7 +38,7 @@ pub(super) fn equal_scratch(span: usize) -> usize {
 }
 
 /// A profile `f(0 − (span − 1)), …`, whole panels of it, behind a panel that may be read, but not used.
-fn profile_length(span: usize) -> usize {
+pub(in crate::cpu::kernels) fn profile_length(span: usize) -> usize {
     PANEL + 2 * padded(span)
 }
 

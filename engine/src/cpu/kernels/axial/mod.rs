@@ -14,6 +14,7 @@ mod time;
 
 use crate::simd::MAX_LANES;
 pub(in crate::cpu) use equal::Equal;
+pub(super) use equal::profile_length;
 pub(in crate::cpu) use frequency::Frequency;
 pub(in crate::cpu) use time::{AlongTime, along_time_scratch};
 

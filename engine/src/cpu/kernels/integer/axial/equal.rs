@@ -1,6 +1,7 @@
 //! What a stretch of equal positions adds to the product of two maps along time: the float kernel's sums down the diagonals (see
 //! [`Equal`](super::super::super::Equal)), exact here.
 
+use super::super::super::axial::profile_length;
 use super::super::super::{Equal, PANEL, padded};
 use super::IntegerGroup;
 use crate::simd::Integer;
@@ -56,17 +57,12 @@ impl Contraction {
 
     /// Values of [`KnownScratch::profiles`].
     pub(in crate::cpu) fn profiles(self) -> usize {
-        2 * self.profile() + 2 * padded(self.span)
+        2 * profile_length(self.span) + 2 * padded(self.span)
     }
 
     /// Values of [`KnownScratch::sums`].
     pub(in crate::cpu) fn sums(self) -> usize {
         PANEL + (self.span + 1) * padded(self.span)
-    }
-
-    /// A profile `f(0 − (span − 1)), …`, whole panels of it, behind a panel that may be read, but not used.
-    fn profile(self) -> usize {
-        PANEL + 2 * padded(self.span)
     }
 
     /// What the sums in `scratch` are.
@@ -95,7 +91,7 @@ pub(super) fn equal_sums<S: Integer>(
     contraction: Contraction,
     scratch: KnownScratch<'_>,
 ) {
-    let (span, width, length) = (group.span, padded(group.span), contraction.profile());
+    let (span, width, length) = (group.span, padded(group.span), profile_length(group.span));
     let Equal { start, end } = contraction.equal;
     let (queries, rest) = scratch.profiles.split_at_mut(length);
     let (keys, pairs) = rest.split_at_mut(length);

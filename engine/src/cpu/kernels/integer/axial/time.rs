@@ -146,12 +146,13 @@ impl Kernel for IntegerTimeOutputs<'_> {
             }
             let mut c = 0;
             while c < group.channels {
-                let left = group.channels - c;
-                match S::REGISTERS {
-                    16.. if left >= 4 => group.outputs::<S, 4>(simd, (self.first, i, c), weights, self.out),
-                    _ => group.outputs::<S, 2>(simd, (self.first, i, c), weights, self.out),
+                if S::REGISTERS >= 16 && group.channels - c >= 4 {
+                    group.outputs::<S, 4>(simd, (self.first, i, c), weights, self.out);
+                    c += 4;
+                } else {
+                    group.outputs::<S, 2>(simd, (self.first, i, c), weights, self.out);
+                    c += 2;
                 }
-                c += if S::REGISTERS >= 16 && left >= 4 { 4 } else { 2 };
             }
         }
     }
