@@ -104,8 +104,8 @@ fn reproduce(rows: Vec<&'static Recipe>, how: &How) -> anyhow::Result<()> {
         list(&reproduction);
         return Ok(());
     }
-    use_threads(how.threads)?;
     interrupt::listen();
+    use_threads(how.threads)?;
     if how.icentia.is_some() {
         reproduction.add_missing_pre_trainings();
     }

@@ -64,12 +64,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         false => Some(arguments.flags.resolve(arguments.epochs, &arguments.devices)?),
     };
     let team = Team::from_environment()?;
-    use_threads(arguments.threads)?;
     let is_first = team.is_first();
     match is_first {
         true => interrupt::listen(),
         false => interrupt::listen_silently(),
     }
+    use_threads(arguments.threads)?;
     let records = |options: &TrainOptions| Records::open(options, &arguments.data, LOADER_THREADS);
     let mut training = match resolved {
         None => Training::resume_in(team, &arguments.run, arguments.epochs, records)?,
