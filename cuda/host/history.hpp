@@ -1,9 +1,14 @@
 // Who touched an element last, and whether that was ordered before now.
 #pragma once
 
+#include <vector>
+
 #include "numbers.hpp"
 
 namespace host {
+
+// Of every block of a launch, how many of its phases are over and known of: what it did in them comes before whatever knows so.
+using Known = std::vector<u32>;
 
 // A moment in the run of a thread. Barriers move a block from one phase to the next, and a warp likewise.
 struct Moment {
@@ -15,13 +20,13 @@ struct Moment {
 
     i32 warp() const { return thread / 32; }
 
-    // Whether `later` comes after this one in every order of threads.
-    bool is_before(const Moment& later) const {
+    // Whether `later`, in a block that knows so much of others, comes after this one in every order of threads.
+    bool is_before(const Moment& later, const Known& known) const {
         if (thread < 0 || launch != later.launch) {
             return true;
         }
         if (block != later.block) {
-            return false;
+            return block < known.size() && phase < known[block];
         }
         if (thread == later.thread || phase != later.phase) {
             return true;
@@ -39,17 +44,17 @@ struct History {
     bool initialized = false;
 
     // The access that a read at `now` races with, if any.
-    const Moment* race_of_read(const Moment& now) {
-        if (!write.is_before(now)) {
+    const Moment* race_of_read(const Moment& now, const Known& known) {
+        if (!write.is_before(now, known)) {
             return &write;
         }
-        remember(now);
+        remember(now, known);
         return nullptr;
     }
 
-    const Moment* race_of_write(const Moment& now) {
+    const Moment* race_of_write(const Moment& now, const Known& known) {
         for (const Moment* earlier : {&write, &reader, &other_reader}) {
-            if (!earlier->is_before(now)) {
+            if (!earlier->is_before(now, known)) {
                 return earlier;
             }
         }
@@ -60,10 +65,10 @@ struct History {
     }
 
   private:
-    void remember(const Moment& now) {
-        if (reader.is_before(now)) {
+    void remember(const Moment& now, const Known& known) {
+        if (reader.is_before(now, known)) {
             reader = now;
-        } else if (other_reader.is_before(now) || other_reader.warp() == reader.warp()) {
+        } else if (other_reader.is_before(now, known) || other_reader.warp() == reader.warp()) {
             other_reader = now;
         }
     }

@@ -5,6 +5,7 @@
 //   output NAME ELEMENT_BYTES COUNT           memory that holds poison
 //   launch KERNEL GRID ROWS THREADS DYNAMIC_BYTES ARGUMENT…
 //                                             an argument is NAME, NAME+OFFSET (in elements), i32:N, i64:N or f32:N
+//   together …                                the same, all blocks at the same time
 //   save NAME FIRST COUNT FILE                elements that must all have been written
 //   unwritten NAME FIRST COUNT                elements that no kernel may have written
 //
@@ -90,13 +91,14 @@ void output(std::istringstream& line) {
     buffers[name] = std::make_unique<Buffer>(name, element_bytes, count);
 }
 
-void launch(std::istringstream& line) {
+void launch(std::istringstream& line, bool together) {
     const std::string name = word<std::string>(line);
     Geometry geometry;
     geometry.grid = word<i32>(line);
     geometry.rows = word<i32>(line);
     geometry.threads = word<i32>(line);
     geometry.dynamic_bytes = word<i64>(line);
+    geometry.together = together;
     std::vector<Argument> arguments;
     for (std::string text; line >> text;) {
         arguments.push_back(argument(text));
@@ -149,8 +151,8 @@ int run_script() {
             input(line);
         } else if (command == "output") {
             output(line);
-        } else if (command == "launch") {
-            launch(line);
+        } else if (command == "launch" || command == "together") {
+            launch(line, command == "together");
         } else if (command == "save") {
             save(line);
         } else if (command == "unwritten") {

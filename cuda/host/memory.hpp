@@ -11,6 +11,8 @@
 namespace host {
 
 Moment now();
+// What the running block knows of others.
+const Known& known();
 
 // Memory of elements of one size, with their history. It begins poisoned, or with what it is given.
 class Buffer {
@@ -39,14 +41,23 @@ class Buffer {
     }
     bool is_initialized(i64 index) const { return history_[static_cast<size_t>(index)].initialized; }
 
+    // `fresh`: past the caches that do not see what other blocks of the same launch write.
     template <class T>
-    T read(i64 index) {
+    T read(i64 index, bool fresh = false) {
         History& history = at<T>(index, "read");
         if (!history.initialized) {
             fault("%s[%lld] is read and was never written", name_.c_str(), static_cast<long long>(index));
         }
-        if (const Moment* race = history.race_of_read(now())) {
+        const Moment moment = now();
+        if (const Moment* race = history.race_of_read(moment, known())) {
             report(index, *race, "read");
+        }
+        const Moment& write = history.write;
+        if (!fresh && write.thread >= 0 && write.launch == moment.launch && write.block != moment.block) {
+            fault(
+                "%s[%lld] was written by another block of this launch, which only load_fresh sees", name_.c_str(),
+                static_cast<long long>(index)
+            );
         }
         T value;
         std::memcpy(&value, bytes_.get() + index * element_bytes_, sizeof value);
@@ -55,10 +66,18 @@ class Buffer {
 
     template <class T>
     void write(i64 index, T value) {
-        if (const Moment* race = at<T>(index, "written").race_of_write(now())) {
+        if (const Moment* race = at<T>(index, "written").race_of_write(now(), known())) {
             report(index, *race, "written");
         }
         std::memcpy(bytes_.get() + index * element_bytes_, &value, sizeof value);
+    }
+
+    // A counter that blocks add to and wait for: it is in order with everything, but must have been written before.
+    u32& counter(i64 index) {
+        if (!at<u32>(index, "counted").initialized) {
+            fault("%s[%lld] is counted and was never written", name_.c_str(), static_cast<long long>(index));
+        }
+        return *reinterpret_cast<u32*>(bytes_.get() + index * element_bytes_);
     }
 
   private:
@@ -141,11 +160,11 @@ class Memory {
     }
 
     template <i32 N>
-    Array<Value, N> load(i64 index) const {
+    Array<Value, N> load(i64 index, bool fresh = false) const {
         check_aligned<N>(index);
         Array<Value, N> pack;
         for (i32 k = 0; k < N; ++k) {
-            pack[k] = buffer_->read<Value>(offset_ + index + k);
+            pack[k] = buffer_->read<Value>(offset_ + index + k, fresh);
         }
         return pack;
     }

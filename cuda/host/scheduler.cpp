@@ -21,13 +21,14 @@ namespace {
 constexpr size_t STACK = 512 * 1024;
 constexpr i32 WARP = 32;
 
-enum class State { Ready, AtBlockBarrier, AtWarpBarrier, InExchange, Ended };
+enum class State { Ready, AtBlockBarrier, AtWarpBarrier, InExchange, AtCounter, Ended };
 
 const char* name_of(State state) {
     switch (state) {
         case State::AtBlockBarrier: return "block barrier";
         case State::AtWarpBarrier: return "warp barrier";
         case State::InExchange: return "exchange among lanes";
+        case State::AtCounter: return "counter that nobody raises";
         case State::Ready: return "ready";
         case State::Ended: return "ended";
     }
@@ -40,6 +41,9 @@ struct Thread {
     Site site = {"", 0};
     Payload own = {};
     Payload lanes[WARP] = {};
+    // While it waits for one.
+    const u32* counter = nullptr;
+    u32 count = 0;
 };
 
 struct Place {
@@ -62,16 +66,34 @@ u8* stack_of(size_t index) {
     return stacks[index];
 }
 
+// What is known where a counter stands.
+std::map<const u32*, Known> published;
+
+void learn(Known& known, const Known& more) {
+    known.resize(std::max(known.size(), more.size()));
+    for (size_t block = 0; block < more.size(); ++block) {
+        known[block] = std::max(known[block], more[block]);
+    }
+}
+
 class Block {
   public:
-    Block(const Geometry& geometry, u32 launch, i32 block, i32 row, u64 seed, const std::function<void()>& kernel)
+    // The stacks from `first_stack` on are its threads'.
+    Block(
+        const Geometry& geometry, u32 launch, i32 block, i32 row, u64 seed, const std::function<void()>& kernel,
+        size_t first_stack
+    )
         : geometry_(geometry), launch_(launch), id_(static_cast<u32>(row * geometry.grid + block)), kernel_(kernel),
           random_(seed), threads_(static_cast<size_t>(geometry.threads)),
-          warp_phases_(static_cast<size_t>((geometry.threads + WARP - 1) / WARP)) {
+          warp_phases_(static_cast<size_t>((geometry.threads + WARP - 1) / WARP)), first_stack_(first_stack) {
         here_ = {-1, block, row, geometry.grid};
     }
 
-    void run();
+    void start();
+    // Lets every thread run that can. Whether any could.
+    bool turn();
+    bool has_ended() const { return is_every(State::Ended); }
+    [[noreturn]] void report_deadlock();
 
     const Here& here() const { return here_; }
     Moment now() const {
@@ -80,7 +102,26 @@ class Block {
         }
         return {launch_, id_, here_.thread, phase_, warp_phases_[static_cast<size_t>(here_.thread / WARP)]};
     }
+    const Known& known() const { return known_; }
     void wait(State state, Site site);
+    void publish(u32* counter) {
+        Known& known = published[counter];
+        Known own = known_;
+        own.resize(std::max(own.size(), static_cast<size_t>(id_) + 1));
+        own[id_] = phase_;
+        learn(known, own);
+        ++*counter;
+    }
+    void wait_for(const u32* counter, u32 count, Site site) {
+        if (!geometry_.together) {
+            fault("blocks that do not run together wait for one another at line %d", site.line);
+        }
+        Thread& thread = threads_[static_cast<size_t>(here_.thread)];
+        thread.counter = counter;
+        thread.count = count;
+        wait(State::AtCounter, site);
+        learn(learned_, published[counter]);
+    }
     const Payload* exchange(const Payload& own, Site site) {
         threads_[static_cast<size_t>(here_.thread)].own = own;
         const i32 thread = here_.thread;
@@ -104,11 +145,13 @@ class Block {
   private:
     static void start(ucontext_t& context, u8* stack);
     static void enter();
+    bool is_every(State state) const {
+        return std::all_of(threads_.begin(), threads_.end(), [state](const Thread& thread) { return thread.state == state; });
+    }
     void resume(i32 thread);
     void switch_back();
     bool release_block();
     bool release_warp(i32 warp);
-    [[noreturn]] void report_deadlock();
 
     const Geometry& geometry_;
     u32 launch_;
@@ -118,6 +161,10 @@ class Block {
     std::vector<Thread> threads_;
     std::vector<u32> warp_phases_;
     u32 phase_ = 0;
+    size_t first_stack_;
+    Known known_;
+    // What its threads have learned from counters since the last barrier.
+    Known learned_;
     Here here_ = {};
     ucontext_t scheduler_ = {};
     std::map<Place, std::unique_ptr<Buffer>> shared_;
@@ -155,7 +202,8 @@ void Block::enter() {
 void Block::resume(i32 index) {
     here_.thread = index;
 #if SANITIZED
-    __sanitizer_start_switch_fiber(&scheduler_fake_stack_, stack_of(static_cast<size_t>(index)), STACK);
+    u8* const stack = stack_of(first_stack_ + static_cast<size_t>(index));
+    __sanitizer_start_switch_fiber(&scheduler_fake_stack_, stack, STACK);
 #endif
     swapcontext(&scheduler_, &threads_[static_cast<size_t>(index)].context);
 #if SANITIZED
@@ -179,43 +227,35 @@ void Block::wait(State state, Site site) {
 #endif
 }
 
-void Block::run() {
-    running = this;
+void Block::start() {
     for (size_t index = 0; index < threads_.size(); ++index) {
-        start(threads_[index].context, stack_of(index));
+        start(threads_[index].context, stack_of(first_stack_ + index));
     }
-    std::vector<i32> ready(threads_.size());
-    while (true) {
-        ready.clear();
-        bool all_ended = true;
-        for (i32 index = 0; index < geometry_.threads; ++index) {
-            const State state = threads_[static_cast<size_t>(index)].state;
-            all_ended = all_ended && state == State::Ended;
-            if (state == State::Ready) {
-                ready.push_back(index);
-            }
+}
+
+bool Block::turn() {
+    running = this;
+    std::vector<i32> ready;
+    for (i32 index = 0; index < geometry_.threads; ++index) {
+        Thread& thread = threads_[static_cast<size_t>(index)];
+        if (thread.state == State::AtCounter && *thread.counter >= thread.count) {
+            thread.state = State::Ready;
         }
-        if (all_ended) {
-            break;
-        }
-        std::shuffle(ready.begin(), ready.end(), random_);
-        for (i32 index : ready) {
-            resume(index);
-        }
-        bool released = false;
-        for (i32 warp = 0; warp < static_cast<i32>(warp_phases_.size()); ++warp) {
-            released = release_warp(warp) || released;
-        }
-        released = release_block() || released;
-        if (!released && std::none_of(threads_.begin(), threads_.end(), [](const Thread& thread) {
-                return thread.state == State::Ready;
-            }) && !std::all_of(threads_.begin(), threads_.end(), [](const Thread& thread) {
-                return thread.state == State::Ended;
-            })) {
-            report_deadlock();
+        if (thread.state == State::Ready) {
+            ready.push_back(index);
         }
     }
+    std::shuffle(ready.begin(), ready.end(), random_);
+    for (i32 index : ready) {
+        resume(index);
+    }
+    bool released = false;
+    for (i32 warp = 0; warp < static_cast<i32>(warp_phases_.size()); ++warp) {
+        released = release_warp(warp) || released;
+    }
+    released = release_block() || released;
     running = nullptr;
+    return released || !ready.empty();
 }
 
 bool Block::release_block() {
@@ -228,6 +268,7 @@ bool Block::release_block() {
         thread.state = State::Ready;
     }
     ++phase_;
+    learn(known_, learned_);
     return true;
 }
 
@@ -276,6 +317,36 @@ void Block::report_deadlock() {
     fault("not every thread reaches the same barrier or exchange%s", waiting.c_str());
 }
 
+// Blocks in turns until all have ended, some of them slower than others.
+void run_to_the_end(std::vector<std::unique_ptr<Block>>& blocks, std::mt19937_64& random) {
+    for (const std::unique_ptr<Block>& block : blocks) {
+        block->start();
+    }
+    while (!blocks.empty()) {
+        std::shuffle(blocks.begin(), blocks.end(), random);
+        bool moved = false;
+        for (size_t index = 0; index < blocks.size(); ++index) {
+            if (index % 2 == 0 || !moved) {
+                moved = blocks[index]->turn() || moved;
+            }
+        }
+        if (!moved) {
+            for (const std::unique_ptr<Block>& block : blocks) {
+                if (!block->has_ended()) {
+                    running = block.get();
+                    block->report_deadlock();
+                }
+            }
+        }
+        blocks.erase(
+            std::remove_if(
+                blocks.begin(), blocks.end(), [](const std::unique_ptr<Block>& block) { return block->has_ended(); }
+            ),
+            blocks.end()
+        );
+    }
+}
+
 }  // namespace
 
 const char* position() {
@@ -289,9 +360,17 @@ const char* position() {
 }
 
 Moment now() { return running == nullptr ? Moment() : running->now(); }
+const Known& known() {
+    static const Known nothing;
+    return running == nullptr ? nothing : running->known();
+}
 const Here& here() { return running->here(); }
 void block_barrier(Site site) { running->wait(State::AtBlockBarrier, site); }
 void warp_barrier(Site site) { running->wait(State::AtWarpBarrier, site); }
+void publish(Buffer* counters, i64 index) { running->publish(&counters->counter(index)); }
+void wait_for(Buffer* counters, i64 index, u32 count, Site site) {
+    running->wait_for(&counters->counter(index), count, site);
+}
 const Payload* exchange_bytes(const Payload& own, Site site) { return running->exchange(own, site); }
 Buffer* shared_buffer(Site site, i64 element_bytes, i64 count) { return running->shared(site, element_bytes, count); }
 Buffer* dynamic_shared_buffer(i64 element_bytes) { return running->dynamic_shared(element_bytes); }
@@ -304,11 +383,18 @@ void run(const Geometry& geometry, u64 seed, const std::function<void()>& kernel
     }
     std::shuffle(blocks.begin(), blocks.end(), random);
     ++launches;
+    published.clear();
+    std::vector<std::unique_ptr<Block>> at_once;
     for (i64 index : blocks) {
         const i32 block = static_cast<i32>(index % geometry.grid);
         const i32 row = static_cast<i32>(index / geometry.grid);
-        Block(geometry, launches, block, row, random(), kernel).run();
+        const size_t first_stack = at_once.size() * static_cast<size_t>(geometry.threads);
+        at_once.push_back(std::make_unique<Block>(geometry, launches, block, row, random(), kernel, first_stack));
+        if (!geometry.together) {
+            run_to_the_end(at_once, random);
+        }
     }
+    run_to_the_end(at_once, random);
 }
 
 }  // namespace host

@@ -1,8 +1,9 @@
-// Runs the blocks of a launch one after another and the threads of a block as fibers, in an order drawn from a seed.
+// Runs the blocks of a launch one after another, or all together if it asks for that, and the threads of a block as fibers, in an order
+// drawn from a seed.
 //
-// A thread runs until a barrier or an exchange among lanes makes it wait. When every thread of the block waits at the same
-// barrier, or every lane of a warp at the same exchange, those go on. When nothing can go on and not all have ended, the run is
-// at fault: on a GPU it would hang, or, worse, would not.
+// A thread runs until a barrier, an exchange among lanes or a counter makes it wait. When every thread of the block waits at the same
+// barrier, or every lane of a warp at the same exchange, those go on; when a counter is high enough, who waits for it. When nothing can
+// go on and not all have ended, the run is at fault: on a GPU it would hang, or, worse, would not.
 #pragma once
 
 #include <functional>
@@ -26,6 +27,8 @@ struct Geometry {
     i32 rows = 1;
     i32 threads = 1;
     i64 dynamic_bytes = 0;
+    // All blocks run at the same time, so that they may wait for one another.
+    bool together = false;
 };
 
 // Runs `kernel` once per thread.
@@ -33,6 +36,11 @@ void run(const Geometry& geometry, u64 seed, const std::function<void()>& kernel
 
 void block_barrier(Site site);
 void warp_barrier(Site site);
+
+// Adds 1 to a counter. What the block did before its last barrier comes before whatever waits for that.
+void publish(Buffer* counters, i64 index);
+// Waits for a counter to reach `count`; what was published there comes before what the block does after its next barrier.
+void wait_for(Buffer* counters, i64 index, u32 count, Site site);
 
 // What the 32 lanes of a warp gave to an exchange.
 struct Payload {

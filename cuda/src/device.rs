@@ -166,10 +166,14 @@ impl Module {
                 Argument::F32(number) => std::ptr::from_mut(number).cast(),
             })
             .collect();
+        let start = match launch.together {
+            true => result::launch_cooperative_kernel,
+            false => result::launch_kernel,
+        };
         // SAFETY: the pointers are to values of the kernel's parameter types, in their order, that outlive the call, which copies
         // them; the host build runs the same launches and refuses arguments of other types. The rest is the caller's contract.
         unsafe {
-            result::launch_kernel(
+            start(
                 function,
                 (launch.blocks, launch.rows, 1),
                 (launch.threads, 1, 1),

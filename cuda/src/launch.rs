@@ -118,6 +118,8 @@ pub struct Launch<M> {
     pub threads: u32,
     /// Shared memory beyond what the kernel declares itself, in bytes.
     pub shared_bytes: u32,
+    /// Whether all blocks must run at the same time, because they wait for one another.
+    pub together: bool,
     /// In the order of the kernel's parameters.
     pub arguments: Vec<Argument<M>>,
 }
@@ -143,6 +145,7 @@ impl<M: Copy> Launch<M> {
             rows: self.rows,
             threads: self.threads,
             shared_bytes: self.shared_bytes,
+            together: self.together,
             arguments: self.arguments.iter().map(placed).collect::<Result<_, E>>()?,
         })
     }

@@ -1,7 +1,7 @@
 //! The CUDA kernels of ECG-DualNet: one `.cu` file per family, each beside its thin launcher.
 //!
 //! [`pau`] is the Padé activation forward and backward, for the trainer; [`preprocess`] goes from raw samples to the network's inputs;
-//! [`lstm`] and [`transformer`] are the encoders of the waveform; [`residual`] has convolutions with what follows them and pooling,
+//! [`lstm`], [`chain`] and [`transformer`] are the encoders of the waveform; [`residual`] has convolutions with what follows them and pooling,
 //! [`axial`] attention along one axis of a map, [`head`] the conditions of all norms and the way to probabilities. A launcher says which
 //! kernel runs on what, as [`Launch`]es; [`Device`] runs them on a GPU, the
 //! tests run the very same ones on the host build of the same sources. Nothing here needs CUDA to build or to start: the driver is
@@ -12,6 +12,7 @@
 
 mod archive;
 pub mod axial;
+pub mod chain;
 mod device;
 mod error;
 pub mod head;

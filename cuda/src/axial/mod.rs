@@ -229,6 +229,7 @@ impl Axial {
             rows: records as u32,
             threads: threads as u32,
             shared_bytes: self.shared_bytes() as u32,
+            together: false,
             arguments,
         })
     }

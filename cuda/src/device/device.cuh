@@ -8,11 +8,15 @@
 //   In<T>, Out<T>                 device memory, read with p[i], written with p[i] = v; p + i moves on
 //   Pack<T, N>                    N elements that travel as one access of 4, 8 or 16 bytes: load_pack (device memory), load_shared,
 //                                 store_pack (either), is_aligned; words(pack) are its bits
+//   load_fresh(p, i)              a pack of 16 bytes that another block of the launch may have written; everything else may be cached
 //   Array<T, N>                   registers; kernels declare no C arrays, so every [ in them is an access that is checked
 //   SHARED(T, name, count)        shared memory of a size known when compiling; passed on as Shared<T>
 //   SHARED_DYNAMIC(T, name)       shared memory of the size given at the launch, at most one per kernel
 //   thread_index() block_index() block_row() grid_size()   positions; lane_index(), warp_index()
 //   block_barrier() warp_barrier()                         every thread of the block, of the warp
+//   publish(counters, i)          adds 1 to a counter; whoever waits for that sees what the block did before its last barrier
+//   wait_for(counters, i, count)  waits for a counter, in launches that run all blocks at once; the block sees what was published
+//                                 there after its next barrier. Both by one thread of a block; counters are zeroed by an earlier launch
 //   shuffle_xor(v, m) shuffle_down(v, d) shuffle(v, lane)  among all 32 lanes
 //   inside(i, count)              i < count: every bounds mask is written with it
 //   fused(a, b, c) reciprocal magnitude with_sign …        arithmetic

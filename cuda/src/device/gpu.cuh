@@ -59,6 +59,17 @@ DEVICE i32 grid_size() { return static_cast<i32>(gridDim.x); }
 DEVICE void block_barrier() { __syncthreads(); }
 DEVICE void warp_barrier() { __syncwarp(); }
 
+// The fence orders what the block did before its barrier, too, since barriers and fences add up (PTX's memory consistency model).
+DEVICE void publish(u32* counters, i64 index) {
+    asm volatile("fence.acq_rel.gpu;\n\tred.relaxed.gpu.global.add.u32 [%0], 1;" ::"l"(counters + index) : "memory");
+}
+DEVICE void wait_for(u32* counters, i64 index, i32 count) {
+    u32 seen;
+    do {
+        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(counters + index) : "memory");
+    } while (seen < static_cast<u32>(count));
+}
+
 template <class T>
 DEVICE T shuffle_xor(T value, i32 lane_mask) {
     return __shfl_xor_sync(0xffffffffu, value, lane_mask);
@@ -101,6 +112,16 @@ template <i32 N, class T>
 DEVICE Pack<T, N> load_pack(const T* memory, i64 index) {
     const BitsOf<T, N> bits = __ldg(reinterpret_cast<const BitsOf<T, N>*>(memory + index));
     return *reinterpret_cast<const Pack<T, N>*>(&bits);
+}
+// From the L2 cache: those of a multiprocessor may hold what was there before.
+template <class T>
+DEVICE Pack<T, 16 / static_cast<i32>(sizeof(T))> load_fresh(T* memory, i64 index) {
+    uint4 bits;
+    asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(bits.x), "=r"(bits.y), "=r"(bits.z), "=r"(bits.w)
+                 : "l"(memory + index)
+                 : "memory");
+    return *reinterpret_cast<const Pack<T, 16 / static_cast<i32>(sizeof(T))>*>(&bits);
 }
 template <i32 N, class T>
 DEVICE Pack<T, N> load_shared(const T* memory, i32 index) {

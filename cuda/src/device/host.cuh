@@ -58,6 +58,13 @@ DEVICE void warp_barrier(const char* file = __builtin_FILE(), int line = __built
     host::warp_barrier({file, line});
 }
 
+DEVICE void publish(const Out<u32>& counters, i64 index) { host::publish(counters.buffer(), counters.offset() + index); }
+DEVICE void wait_for(
+    const Out<u32>& counters, i64 index, i32 count, const char* file = __builtin_FILE(), int line = __builtin_LINE()
+) {
+    host::wait_for(counters.buffer(), counters.offset() + index, static_cast<u32>(count), {file, line});
+}
+
 template <class T>
 DEVICE T shuffle_xor(T value, i32 lane_mask, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
     return host::exchange(value, {file, line}).from(host::here().lane() ^ lane_mask);
@@ -80,6 +87,10 @@ DEVICE bool is_aligned(const host::Memory<T>& memory, i32 bytes) {
 template <i32 N, class T>
 DEVICE Pack<std::remove_const_t<T>, N> load_pack(const host::Memory<T>& memory, i64 index) {
     return memory.template load<N>(index);
+}
+template <class T>
+DEVICE Pack<std::remove_const_t<T>, 16 / static_cast<i32>(sizeof(T))> load_fresh(const host::Memory<T>& memory, i64 index) {
+    return memory.template load<16 / static_cast<i32>(sizeof(T))>(index, true);
 }
 template <i32 N, class T>
 DEVICE Pack<T, N> load_shared(const host::SharedMemory<T>& memory, i64 index) {

@@ -87,6 +87,7 @@ pub fn conditions<M>(
         rows: rows as u32,
         threads: CONDITION_THREADS,
         shared_bytes: 0,
+        together: false,
         arguments,
     })
 }
@@ -246,6 +247,7 @@ impl Head {
             rows: 1,
             threads: THREADS,
             shared_bytes: 0,
+            together: false,
             arguments,
         })
     }

@@ -1,30 +1,21 @@
 // A layer of an LSTM (Hochreiter & Schmidhuber 1997; gates in ONNX's order i, o, f, c): what all steps take from their inputs, as one
 // product, and the steps. `lstm/mod.rs` says when recurrent weights stay in registers, and how they are packed.
 //
-// A warp has all gates of eight hidden units, two tiles of 16 rows: i and o, then f and c. Of the columns, which are steps in the one
-// kernel and records in the other, lane 4g + t has in its sums those of unit g and columns 2t and 2t + 1, all four gates.
-#include "packed.cuh"
+// Columns of products are steps in the one kernel and records in the other.
+#include "cells.cuh"
 
 namespace lstm {
 
-constexpr i32 GATES = 4;
-// Units of a warp at a time, and rows of a tile of them: of two gates.
-constexpr i32 UNITS = 8;
 constexpr i32 PROJECT_THREADS = 128;
 // Inputs of one block of the product, in tiles of eight columns.
 constexpr i32 ROWS = 16;
 constexpr i32 COLUMNS = 8;
-// Records that a block moves on together.
-constexpr i32 TILE = 8;
 
-template <class T>
-using Sums = typename Tile<T>::Accumulator;
-
-// projected [rows, hidden, gates] = input [rows, inputs] · weightsᵀ + biases.
+// projected [rows, hidden, gates] = input [rows, inputs] · weightsᵀ + biases; `count` counters become 0.
 template <class T>
 DEVICE void project(
     const In<Signal<T>>& input, const Weights<T>& weights, const Out<f32>& projected, i32 rows, i32 inputs, i32 hidden,
-    const Rounding& rounding
+    const Out<u32>& counters, i32 count, const Rounding& rounding
 ) {
     SHARED_DYNAMIC(T, x);
     const i32 stride = stride_of<T>(inputs);
@@ -64,40 +55,21 @@ DEVICE void project(
 
     const i32 unit = group * UNITS + lane_index() / 4;
     const Pack<f32, GATES> biases = load_pack<GATES>(weights.terms, unit * GATES);
-    Pack<f32, GATES> factors = {};
-    Pack<i32, GATES> excess = {};
-    if constexpr (sizeof(T) == 1) {
-        factors = load_pack<GATES>(weights.terms, (hidden + unit) * GATES);
-        excess = load_pack<GATES>(weights.sums, unit * GATES);
-    }
+    const Scales<T> scales = scales_of(weights, hidden, 0, unit);
     UNROLL for (i32 i = 0; i < 2 * SIDES; ++i) {
-        const i32 column = lane_index() % 4 * 2 + i % 2;
-        const i32 row = first + i / 2 * COLUMNS + column;
+        const i32 row = first + i / 2 * COLUMNS + column_of(i % 2);
         Pack<f32, GATES> values;
         UNROLL for (i32 gate = 0; gate < GATES; ++gate) {
-            const auto sum = sums[gate / 2 * SIDES + i / 2][gate % 2 * 2 + i % 2];
-            if constexpr (sizeof(T) == 1) {
-                values[gate] = value_of(sum, excess[gate], factors[gate], biases[gate]);
-            } else {
-                values[gate] = sum + biases[gate];
-            }
+            values[gate] = gate_of<T, 1, SIDES>(sums, gate, i, scales, biases[gate]);
         }
         if (inside(row, rows)) {
             store_pack<GATES>(projected, (static_cast<i64>(row) * hidden + unit) * GATES, values);
         }
     }
-}
-
-// A hidden state as the product takes it: of i8 two numbers, the state in multiples of 1/32767 being 256 times the first plus the second
-// plus 128, which the packed sums make up for.
-template <class T, i32 PARTS, i32 PART>
-DEVICE void put_state(const Shared<T>& state, i32 at, f32 value) {
-    if constexpr (PARTS == 2) {
-        const i32 whole = nearest(value * 32767.0f);
-        state[at] = static_cast<T>(whole >> 8);
-        state[at + PART] = static_cast<T>((whole & 255) - 128);
-    } else {
-        state[at] = narrow<T>(value);
+    if (block_index() == 0 && block_row() == 0) {
+        ROLLED for (i32 i = thread_index(); i < count; i += PROJECT_THREADS) {
+            counters[i] = 0;
+        }
     }
 }
 
@@ -133,7 +105,7 @@ DEVICE void recur(
 
     // Of each unit and record of this lane.
     Array<f32, 2 * GROUPS> cells = {};
-    const i32 record = block_index() * TILE + lane_index() % 4 * 2;
+    const i32 record = block_index() * TILE + column_of(0);
     constexpr i32 AT_ONCE = RESIDENT || DEEP < 4 ? DEEP : 4;
     static_assert(DEEP % AT_ONCE == 0, "a whole number of rounds");
     ROLLED for (i32 step = 0; step < steps; ++step) {
@@ -170,28 +142,14 @@ DEVICE void recur(
                     }
                 }
             }
-            Pack<f32, GATES> factors = {};
-            Pack<i32, GATES> excess = {};
-            if constexpr (PARTS == 2) {
-                factors = load_pack<GATES>(weights.terms, (2 * HIDDEN + unit) * GATES);
-                excess = load_pack<GATES>(weights.sums, (HIDDEN + unit) * GATES);
-            }
+            const Scales<T> scales = scales_of(weights, HIDDEN, 1, unit);
             UNROLL for (i32 i = 0; i < 2; ++i) {
                 Array<f32, GATES> gates;
                 UNROLL for (i32 gate = 0; gate < GATES; ++gate) {
-                    const i32 half = gate / 2 * PARTS;
-                    const i32 place = gate % 2 * 2 + i;
-                    if constexpr (PARTS == 2) {
-                        const i32 sum = sums[half][place] * 256 + sums[half + 1][place];
-                        gates[gate] = value_of(sum, excess[gate], factors[gate], from_input[i][gate]);
-                    } else {
-                        gates[gate] = sums[half][place] + from_input[i][gate];
-                    }
+                    gates[gate] = gate_of<T, PARTS, 1>(sums, gate, i, scales, from_input[i][gate]);
                 }
-                const i32 mine = 2 * group + i;
-                cells[mine] = fused(logistic(gates[0]), tanh_of(gates[3]), logistic(gates[2]) * cells[mine]);
-                const f32 value = logistic(gates[1]) * tanh_of(cells[mine]);
-                put_state<T, PARTS, PART>(state, after + (lane_index() % 4 * 2 + i) * STRIDE + unit, value);
+                const f32 value = moved_on(gates, cells[2 * group + i]);
+                put_state<T, PARTS, PART>(state, after + column_of(i) * STRIDE + unit, value);
                 if (inside(record + i, records)) {
                     if (last == 0) {
                         const i64 row = static_cast<i64>(record + i) * steps + step;
@@ -211,9 +169,10 @@ DEVICE void recur(
 #define LSTM_PROJECT(T)                                                                                                   \
     KERNEL(                                                                                                               \
         lstm_project_##T, lstm::PROJECT_THREADS,                                                                          \
-        (In<Signal<T>> input, In<T> fragments, In<f32> terms, Out<f32> projected, i32 rows, i32 inputs, i32 hidden)       \
+        (In<Signal<T>> input, In<T> fragments, In<f32> terms, Out<f32> projected, i32 rows, i32 inputs, i32 hidden,       \
+         Out<u32> counters, i32 count)                                                                                    \
     ) {                                                                                                                   \
-        lstm::project<T>(input, {fragments, terms, {}}, projected, rows, inputs, hidden, {});                             \
+        lstm::project<T>(input, {fragments, terms, {}}, projected, rows, inputs, hidden, counters, count, {});            \
     }
 
 LSTM_PROJECT(f32)
@@ -223,9 +182,11 @@ LSTM_PROJECT(bf16)
 KERNEL(
     lstm_project_i8, lstm::PROJECT_THREADS,
     (In<f32> input, In<i8> fragments, In<f32> terms, In<i32> sums, Out<f32> projected, i32 rows, i32 inputs, i32 hidden,
-     f32 inverse, i32 zero_point)
+     Out<u32> counters, i32 count, f32 inverse, i32 zero_point)
 ) {
-    lstm::project<i8>(input, {fragments, terms, sums}, projected, rows, inputs, hidden, {inverse, zero_point});
+    lstm::project<i8>(
+        input, {fragments, terms, sums}, projected, rows, inputs, hidden, counters, count, {inverse, zero_point}
+    );
 }
 
 #define LSTM_STEPS(T, HIDDEN, WARPS, RESIDENT)                                                                            \

@@ -3,13 +3,12 @@
 //! Where a layer's recurrent weights fit the registers of one block they stay there for all steps, which is so for 128 hidden units in
 //! 16 and 8 bits, the smallest network's. Otherwise (256 and 512 units, and f32) each step reads them again, from the L2 cache that holds
 //! them: at batch 1 the 80 steps then take as long as one multiprocessor needs to read them 80 times. A block moves [`TILE`] records on together, so
-//! that larger batches read them no more often. Blocks cannot wait for one another here, which is why a layer's steps are not
-//! spread over several.
+//! that larger batches read them no more often. Batches that leave most of a GPU idle run in a [`chain`](crate::chain) instead.
 
 use crate::operand::{Matrix, Packed, Weights, rounding, rounding_arguments, stride};
 use crate::{Argument, CudaError, Launch, Precision, Quantization};
 
-/// Records that one block moves on together; `TILE` in `lstm.cu`.
+/// Records that one block moves on together; `TILE` in `device/cells.cuh`.
 pub const TILE: usize = 8;
 /// Hidden units that there are kernels for; 64 is for tests.
 pub const HIDDEN: [usize; 4] = [64, 128, 256, 512];
@@ -144,34 +143,13 @@ impl Lstm {
         [records, steps]: [usize; 2],
         buffers: Buffers<M>,
     ) -> Result<[Launch<M>; 2], CudaError> {
-        let number = |value: usize| i32::try_from(value).ok();
-        let rows = records.checked_mul(steps).and_then(number).filter(|&rows| rows > 0);
-        let (Some(rows), Some(records), Some(steps)) = (rows, number(records), number(steps)) else {
-            return Err(CudaError::Launch(format!(
-                "an LSTM over {records} records of {steps} steps; 1 to 2^31 of both together are supported"
-            )));
-        };
         let Buffers {
             input,
             weights,
             workspace,
             output,
         } = buffers;
-        let sizes = [Argument::I32(self.inputs as i32), Argument::I32(self.hidden as i32)];
-        let mut arguments = vec![Argument::Memory(input)];
-        arguments.extend(weights.arguments(self.precision));
-        arguments.extend([Argument::Memory(workspace), Argument::I32(rows)]);
-        arguments.extend(sizes);
-        arguments.extend(self.rounding.map(rounding_arguments).into_iter().flatten());
-        let project = Launch {
-            family: "lstm",
-            kernel: format!("lstm_project_{}", self.precision.name()),
-            blocks: rows.unsigned_abs().div_ceil(ROWS as u32),
-            rows: (self.hidden / PROJECT_UNITS) as u32,
-            threads: PROJECT_THREADS,
-            shared_bytes: (ROWS * stride(self.precision, self.inputs) * self.precision.bytes()) as u32,
-            arguments,
-        };
+        let project = self.projection([records, steps], [input, workspace], weights, (workspace, 0))?;
         let (place, last) = match output {
             Output::Steps(place) => (place, 0),
             Output::Last(place) => (place, 1),
@@ -179,17 +157,68 @@ impl Lstm {
         let mut arguments = vec![Argument::Memory(workspace)];
         arguments.extend(weights.arguments(self.precision));
         arguments.extend([Argument::Memory(place), Argument::Memory(place), Argument::I32(last)]);
-        arguments.extend([records, steps, self.inputs as i32].map(Argument::I32));
+        // In range: `projection` has refused more.
+        arguments.extend([records, steps, self.inputs].map(|number| Argument::I32(number as i32)));
         let recur = Launch {
             family: "lstm",
             kernel: format!("lstm_steps_{}_{}", self.precision.name(), self.hidden),
-            blocks: records.unsigned_abs().div_ceil(TILE as u32),
+            blocks: records.div_ceil(TILE) as u32,
             rows: 1,
             threads: if self.hidden < 128 { 128 } else { 512 },
             shared_bytes: 0,
+            together: false,
             arguments,
         };
         Ok([project, recur])
+    }
+
+    /// What all steps take from the layer's inputs, from `[records, steps, inputs]` to the workspace; `counters` so many of which become 0.
+    pub(crate) fn projection<M: Copy>(
+        &self,
+        [records, steps]: [usize; 2],
+        [input, workspace]: [M; 2],
+        weights: Weights<M>,
+        (counters, count): (M, usize),
+    ) -> Result<Launch<M>, CudaError> {
+        let number = |value: usize| i32::try_from(value).ok();
+        let rows = records.checked_mul(steps).and_then(number).filter(|&rows| rows > 0);
+        let (Some(rows), Some(count)) = (rows, number(count)) else {
+            return Err(CudaError::Launch(format!(
+                "an LSTM over {records} records of {steps} steps; 1 to 2^31 of both together are supported"
+            )));
+        };
+        let mut arguments = vec![Argument::Memory(input)];
+        arguments.extend(weights.arguments(self.precision));
+        arguments.push(Argument::Memory(workspace));
+        arguments.extend([rows, self.inputs as i32, self.hidden as i32].map(Argument::I32));
+        arguments.extend([Argument::Memory(counters), Argument::I32(count)]);
+        arguments.extend(self.rounding.map(rounding_arguments).into_iter().flatten());
+        Ok(Launch {
+            family: "lstm",
+            kernel: format!("lstm_project_{}", self.precision.name()),
+            blocks: rows.unsigned_abs().div_ceil(ROWS as u32),
+            rows: (self.hidden / PROJECT_UNITS) as u32,
+            threads: PROJECT_THREADS,
+            shared_bytes: (ROWS * stride(self.precision, self.inputs) * self.precision.bytes()) as u32,
+            together: false,
+            arguments,
+        })
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    pub(crate) fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    pub(crate) fn rounding(&self) -> Option<Quantization> {
+        self.rounding
     }
 }
 

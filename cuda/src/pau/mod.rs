@@ -150,6 +150,7 @@ impl Pau {
             rows: 1,
             threads: THREADS,
             shared_bytes: 0,
+            together: false,
             arguments,
         }
     }

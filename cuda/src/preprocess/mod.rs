@@ -59,6 +59,7 @@ pub fn preprocess<M>(
         rows: lengths.len() as u32,
         threads: THREADS,
         shared_bytes: 0,
+        together: false,
         arguments: vec![
             Argument::Memory(batch.samples),
             Argument::I64(stride),

@@ -23,6 +23,7 @@ fn launch<M>(kernel: String, threads: u32, shared_bytes: u32, memory: Vec<M>) ->
         rows: 1,
         threads,
         shared_bytes,
+        together: false,
         arguments: memory.into_iter().map(Argument::Memory).collect(),
     }
 }

@@ -212,6 +212,7 @@ impl Convolution {
             rows,
             threads: THREADS,
             shared_bytes: (elements * self.precision.bytes()) as u32,
+            together: false,
             arguments,
         })
     }

@@ -54,6 +54,7 @@ pub fn pool<M: Copy>(
         rows: 1,
         threads: THREADS,
         shared_bytes: 0,
+        together: false,
         arguments,
     })
 }

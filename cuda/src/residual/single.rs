@@ -92,6 +92,7 @@ impl Single {
             rows: 1,
             threads: THREADS,
             shared_bytes: 0,
+            together: false,
             arguments,
         })
     }

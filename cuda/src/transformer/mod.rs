@@ -210,6 +210,7 @@ impl Transformer {
             rows: 1,
             threads: 256,
             shared_bytes: 0,
+            together: false,
             arguments: [stream, norm, latent].map(Argument::Memory).into(),
         })
     }
@@ -291,6 +292,7 @@ impl Layer {
             rows: 1,
             threads: 384,
             shared_bytes: (transformer.attention_elements() * precision.bytes()) as u32,
+            together: false,
             arguments,
         };
         let mut arguments = vec![Argument::Memory(mixed), Argument::Memory(stream)];
@@ -307,6 +309,7 @@ impl Layer {
             rows: 1,
             threads: 256,
             shared_bytes: 0,
+            together: false,
             arguments,
         };
         Ok([attend, feed])

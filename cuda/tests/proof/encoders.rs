@@ -61,12 +61,22 @@ pub fn saved(script: &Script, name: &str, element: Element) -> Vec<f32> {
     }
 }
 
+/// What parts of a layer's weights are called in a script, by the layer's name.
+const PARTS: [[&str; 4]; 4] = [
+    ["layer", "fragments", "terms", "sums"],
+    ["first", "first_fragments", "first_terms", "first_sums"],
+    ["second", "second_fragments", "second_terms", "second_sums"],
+    ["third", "third_fragments", "third_terms", "third_sums"],
+];
+
 /// A layer's packed weights.
-pub fn weights(script: &mut Script, precision: Precision, packed: &Packed) -> Weights<Memory> {
-    let fragments = raw(script, "fragments", precision.bytes(), &packed.fragments);
-    let terms = script.input("terms", &packed.terms);
+pub fn weights(script: &mut Script, layer: &str, precision: Precision, packed: &Packed) -> Weights<Memory> {
+    let found = PARTS.into_iter().find(|[name, ..]| *name == layer);
+    let [_, fragments, terms, sums] = found.expect("a layer with a name");
+    let fragments = raw(script, fragments, precision.bytes(), &packed.fragments);
+    let terms = script.input(terms, &packed.terms);
     let sums = match precision {
-        Precision::Int8 => script.input("sums", &packed.sums),
+        Precision::Int8 => script.input(sums, &packed.sums),
         Precision::Float(_) => terms,
     };
     Weights { fragments, terms, sums }
@@ -175,9 +185,9 @@ pub fn compare(what: &str, got: &[f32], want: &[f64], tolerance: f64, unit: f64)
 }
 
 /// What instantiates kernels.
-pub const MACROS: [&str; 3] = ["LSTM_PROJECT(", "LSTM_STEPS", "TRANSFORMER"];
+pub const MACROS: [&str; 4] = ["LSTM_PROJECT(", "LSTM_STEPS", "TRANSFORMER", "CHAIN"];
 /// The instances of the sizes for tests, which stand for all.
-pub const SMALL: [&str; 12] = [
+pub const SMALL: [&str; 16] = [
     "LSTM_PROJECT(f32)",
     "LSTM_PROJECT(f16)",
     "LSTM_PROJECT(bf16)",
@@ -190,6 +200,10 @@ pub const SMALL: [&str; 12] = [
     "TRANSFORMER(bf16, 16, 64)",
     "TRANSFORMER_I8(16, 64)",
     "TRANSFORMER_MEAN(16, 64)",
+    "CHAIN(f32, 64, 2, 0)",
+    "CHAIN(f16, 64, 2, 2)",
+    "CHAIN(bf16, 64, 1, 4)",
+    "CHAIN_I8(64, 1, 2)",
 ];
 
 /// A program for the small sizes. Under the sanitizers, whose build takes long, only f16 and 8 bits: bf16 is f16's code, f32 runs without.

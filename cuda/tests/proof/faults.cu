@@ -78,3 +78,94 @@ FAULTY(shuffle_of_some) {
     }
     out[thread_index()] = value;
 }
+
+// Blocks that wait for one another: the first hands its elements of `out` to the second. `counters` are zeros.
+#define WAITING(name) KERNEL(name, 64, (In<f32> in, Out<f32> out, Out<u32> counters))
+
+DEVICE void hand_on(const In<f32>& in, const Out<f32>& out) {
+    out[block_index() * 64 + thread_index()] = in[thread_index()];
+    block_barrier();
+}
+DEVICE void take_over(const Out<f32>& out, i32 from) {
+    const i32 at = thread_index() / 4 * 4;
+    const f32 value = load_fresh(out, from * 64 + at)[thread_index() % 4];
+    out[block_index() * 64 + thread_index()] = value;
+}
+
+WAITING(handed_on) {
+    if (block_index() == 0) {
+        hand_on(in, out);
+        if (thread_index() == 0) {
+            publish(counters, 0);
+        }
+    } else {
+        if (thread_index() == 0) {
+            wait_for(counters, 0, 1);
+        }
+        block_barrier();
+        take_over(out, 0);
+    }
+}
+WAITING(never_handed_on) {
+    if (block_index() == 0) {
+        hand_on(in, out);
+    } else {
+        if (thread_index() == 0) {
+            wait_for(counters, 0, 1);
+        }
+        block_barrier();
+        take_over(out, 0);
+    }
+}
+WAITING(not_waited_for) {
+    if (block_index() == 0) {
+        hand_on(in, out);
+        if (thread_index() == 0) {
+            publish(counters, 0);
+        }
+    } else {
+        take_over(out, 0);
+    }
+}
+WAITING(handed_on_too_early) {
+    if (block_index() == 0) {
+        if (thread_index() == 0) {
+            publish(counters, 0);
+        }
+        hand_on(in, out);
+    } else {
+        if (thread_index() == 0) {
+            wait_for(counters, 0, 1);
+        }
+        block_barrier();
+        take_over(out, 0);
+    }
+}
+WAITING(no_barrier_behind_the_wait) {
+    if (block_index() == 0) {
+        hand_on(in, out);
+        if (thread_index() == 0) {
+            publish(counters, 0);
+        }
+    } else {
+        if (thread_index() == 0) {
+            wait_for(counters, 0, 1);
+        }
+        take_over(out, 0);
+    }
+}
+WAITING(read_from_a_cache) {
+    if (block_index() == 0) {
+        hand_on(in, out);
+        if (thread_index() == 0) {
+            publish(counters, 0);
+        }
+    } else {
+        if (thread_index() == 0) {
+            wait_for(counters, 0, 1);
+        }
+        block_barrier();
+        const f32 value = out[thread_index()];
+        out[64 + thread_index()] = value;
+    }
+}

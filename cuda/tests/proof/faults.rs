@@ -5,10 +5,24 @@ use crate::script::{On, Script};
 use dualnet_cuda::{Argument, Launch};
 
 fn message(kernel: &str, blocks: u32, build_as: Build) -> Option<String> {
+    ran(kernel, blocks, false, build_as)
+}
+
+/// What the second of two blocks takes over from the first.
+fn message_of_two(kernel: &str, together: bool) -> Option<String> {
+    ran(kernel, 2, together, Build::Sanitized)
+}
+
+fn ran(kernel: &str, blocks: u32, together: bool, build_as: Build) -> Option<String> {
     let program = build("faults", include_str!("faults.cu"), build_as);
     let mut script = Script::default();
     let values: Vec<f32> = (0..64).map(|i| i as f32).collect();
-    let memory = [script.input("in", &values), script.output("out", 4, 64)];
+    let mut memory = vec![script.input("in", &values)];
+    let waits = WAITING.iter().any(|(name, _)| *name == kernel);
+    memory.push(script.output("out", 4, if waits { 128 } else { 64 }));
+    if waits {
+        memory.push(script.input("counters", &[0_u32]));
+    }
     script.launch(&Launch {
         family: "faults",
         kernel: kernel.to_owned(),
@@ -16,7 +30,8 @@ fn message(kernel: &str, blocks: u32, build_as: Build) -> Option<String> {
         rows: 1,
         threads: 64,
         shared_bytes: 0,
-        arguments: memory.map(Argument::Memory).to_vec(),
+        together,
+        arguments: memory.into_iter().map(Argument::Memory).collect(),
     });
     let on = On::host(&program, 9);
     match script.run(on) {
@@ -26,6 +41,33 @@ fn message(kernel: &str, blocks: u32, build_as: Build) -> Option<String> {
             Some(fault.message)
         }
     }
+}
+
+/// Kernels of two blocks, and what is said of them.
+const WAITING: [(&str, &[&str]); 6] = [
+    ("handed_on", &[]),
+    ("never_handed_on", &["counter that nobody raises"]),
+    // Which of the two is noticed depends on the order of blocks.
+    ("not_waited_for", &["race", "never written"]),
+    ("handed_on_too_early", &["race", "never written"]),
+    ("no_barrier_behind_the_wait", &["race", "never written"]),
+    ("read_from_a_cache", &["which only load_fresh sees"]),
+];
+
+#[test]
+fn blocks_that_wait_for_one_another_must_do_so_rightly() {
+    for (kernel, expected) in WAITING {
+        let message = message_of_two(kernel, true);
+        match &message {
+            None => assert!(expected.is_empty(), "{kernel} went unnoticed"),
+            Some(message) => assert!(
+                expected.iter().any(|expected| message.contains(expected)),
+                "{kernel}: {message}"
+            ),
+        }
+    }
+    let message = message_of_two("handed_on", false).expect("blocks one after the other");
+    assert!(message.contains("blocks that do not run together"), "{message}");
 }
 
 #[test]

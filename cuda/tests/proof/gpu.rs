@@ -1,7 +1,7 @@
 //! The same cases on a GPU, where there is one: every launch twice with equal bits, outputs poisoned, guards around all memory.
 
 use crate::script::{Bytes, Memory, On, Runner, Step};
-use crate::{axial, head, lstm, pau, preprocess, residual, transformer};
+use crate::{axial, chain, head, lstm, pau, preprocess, residual, transformer};
 use cudarc::driver::{result, sys};
 use dualnet_cuda::pau::ORDERS;
 use dualnet_cuda::{CudaError, Device, Element, Launch, Module, Precision};
@@ -251,6 +251,35 @@ fn gpu_lstm_layers_follow_their_definition() {
                     records,
                     steps,
                     last,
+                });
+            }
+        }
+        for case in cases {
+            let got = case
+                .run(On::Gpu(&gpu))
+                .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
+            case.check(&got).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
+#[test]
+fn gpu_chains_of_lstm_layers_follow_their_definition() {
+    let Some(gpu) = Gpu::open() else { return };
+    for precision in Precision::ALL {
+        let mut cases = chain::small(precision).to_vec();
+        for hidden in [128, 256, 512] {
+            if (precision, hidden) == (Precision::Float(Element::F32), 512) {
+                continue;
+            }
+            for (records, layers) in [(1, 3), (8, 2)] {
+                cases.push(chain::Case {
+                    precision,
+                    layers,
+                    inputs: 256,
+                    hidden,
+                    records,
+                    steps: 80,
                 });
             }
         }

@@ -20,6 +20,50 @@ pub struct Case {
     pub last: bool,
 }
 
+/// A layer by its definition.
+pub struct Reference {
+    pub precision: Precision,
+    pub rounding: Option<Quantization>,
+    pub matrices: [Owned; 2],
+    pub biases: Vec<f32>,
+    pub inputs: usize,
+    pub steps: usize,
+}
+
+impl Reference {
+    /// `[records, steps, hidden]` of inputs `[records, steps, inputs]`.
+    pub fn outputs(&self, input: &[f32]) -> Vec<f64> {
+        let [from_input, from_state] = &self.matrices;
+        let (biases, hidden) = (&self.biases, self.biases.len() / 8);
+        let operand = Operand::new(self.precision, self.rounding);
+        let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let mut outputs = Vec::new();
+        for record in input.chunks(self.steps * self.inputs) {
+            let (mut cell, mut state) = (vec![0.0; hidden], vec![0.0; hidden]);
+            for x in record.chunks(self.inputs) {
+                let x: Vec<f64> = x.iter().map(|&x| operand.of(f64::from(x))).collect();
+                let gates: Vec<f64> = (0..4 * hidden)
+                    .map(|row| {
+                        let bias = f64::from(biases[row]) + f64::from(biases[4 * hidden + row]);
+                        from_input.times(row, &x) + from_state.times(row, &state) + bias
+                    })
+                    .collect();
+                let gate = |gate: usize, unit: usize| gates[gate * hidden + unit];
+                for unit in 0..hidden {
+                    cell[unit] = logistic(gate(2, unit)) * cell[unit] + logistic(gate(0, unit)) * gate(3, unit).tanh();
+                    let value: f64 = logistic(gate(1, unit)) * cell[unit].tanh();
+                    outputs.push(value);
+                    state[unit] = match self.precision {
+                        Precision::Float(element) => rounded(element, value),
+                        Precision::Int8 => (value * 32_767.0).round_ties_even() / 32_767.0,
+                    };
+                }
+            }
+        }
+        outputs
+    }
+}
+
 impl Case {
     fn rounding(&self) -> Option<Quantization> {
         (self.precision == Precision::Int8).then_some(Quantization {
@@ -61,7 +105,7 @@ impl Case {
             true => (Element::F32, self.records * self.hidden),
             false => (signal, self.records * self.steps * self.hidden),
         };
-        let weights = weights(&mut script, self.precision, &packed);
+        let weights = weights(&mut script, "layer", self.precision, &packed);
         let place = script.output("output", element.bytes(), count);
         let buffers = Buffers {
             input: floats(&mut script, "ecg", signal, &self.input()),
@@ -82,36 +126,23 @@ impl Case {
     }
 
     fn reference(&self) -> Vec<f64> {
-        let [input, hidden] = self.matrices();
-        let biases = self.biases();
-        let operand = Operand::new(self.precision, self.rounding());
-        let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
-        let mut outputs = Vec::new();
-        for record in self.input().chunks(self.steps * self.inputs) {
-            let (mut cell, mut state) = (vec![0.0; self.hidden], vec![0.0; self.hidden]);
-            for (step, x) in record.chunks(self.inputs).enumerate() {
-                let x: Vec<f64> = x.iter().map(|&x| operand.of(f64::from(x))).collect();
-                let gates: Vec<f64> = (0..4 * self.hidden)
-                    .map(|row| {
-                        let bias = f64::from(biases[row]) + f64::from(biases[4 * self.hidden + row]);
-                        input.times(row, &x) + hidden.times(row, &state) + bias
-                    })
-                    .collect();
-                let gate = |gate: usize, unit: usize| gates[gate * self.hidden + unit];
-                for unit in 0..self.hidden {
-                    cell[unit] = logistic(gate(2, unit)) * cell[unit] + logistic(gate(0, unit)) * gate(3, unit).tanh();
-                    let value: f64 = logistic(gate(1, unit)) * cell[unit].tanh();
-                    if !self.last || step + 1 == self.steps {
-                        outputs.push(value);
-                    }
-                    state[unit] = match self.precision {
-                        Precision::Float(element) => rounded(element, value),
-                        Precision::Int8 => (value * 32_767.0).round_ties_even() / 32_767.0,
-                    };
-                }
-            }
+        let outputs = Reference {
+            precision: self.precision,
+            rounding: self.rounding(),
+            matrices: self.matrices(),
+            biases: self.biases(),
+            inputs: self.inputs,
+            steps: self.steps,
         }
-        outputs
+        .outputs(&self.input());
+        let lasts = outputs.chunks(self.steps * self.hidden);
+        match self.last {
+            true => lasts
+                .flat_map(|record| &record[(self.steps - 1) * self.hidden..])
+                .copied()
+                .collect(),
+            false => outputs,
+        }
     }
 
     /// Gates are within 3e-7 and sums of some hundred products of f32 within 1e-5; a state that falls to the other side of a tie is off by a

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 const ARCHITECTURES: [i32; 7] = [80, 86, 87, 89, 90, 100, 120];
-const FAMILIES: [&str; 8] = [
+const FAMILIES: [&str; 9] = [
     "axial",
+    "chain",
     "head",
     "lstm",
     "pau",
@@ -92,6 +93,8 @@ fn registers_and_spills_are_the_recorded_ones() {
         let name = precision.name();
         names.push(format!("lstm_project_{name}"));
         names.extend(lstm::HIDDEN.map(|hidden| format!("lstm_steps_{name}_{hidden}")));
+        let chained = lstm::HIDDEN.into_iter().filter(|&hidden| hidden < 512 || name != "f32");
+        names.extend(chained.map(|hidden| format!("chain_{name}_{hidden}")));
         names.extend(["attend", "feed"].map(|what| format!("transformer_{what}_{name}_80_256")));
         names.extend([3, 5, 9].map(|tiles| format!("axial_{name}_{tiles}")));
         names.extend([2, 4, 8].map(|span| format!("axial_short_{name}_{span}")));

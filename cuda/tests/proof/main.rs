@@ -6,6 +6,7 @@ mod axial;
 #[allow(dead_code)]
 #[path = "../../../engine/tests/pau/bound.rs"]
 mod bound;
+mod chain;
 mod encoders;
 mod faults;
 mod gpu;

@@ -1,6 +1,7 @@
 //! Finds what could be wrong in a kernel by one small edit, and writes all of it into one copy that can be wrong in any of these ways.
 //!
-//! Every `[i]` may read one element further, and so may the index of an access to a pack; every barrier may be missing; every bounds
+//! Every `[i]` may read one element further, and so may the index of an access to a pack; every barrier may be missing, and so may what one
+//! block tells another and its waiting for that; every bounds
 //! mask (`inside`) may hold always; every loop may go round once too often, unless its line says why that is harmless.
 
 /// One possible edit.
@@ -39,13 +40,24 @@ fn rewrite(code: &str, harmless: bool, add: &mut dyn FnMut(&'static str) -> Stri
         if let Some((call, what)) = BARRIERS.iter().find(|(call, _)| rest.starts_with(call)) {
             out.push_str(&format!("({} ? void() : {call})", add(what)));
             rest = &rest[call.len()..];
+        } else if let Some((call, what)) = MESSAGES.iter().find(|(call, _)| rest.starts_with(call)) {
+            let (arguments, after) = enclosed(&rest[call.len() - 1..]);
+            let site = add(what);
+            out.push_str(&format!(
+                "({site} ? void() : {call}{}))",
+                rewrite(arguments, harmless, add)
+            ));
+            rest = after;
         } else if rest.starts_with("inside(") && !ends_in_word(&out) {
             let (arguments, after) = enclosed(&rest["inside".len()..]);
             let site = add("a bounds mask holds always");
             out.push_str(&format!("({site} || inside({}))", rewrite(arguments, harmless, add)));
             rest = after;
         } else if let Some(name) = PACKS.iter().find(|name| rest.starts_with(**name)) {
-            let open = rest.find(">(").map_or(rest.len(), |at| at + 1);
+            let open = match name.ends_with('(') {
+                true => name.len() - 1,
+                false => rest.find(">(").map_or(rest.len(), |at| at + 1),
+            };
             let (arguments, after) = enclosed(&rest[open..]);
             let mut parts = split_arguments(arguments);
             let shifted = format!(
@@ -54,7 +66,7 @@ fn rewrite(code: &str, harmless: bool, add: &mut dyn FnMut(&'static str) -> Stri
                 add("a pack is one element further")
             );
             parts[1] = &shifted;
-            out.push_str(&format!("{name}{}({})", &rest[name.len()..open], parts.join(", ")));
+            out.push_str(&format!("{}({})", &rest[..open], parts.join(", ")));
             rest = after;
         } else if next == '[' && (ends_in_word(&out) || out.ends_with([']', ')'])) {
             let (index, after) = enclosed(rest);
@@ -79,7 +91,11 @@ const BARRIERS: [(&str, &str); 2] = [
     ("block_barrier()", "a block's barrier is missing"),
     ("warp_barrier()", "a warp's barrier is missing"),
 ];
-const PACKS: [&str; 3] = ["load_pack<", "load_shared<", "store_pack<"];
+const MESSAGES: [(&str, &str); 2] = [
+    ("publish(", "a block does not say that it is done"),
+    ("wait_for(", "a block does not wait for another"),
+];
+const PACKS: [&str; 4] = ["load_pack<", "load_shared<", "store_pack<", "load_fresh("];
 const LOOPS: [&str; 2] = [" < ", " <= "];
 
 fn ends_in_word(text: &str) -> bool {
@@ -138,6 +154,12 @@ fn edits_are_found_and_written_in() {
     assert_eq!(
         copy.trim_end(),
         "if (p && (host::mutated(0) || inside(f(a, b), n))) { store_pack<PACK<T>>(m, (i) + host::mutated(1), x); }"
+    );
+    assert_eq!(sites.len(), 2);
+    let (copy, sites) = mutants("x = load_fresh(m, i); wait_for(c, f(i), n);");
+    assert_eq!(
+        copy.trim_end(),
+        "x = load_fresh(m, (i) + host::mutated(0)); (host::mutated(1) ? void() : wait_for(c, f(i), n));"
     );
     assert_eq!(sites.len(), 2);
 }

@@ -4,12 +4,24 @@ use crate::encoders::{MACROS, SMALL};
 use crate::mutate::mutants;
 use crate::program::{Build, build, family, folder};
 use crate::script::On;
-use crate::{axial, head, lstm, pau, preprocess, product, residual, transformer};
+use crate::{axial, chain, head, lstm, pau, preprocess, product, residual, transformer};
 use dualnet_cuda::{Element, Precision};
 
 /// Fails unless every mutation of a family makes `passes` false, and no mutation makes it true.
 fn every_mutation_fails(name: &str, source: &str, at_least: usize, passes: &(dyn Fn(On<'_>) -> bool + Sync)) {
-    let (copy, mutations) = mutants(source);
+    every_mutation_beside(name, source, "", at_least, passes);
+}
+
+/// The same with kernels that stay as they are.
+fn every_mutation_beside(
+    name: &str,
+    source: &str,
+    beside: &str,
+    at_least: usize,
+    passes: &(dyn Fn(On<'_>) -> bool + Sync),
+) {
+    let (mut copy, mutations) = mutants(source);
+    copy.push_str(beside);
     let program = build(&format!("mutated-{name}"), &copy, Build::Plain);
     let on = |mutation| On::Host {
         program: &program,
@@ -156,8 +168,21 @@ fn every_mistake_in_the_axial_kernels_is_noticed() {
 #[test]
 fn every_mistake_in_the_lstm_kernels_is_noticed() {
     let cases: Vec<lstm::Case> = Precision::ALL.into_iter().flat_map(lstm::small).collect();
-    let source = with_instances(&with_headers(&family("lstm"), &["packed.cuh"]), &MACROS, &SMALL);
+    let source = with_headers(&family("lstm"), &["cells.cuh", "packed.cuh"]);
+    let source = with_instances(&source, &MACROS, &SMALL);
     every_mutation_fails("lstm", &source, 60, &|on| {
+        chain::counters_are_cleared(on)
+            && cases
+                .iter()
+                .all(|case| case.run(on).is_ok_and(|got| case.check(&got).is_ok()))
+    });
+}
+
+#[test]
+fn every_mistake_in_the_chain_of_lstm_layers_is_noticed() {
+    let cases: Vec<chain::Case> = Precision::ALL.into_iter().flat_map(chain::small).collect();
+    let [source, beside] = ["chain", "lstm"].map(|name| with_instances(&family(name), &MACROS, &SMALL));
+    every_mutation_beside("chain", &source, &beside, 50, &|on| {
         cases
             .iter()
             .all(|case| case.run(on).is_ok_and(|got| case.check(&got).is_ok()))

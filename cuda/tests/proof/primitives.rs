@@ -123,6 +123,7 @@ fn sixteen_bit_numbers_are_those_of_the_hardware() {
         rows: 1,
         threads: 256,
         shared_bytes: 0,
+        together: false,
         arguments: memory
             .into_iter()
             .chain(places.iter().copied())

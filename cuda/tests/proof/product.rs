@@ -31,6 +31,7 @@ pub fn passes(on: On<'_>, precision: Precision) -> Result<(), String> {
             rows: 1,
             threads: 32,
             shared_bytes: 0,
+            together: false,
             arguments,
         });
         script.save(memory[2], 128);

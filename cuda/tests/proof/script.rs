@@ -221,8 +221,13 @@ impl Script {
 
 fn command(launch: &Launch<Memory>) -> String {
     let mut line = format!(
-        "launch {} {} {} {} {}",
-        launch.kernel, launch.blocks, launch.rows, launch.threads, launch.shared_bytes
+        "{} {} {} {} {} {}",
+        if launch.together { "together" } else { "launch" },
+        launch.kernel,
+        launch.blocks,
+        launch.rows,
+        launch.threads,
+        launch.shared_bytes
     );
     for argument in &launch.arguments {
         match argument {

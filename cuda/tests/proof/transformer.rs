@@ -135,7 +135,7 @@ impl Case {
         let layer = self.layer(&maps);
         let mut script = Script::default();
         let count = self.records * self.steps * self.width;
-        let weights = weights(&mut script, self.precision, &layer.packed);
+        let weights = weights(&mut script, "layer", self.precision, &layer.packed);
         let (stream, first) = if self.first {
             let ecg = floats(&mut script, "ecg", signal(self.precision), &self.input());
             let positions = script.input("positions", &self.positions());

@@ -118,6 +118,7 @@ pub(super) fn uses(launch: &Launch<Memory>) -> Outcome<Vec<Use>> {
         ("axial_", axial),
         ("lstm_project_", lstm_project),
         ("lstm_steps_", lstm_steps),
+        ("chain_", chain),
         ("transformer_attend_", transformer_attend),
         ("transformer_feed_", transformer_feed),
         ("transformer_mean_", transformer_mean),
@@ -246,8 +247,7 @@ fn axial(a: &mut Arguments<'_>) -> Outcome {
 }
 
 /// Weights of the signal encoders from argument `first` on, matrices of so many values, terms and 8-bit sums; the argument behind them.
-fn packed(a: &mut Arguments<'_>, first: usize, matrices: u64, terms: u64, sums: u64) -> Outcome<usize> {
-    let element = a.element(2)?;
+fn packed(a: &mut Arguments<'_>, element: u64, first: usize, matrices: u64, terms: u64, sums: u64) -> Outcome<usize> {
     a.reads(first, element, matrices)?;
     if element != 1 {
         a.reads(first + 1, 4, terms)?;
@@ -267,18 +267,62 @@ fn lstm_project(a: &mut Arguments<'_>) -> Outcome {
     let element = a.element(2)?;
     let next = if element == 1 { 4 } else { 3 };
     let [rows, inputs, hidden] = a.numbers(next + 1)?;
-    packed(a, 1, 4 * hidden * inputs, 4 * hidden, 4 * hidden)?;
+    packed(a, element, 1, 4 * hidden * inputs, 4 * hidden, 4 * hidden)?;
     a.reads(0, passed_on(element), rows * inputs)?;
+    let counters = a.number(next + 5)?;
+    if counters > 0 {
+        a.writes(next + 4, 4, counters)?;
+    }
     a.writes(next, 4, rows * 4 * hidden)
+}
+
+/// What a kernel for LSTM layers has in its name.
+fn hidden_units(a: &Arguments<'_>) -> Outcome<u64> {
+    let hidden: Option<u64> = a.launch.kernel.rsplit('_').next().and_then(|name| name.parse().ok());
+    hidden.ok_or_else(|| a.fault("is of no size"))
+}
+
+/// Layers of `hidden` units, from the blocks of their stages.
+fn chain(a: &mut Arguments<'_>) -> Outcome {
+    let (element, hidden) = (a.element(1)?, hidden_units(a)?);
+    let each = if element == 1 { 3 } else { 2 };
+    let next = 1 + 3 * each;
+    let [records, steps, inputs] = a.numbers(next + 4)?;
+    let slices = hidden * 32 / (8 * u64::from(a.launch.threads));
+    let layers = (u64::from(a.launch.blocks) / slices).div_ceil(2);
+    let values = records * steps * hidden;
+    a.reads(0, 4, 4 * values)?;
+    for layer in 0..layers {
+        let inputs = if layer == 0 { inputs } else { hidden };
+        let first = 1 + layer as usize * each;
+        packed(
+            a,
+            element,
+            first,
+            4 * hidden * (inputs + hidden),
+            4 * hidden,
+            8 * hidden,
+        )?;
+    }
+    a.writes(next, passed_on(element), layers * values)?;
+    if layers > 1 {
+        a.writes(next + 1, 4, (layers - 1) * 4 * values)?;
+    }
+    a.writes(next + 2, 4, records * hidden)?;
+    a.touches(
+        next + 3,
+        4,
+        records.div_ceil(8) * (2 * layers - 1) * steps,
+        Access::Update,
+    )
 }
 
 fn lstm_steps(a: &mut Arguments<'_>) -> Outcome {
     let element = a.element(2)?;
-    let hidden: Option<u64> = a.launch.kernel.rsplit('_').next().and_then(|name| name.parse().ok());
-    let hidden = hidden.ok_or_else(|| a.fault("is of no size"))?;
+    let hidden = hidden_units(a)?;
     let next = if element == 1 { 4 } else { 3 };
     let [last, records, steps, inputs] = a.numbers(next + 2)?;
-    packed(a, 1, 4 * hidden * (inputs + hidden), 4 * hidden, 8 * hidden)?;
+    packed(a, element, 1, 4 * hidden * (inputs + hidden), 4 * hidden, 8 * hidden)?;
     a.reads(0, 4, records * steps * 4 * hidden)?;
     match last {
         0 => a.writes(next, passed_on(element), records * steps * hidden),
@@ -307,7 +351,7 @@ fn transformer_attend(a: &mut Arguments<'_>) -> Outcome {
     let next = if element == 1 { 7 } else { 6 };
     let inner = a.number(next + 2)?;
     let [matrices, terms, sums] = layer(width, inner);
-    packed(a, 4, matrices, terms, sums)?;
+    packed(a, element, 4, matrices, terms, sums)?;
     let values = records * steps * width;
     match a.number(3)? {
         0 => a.reads(2, 4, values)?,
@@ -325,7 +369,7 @@ fn transformer_feed(a: &mut Arguments<'_>) -> Outcome {
     let records = u64::from(a.launch.blocks) / (steps / 16);
     let next = if element == 1 { 5 } else { 4 };
     let [matrices, terms, sums] = layer(width, a.number(next)?);
-    packed(a, 2, matrices, terms, sums)?;
+    packed(a, element, 2, matrices, terms, sums)?;
     a.reads(0, element, records * steps * width)?;
     a.touches(1, 4, records * steps * width, Access::Update)
 }

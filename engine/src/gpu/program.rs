@@ -303,6 +303,7 @@ mod tests {
             rows: 1,
             threads: 32,
             shared_bytes: 0,
+            together: false,
             arguments: memory.iter().copied().map(Argument::Memory).collect(),
         }
     }

@@ -1,6 +1,7 @@
-//! The encoder of the waveform: two launches a layer, and one for a Transformer's mean.
+//! The encoder of the waveform: two launches a layer, and one for a Transformer's mean; two for all layers of an LSTM whose batch leaves
+//! most of a GPU idle.
 
-use dualnet_cuda::{CudaError, Packed, Precision, lstm, transformer};
+use dualnet_cuda::{CudaError, Packed, Precision, chain, lstm, transformer};
 
 use super::Writer;
 use super::weights::{Owned, bias, bytes, floats, integer_bytes, rounding};
@@ -21,6 +22,10 @@ fn weights([fragments, terms, sums]: [Memory; 3]) -> dualnet_cuda::Weights<Memor
     dualnet_cuda::Weights { fragments, terms, sums }
 }
 
+fn layer_name(index: usize) -> String {
+    format!("LSTM layer {index}")
+}
+
 impl Writer<'_, '_> {
     /// The latent, f32 `[records, latent]`.
     pub(super) fn signal(&mut self, signal: &SignalEncoder<'_>, ecg: Memory) -> Result<Memory, CudaError> {
@@ -36,22 +41,83 @@ impl Writer<'_, '_> {
     }
 
     fn lstm(&mut self, layers: &[LstmLayer<'_>], ecg: Memory) -> Result<Memory, CudaError> {
+        let kernels = layers
+            .iter()
+            .map(|layer| {
+                let precision = self.numbers.products(layer.input);
+                lstm::Lstm::new(precision, layer.inputs, layer.hidden, layer.input.map(rounding))
+            })
+            .collect::<Result<Vec<_>, CudaError>>()?;
+        let weights = layers
+            .iter()
+            .zip(&kernels)
+            .enumerate()
+            .map(|(index, (layer, kernels))| {
+                let packed = self.builder.constants(&layer_name(index), || {
+                    let gates = 4 * layer.hidden;
+                    let owned = [layer.input_weights, layer.hidden_weights].map(|weights| Owned::of(weights, gates));
+                    Ok(parts(&kernels.pack(&lstm::LayerWeights {
+                        input: owned[0].matrix(),
+                        hidden: owned[1].matrix(),
+                        biases: &floats(layer.biases),
+                        rounding: layer.input.map(rounding),
+                    })?))
+                })?;
+                Ok(self::weights(packed))
+            });
+        let weights = weights.collect::<Result<Vec<_>, CudaError>>()?;
+        match chain::Chain::new(&kernels) {
+            Some(chain) if chain.blocks(self.size.records) <= self.size.processors => {
+                self.at_once(&chain, layers, weights, ecg)
+            }
+            _ => self.layer_after_layer(layers, &kernels, weights, ecg),
+        }
+    }
+
+    /// All layers in one launch.
+    fn at_once(
+        &mut self,
+        chain: &chain::Chain,
+        layers: &[LstmLayer<'_>],
+        weights: Vec<dualnet_cuda::Weights<Memory>>,
+        ecg: Memory,
+    ) -> Result<Memory, CudaError> {
+        let records = self.size.records;
+        let float = size_of::<f32>();
+        let signal = dualnet_cuda::signal(self.numbers.products(layers[0].input)).bytes();
+        let hidden = layers[0].hidden;
+        let mut scratch = |name: &str, count: usize, bytes: usize| self.builder.scratch(name, (count * bytes) as u64);
+        let states = scratch("LSTM states", chain.states(records, WINDOWS), signal);
+        let buffers = chain::Buffers {
+            input: ecg,
+            weights,
+            workspace: scratch("LSTM layer 0 gates", records * WINDOWS * 4 * hidden, float),
+            states,
+            gates: match layers.len() {
+                1 => states,
+                _ => scratch("LSTM gates", chain.gates(records, WINDOWS), float),
+            },
+            counters: scratch("LSTM counters", chain.counters(records, WINDOWS), float),
+            latent: scratch("latent", records * hidden, float),
+        };
+        for launch in chain.launches([records, WINDOWS], &buffers)? {
+            self.builder.launch(launch);
+        }
+        Ok(buffers.latent)
+    }
+
+    fn layer_after_layer(
+        &mut self,
+        layers: &[LstmLayer<'_>],
+        kernels: &[lstm::Lstm],
+        weights: Vec<dualnet_cuda::Weights<Memory>>,
+        ecg: Memory,
+    ) -> Result<Memory, CudaError> {
         let records = self.size.records;
         let mut input = ecg;
-        for (index, layer) in layers.iter().enumerate() {
-            let name = format!("LSTM layer {index}");
+        for (index, ((layer, kernels), weights)) in layers.iter().zip(kernels).zip(weights).enumerate() {
+            let name = layer_name(index);
             let precision = self.numbers.products(layer.input);
-            let kernels = lstm::Lstm::new(precision, layer.inputs, layer.hidden, layer.input.map(rounding))?;
-            let packed = self.builder.constants(&name, || {
-                let gates = 4 * layer.hidden;
-                let owned = [layer.input_weights, layer.hidden_weights].map(|weights| Owned::of(weights, gates));
-                Ok(parts(&kernels.pack(&lstm::LayerWeights {
-                    input: owned[0].matrix(),
-                    hidden: owned[1].matrix(),
-                    biases: &floats(layer.biases),
-                    rounding: layer.input.map(rounding),
-                })?))
-            })?;
             let last = index + 1 == layers.len();
             let output = match last {
                 true => self.values("latent", layer.hidden, size_of::<f32>()),
@@ -64,7 +130,7 @@ impl Writer<'_, '_> {
             let workspace = (kernels.workspace(records, WINDOWS) * size_of::<f32>()) as u64;
             let buffers = lstm::Buffers {
                 input,
-                weights: weights(packed),
+                weights,
                 workspace: self.builder.scratch(&format!("{name} gates"), workspace),
                 output: match last {
                     true => lstm::Output::Last(output),
