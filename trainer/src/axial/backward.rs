@@ -1,9 +1,9 @@
 //! The backward kernels: through the results to the similarities, then through the products to queries and keys.
 
-use super::embeddings::Embeddings;
-use super::forward::similarity;
+use super::channels::{Rows, RowsMut, combine_back, combine_products_back, dots_back};
+use super::embeddings::{Direction, Embeddings};
 use super::maps::{Scratch, Source};
-use super::rows::{STRETCH, add_product, add_scaled, affine, dot, softmax};
+use super::rows::{STRETCH, affine, affine_and, dot, mixture, softmax};
 use super::shape::Shape;
 use dualnet_engine::simd::{Isa, Kernel, Simd};
 use rayon::prelude::*;
@@ -136,19 +136,22 @@ struct OfSimilarities<'a> {
 }
 
 impl Arriving<'_> {
-    /// Reads the gradients of `y`, then of `z`, of one line and group: `[2·values, stride]`.
+    /// Reads the gradients of `y`, then of `z`, of one line and group: `[span, 2·values]`.
     #[inline(always)]
     fn read(&self, shape: &Shape, line: usize, group: usize, out: &mut [f32]) {
-        let (values, stride) = (shape.values(), shape.stride);
+        let values = shape.values();
         let own = group * values..(group + 1) * values;
         let lines = &self.lines[2 * own.start..2 * own.end];
         for step in 0..shape.span() {
             let position = shape.position(line, step);
             let gradients = &self.grad_out[position * shape.channels..][own.clone()];
             let pairs = &self.pairs[position * shape.projected()..][2 * own.start..2 * own.end];
-            for (i, (pair, [alpha, beta, delta])) in pairs.iter().zip(lines).enumerate() {
-                let row = i % 2 * values + i / 2;
-                out[row * stride + step] = alpha * gradients[i / 2] + beta * pair + delta;
+            let (of_y, of_z) = out[step * 2 * values..][..2 * values].split_at_mut(values);
+            let pairs = pairs.as_chunks::<2>().0.iter().zip(lines.as_chunks::<2>().0);
+            let each = pairs.zip(gradients).zip(of_y.iter_mut().zip(of_z));
+            for (((pair, [y, z]), gradient), (of_y, of_z)) in each {
+                *of_y = y[0] * gradient + y[1] * pair[0] + y[2];
+                *of_z = z[0] * gradient + z[1] * pair[1] + z[2];
             }
         }
     }
@@ -161,7 +164,7 @@ impl Kernel for OfSimilarities<'_> {
     fn run<S: Simd>(self, simd: S) -> LineSums {
         let (source, shape, line) = (self.source, self.source.shape, self.line);
         let (values, stride, span) = (shape.values(), shape.stride, shape.span());
-        let length = source.embeddings.length;
+        let first_value = source.values().start;
         let Scratch {
             channels,
             steps,
@@ -173,14 +176,12 @@ impl Kernel for OfSimilarities<'_> {
         let mut sum = vec![0.0; 3 * shape.groups];
         let mut product_sum = vec![0.0; 3 * shape.groups];
         let mut embeddings = Embeddings::zeros(2 * values, span, stride);
-        let value_rows = embeddings.rows(source.values());
         for group in 0..shape.groups {
             source.load(line, group, channels, steps);
             self.arriving.read(&shape, line, group, results);
             value_gradients[..values * stride].fill(0.0);
             let scales = [0, 1, 2].map(|kind| self.scale[kind * shape.groups + group]);
-            let value = &channels[source.values().start * stride..];
-            let positions = &source.embeddings.backward[value_rows.clone()];
+            let values_of = shape.rows(channels, first_value);
             let map = group * shape.map()..(group + 1) * shape.map();
             let products = &self.products[map.clone()];
             let gradients = &mut self.gradients[map];
@@ -191,24 +192,26 @@ impl Kernel for OfSimilarities<'_> {
                 let gradient = &mut gradients[i * stride..(i + 1) * stride];
                 source.row(simd, steps, source.queries(), i, query);
                 source.row(simd, steps, source.keys(), i, key);
-                similarity(simd, scales, product, query, key, attention);
+                mixture(simd, scales, [product, query, key], attention);
                 softmax(simd, attention, span);
-                let start = source.embeddings.start(i);
+                let (of_y, of_z) = results[i * 2 * values..(i + 1) * 2 * values].split_at(values);
+                let positions = source.embeddings.row(Direction::Backward, first_value, i);
+                let mut of_rows = [
+                    RowsMut {
+                        values: value_gradients,
+                        apart: stride,
+                    },
+                    embeddings.row_mut(Direction::Backward, first_value, i),
+                ];
                 towards.fill(0.0);
-                for c in 0..values {
-                    let (of_y, of_z) = (results[c * stride + i], results[(values + c) * stride + i]);
-                    let at = c * length + start;
-                    add_scaled(simd, of_y, &value[c * stride..(c + 1) * stride], towards);
-                    add_scaled(simd, of_z, &positions[at..at + stride], towards);
-                    add_scaled(
-                        simd,
-                        of_y,
-                        attention,
-                        &mut value_gradients[c * stride..(c + 1) * stride],
-                    );
-                    let at = value_rows.start + at;
-                    add_scaled(simd, of_z, attention, &mut embeddings.backward[at..at + stride]);
-                }
+                dots_back(
+                    simd,
+                    [of_y, of_z],
+                    attention,
+                    [values_of, positions],
+                    &mut of_rows,
+                    towards,
+                );
                 let mean = dot(simd, attention, towards);
                 let mean = simd.splat(mean);
                 let mut at = 0;
@@ -234,7 +237,7 @@ impl Kernel for OfSimilarities<'_> {
                     summed = 0;
                 }
             }
-            let first = group * 2 * values + source.values().start;
+            let first = group * 2 * values + first_value;
             for (step, row) in self.channels.chunks_exact_mut(shape.projected()).enumerate() {
                 for (c, to) in row[first..first + values].iter_mut().enumerate() {
                     *to = value_gradients[c * stride + step];
@@ -267,7 +270,7 @@ impl Kernel for OfQueriesAndKeys<'_> {
         let (source, shape, line) = (self.source, self.source.shape, self.line);
         let (values, stride, span) = (shape.values(), shape.stride, shape.span());
         let mut embeddings = Embeddings::zeros(2 * values, span, stride);
-        let (length, half) = (embeddings.length, shape.queries());
+        let half = shape.queries();
         let Scratch {
             channels,
             steps,
@@ -298,37 +301,43 @@ impl Kernel for OfQueriesAndKeys<'_> {
             for (which, kind) in [(source.keys(), 2), (source.queries(), 1)] {
                 for i in 0..span {
                     let gradient = &gradients[i * stride..(i + 1) * stride];
-                    let start = embeddings.start(i);
                     source.row(simd, steps, which.clone(), i, row);
-                    affine(simd, lines[kind], gradient, row, towards);
-                    if kind == 2 {
-                        add_scaled(simd, 1.0, &of_map[i * stride..(i + 1) * stride], towards);
+                    match kind {
+                        2 => {
+                            let of_row = &of_map[i * stride..(i + 1) * stride];
+                            affine_and(simd, lines[kind], [gradient, row, of_row], towards);
+                        }
+                        _ => affine(simd, lines[kind], gradient, row, towards),
                     }
                     towards[span..].fill(0.0);
-                    for c in which.clone() {
-                        let at = c * length + start..c * length + start + stride;
-                        of_channels[c * stride + i] += dot(simd, towards, &source.embeddings.backward[at.clone()]);
-                        let factor = channels[c * stride + i];
-                        add_scaled(simd, factor, towards, &mut embeddings.backward[at]);
-                    }
+                    let factors = Rows {
+                        values: &steps[i * 2 * values + which.start..],
+                        apart: 1,
+                    };
+                    let rows = source.embeddings.row(Direction::Backward, which.start, i);
+                    let mut sums = RowsMut {
+                        values: &mut of_channels[which.start * stride + i..],
+                        apart: stride,
+                    };
+                    let mut gradients = embeddings.row_mut(Direction::Backward, which.start, i);
+                    combine_back(simd, which.len(), towards, factors, rows, &mut sums, &mut gradients);
                 }
             }
             source.by_columns(simd, channels, source.keys(), second);
             source.product(simd, of_product, second, of_map, panels);
             for i in 0..span {
                 let towards = &of_map[i * stride..(i + 1) * stride];
-                let start = embeddings.start(i);
-                for c in source.queries() {
-                    let at = c * length + start..c * length + start + stride;
-                    let own = c * stride..(c + 1) * stride;
-                    add_product(
-                        simd,
-                        towards,
-                        &source.embeddings.forward[at.clone()],
-                        &mut of_channels[own.clone()],
-                    );
-                    add_product(simd, towards, &channels[own], &mut embeddings.forward[at]);
-                }
+                let first = source.queries().start;
+                let weights = shape.rows(channels, first);
+                let rows = source.embeddings.row(Direction::Forward, first, i);
+                let mut gradients = [
+                    RowsMut {
+                        values: &mut of_channels[first * stride..],
+                        apart: stride,
+                    },
+                    embeddings.row_mut(Direction::Forward, first, i),
+                ];
+                combine_products_back(simd, half, towards, [weights, rows], &mut gradients);
             }
             let start = group * 2 * values;
             for (step, row) in self.channels.chunks_exact_mut(shape.projected()).enumerate() {

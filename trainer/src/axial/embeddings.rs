@@ -1,5 +1,14 @@
 //! Relative embeddings as rows, read in both directions, instead of maps of every pair of positions.
 
+use super::channels::{Rows, RowsMut};
+
+/// The direction that rows are read in.
+#[derive(Clone, Copy)]
+pub(super) enum Direction {
+    Forward,
+    Backward,
+}
+
 /// `R [rows, 2·span − 1]` with `E[c, i, j] = R[c, i − j + span − 1]`, each row also backwards, both padded with zeros.
 ///
 /// From `span − 1 − i` on, a backward row holds `E[c, i, ·]` and a forward row `E[c, ·, i]`.
@@ -45,9 +54,28 @@ impl Embeddings {
         self.span - 1 - i
     }
 
-    /// The part of `padded` that belongs to `rows`.
-    pub(super) fn rows(&self, rows: std::ops::Range<usize>) -> std::ops::Range<usize> {
-        rows.start * self.length..rows.end * self.length
+    /// The rows from channel `first` on, as they belong to position `i`.
+    pub(super) fn row(&self, direction: Direction, first: usize, i: usize) -> Rows<'_> {
+        let at = first * self.length + self.start(i);
+        Rows {
+            values: match direction {
+                Direction::Forward => &self.forward[at..],
+                Direction::Backward => &self.backward[at..],
+            },
+            apart: self.length,
+        }
+    }
+
+    /// The same, to add to.
+    pub(super) fn row_mut(&mut self, direction: Direction, first: usize, i: usize) -> RowsMut<'_> {
+        let at = first * self.length + self.start(i);
+        RowsMut {
+            values: match direction {
+                Direction::Forward => &mut self.forward[at..],
+                Direction::Backward => &mut self.backward[at..],
+            },
+            apart: self.length,
+        }
     }
 
     /// Adds what both directions hold to `sums`, laid out as `R`.

@@ -1,7 +1,9 @@
 //! The forward kernels: the products of the embedded maps with their moments, then softmax and the two results.
 
+use super::channels::dots;
+use super::embeddings::Direction;
 use super::maps::{Scratch, Source};
-use super::rows::{add_scaled, affine, dot, powers, softmax};
+use super::rows::{mixture, powers, softmax};
 use dualnet_engine::simd::{Isa, Kernel, Simd};
 use rayon::prelude::*;
 
@@ -142,38 +144,19 @@ impl Kernel for Results<'_> {
         for (group, products) in self.products.chunks_exact(shape.map()).enumerate() {
             source.load(self.line, group, channels, steps);
             let scales = [0, 1, 2].map(|kind| self.scale[kind * shape.groups + group]);
-            let values = &channels[source.values().start * shape.stride..];
-            let positions = &source.embeddings.backward[source.embeddings.rows(source.values())];
+            let values = shape.rows(channels, source.values().start);
             for i in 0..shape.span() {
                 let product = &products[i * shape.stride..(i + 1) * shape.stride];
                 source.row(simd, steps, source.queries(), i, query);
                 source.row(simd, steps, source.keys(), i, key);
-                similarity(simd, scales, product, query, key, attention);
+                mixture(simd, scales, [product, query, key], attention);
                 softmax(simd, attention, shape.span());
-                let start = source.embeddings.start(i);
                 let first = i * shape.projected() + group * 2 * shape.values();
                 let pairs = &mut out[first..first + 2 * shape.values()];
-                for c in 0..shape.values() {
-                    let position = c * source.embeddings.length + start;
-                    pairs[2 * c] = dot(simd, attention, &values[c * shape.stride..(c + 1) * shape.stride]);
-                    pairs[2 * c + 1] = dot(simd, attention, &positions[position..position + shape.stride]);
-                }
+                let positions = source.embeddings.row(Direction::Backward, source.values().start, i);
+                dots(simd, attention, [values, positions], pairs);
             }
         }
         out
     }
-}
-
-/// The normalized similarities of one row, but for a constant.
-#[inline(always)]
-pub(super) fn similarity<S: Simd>(
-    simd: S,
-    scales: [f32; 3],
-    product: &[f32],
-    query: &[f32],
-    key: &[f32],
-    out: &mut [f32],
-) {
-    affine(simd, [scales[0], scales[1], 0.0], product, query, out);
-    add_scaled(simd, scales[2], key, out);
 }

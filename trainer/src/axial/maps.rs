@@ -1,8 +1,8 @@
 //! What forward and backward pass share: the operands, and the maps of one line and group.
 
-use super::embeddings::Embeddings;
+use super::channels::{combine, combine_products};
+use super::embeddings::{Direction, Embeddings};
 use super::gemm::{Panels, product};
-use super::rows::{combine, combine_products};
 use super::shape::Shape;
 use dualnet_engine::simd::Simd;
 use std::ops::Range;
@@ -69,20 +69,22 @@ impl Source<'_> {
         let Shape { stride, .. } = self.shape;
         let count = 2 * self.shape.values();
         let own = group * count..(group + 1) * count;
-        let (scale, shift) = (&self.scale[own.clone()], &self.shift[own.clone()]);
+        let (scale, shift) = (&self.scale[own.clone()][..count], &self.shift[own.clone()][..count]);
         let first = self.shape.position(line, 0);
         let apart = match self.shape.along_height {
             0 => 1,
             _ => self.shape.width,
         };
         for step in 0..self.shape.span() {
-            let row = &self.projected[(first + step * apart) * self.shape.projected()..][own.clone()];
-            let normalized = &mut steps[step * count..(step + 1) * count];
+            let row = &self.projected[(first + step * apart) * self.shape.projected()..][own.clone()][..count];
+            let normalized = &mut steps[step * count..][..count];
             for c in 0..count {
                 normalized[c] = scale[c] * row[c] + shift[c];
             }
-            for c in 0..count {
-                channels[c * stride + step] = normalized[c];
+        }
+        for (c, row) in channels.chunks_exact_mut(stride).enumerate() {
+            for (to, normalized) in row.iter_mut().zip(steps.chunks_exact(count)) {
+                *to = normalized[c];
             }
         }
     }
@@ -92,32 +94,17 @@ impl Source<'_> {
     pub(super) fn row<S: Simd>(&self, simd: S, steps: &[f32], which: Range<usize>, i: usize, out: &mut [f32]) {
         let first = 2 * self.shape.values() * i;
         let factors = &steps[first + which.start..first + which.end];
-        let rows = &self.embeddings.backward[self.embeddings.rows(which)];
-        combine(
-            simd,
-            factors,
-            rows,
-            self.embeddings.length,
-            self.embeddings.start(i),
-            out,
-        );
+        let rows = self.embeddings.row(Direction::Backward, which.start, i);
+        combine(simd, factors, rows, out);
         out[self.shape.span()..].fill(0.0);
     }
 
     /// Column `j` of the same map, over `i`.
     #[inline(always)]
     pub(super) fn column<S: Simd>(&self, simd: S, channels: &[f32], which: Range<usize>, j: usize, out: &mut [f32]) {
-        let Shape { stride, .. } = self.shape;
-        let weights = &channels[which.start * stride..which.end * stride];
-        let rows = &self.embeddings.forward[self.embeddings.rows(which)];
-        combine_products(
-            simd,
-            weights,
-            rows,
-            self.embeddings.length,
-            self.embeddings.start(j),
-            out,
-        );
+        let weights = self.shape.rows(channels, which.start);
+        let rows = self.embeddings.row(Direction::Forward, which.start, j);
+        combine_products(simd, which.len(), weights, rows, out);
         out[self.shape.span()..].fill(0.0);
     }
 

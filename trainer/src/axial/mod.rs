@@ -6,6 +6,7 @@
 
 mod backward;
 mod callbacks;
+mod channels;
 mod embeddings;
 mod forward;
 mod gemm;

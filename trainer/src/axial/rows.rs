@@ -4,48 +4,6 @@ use dualnet_engine::simd::Simd;
 
 // Loops count in whole vectors by index: iterators over several slices at once are not inlined into kernels of this size.
 
-/// `out = Σ factors[c] · rows[c]`, `row(c)` being the slice of `rows` from `c · length + start` on.
-#[inline(always)]
-pub(super) fn combine<S: Simd>(simd: S, factors: &[f32], rows: &[f32], length: usize, start: usize, out: &mut [f32]) {
-    let mut at = 0;
-    while at + S::LANES <= out.len() {
-        let mut sum = simd.splat(0.0);
-        let mut from = start + at;
-        for &factor in factors {
-            sum = simd.mul_add(simd.splat(factor), simd.load(&rows[from..from + S::LANES]), sum);
-            from += length;
-        }
-        simd.store(sum, &mut out[at..at + S::LANES]);
-        at += S::LANES;
-    }
-}
-
-/// `out = Σ weights[c] ⊙ rows[c]`, with rows as in [`combine`] and weights as long as `out`.
-#[inline(always)]
-pub(super) fn combine_products<S: Simd>(
-    simd: S,
-    weights: &[f32],
-    rows: &[f32],
-    length: usize,
-    start: usize,
-    out: &mut [f32],
-) {
-    let width = out.len();
-    let mut at = 0;
-    while at + S::LANES <= width {
-        let mut sum = simd.splat(0.0);
-        let (mut of_weights, mut from) = (at, start + at);
-        while of_weights < weights.len() {
-            let weight = simd.load(&weights[of_weights..of_weights + S::LANES]);
-            sum = simd.mul_add(weight, simd.load(&rows[from..from + S::LANES]), sum);
-            of_weights += width;
-            from += length;
-        }
-        simd.store(sum, &mut out[at..at + S::LANES]);
-        at += S::LANES;
-    }
-}
-
 /// `Σ a ⊙ b`.
 #[inline(always)]
 pub(super) fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
@@ -74,35 +32,6 @@ pub(super) fn across<S: Simd>(simd: S, vector: S::Vector) -> f32 {
     lanes[0]
 }
 
-/// `to += factor · row`.
-#[inline(always)]
-pub(super) fn add_scaled<S: Simd>(simd: S, factor: f32, row: &[f32], to: &mut [f32]) {
-    let row = &row[..to.len()];
-    let factor = simd.splat(factor);
-    let mut at = 0;
-    while at + S::LANES <= to.len() {
-        let to = &mut to[at..at + S::LANES];
-        simd.store(
-            simd.mul_add(factor, simd.load(&row[at..at + S::LANES]), simd.load(to)),
-            to,
-        );
-        at += S::LANES;
-    }
-}
-
-/// `to += a ⊙ b`.
-#[inline(always)]
-pub(super) fn add_product<S: Simd>(simd: S, a: &[f32], b: &[f32], to: &mut [f32]) {
-    let (a, b) = (&a[..to.len()], &b[..to.len()]);
-    let mut at = 0;
-    while at + S::LANES <= to.len() {
-        let (a, b) = (&a[at..at + S::LANES], &b[at..at + S::LANES]);
-        let to = &mut to[at..at + S::LANES];
-        simd.store(simd.mul_add(simd.load(a), simd.load(b), simd.load(to)), to);
-        at += S::LANES;
-    }
-}
-
 /// `out = alpha · a + beta · b + delta`.
 #[inline(always)]
 pub(super) fn affine<S: Simd>(simd: S, [alpha, beta, delta]: [f32; 3], a: &[f32], b: &[f32], out: &mut [f32]) {
@@ -113,6 +42,36 @@ pub(super) fn affine<S: Simd>(simd: S, [alpha, beta, delta]: [f32; 3], a: &[f32]
         let (a, b) = (&a[at..at + S::LANES], &b[at..at + S::LANES]);
         let constant = simd.mul_add(beta, simd.load(b), delta);
         simd.store(simd.mul_add(alpha, simd.load(a), constant), &mut out[at..at + S::LANES]);
+        at += S::LANES;
+    }
+}
+
+/// `out = factors[0] · a + factors[1] · b + factors[2] · c`.
+#[inline(always)]
+pub(super) fn mixture<S: Simd>(simd: S, factors: [f32; 3], [a, b, c]: [&[f32]; 3], out: &mut [f32]) {
+    let (a, b, c) = (&a[..out.len()], &b[..out.len()], &c[..out.len()]);
+    let (of_a, of_b, of_c) = (simd.splat(factors[0]), simd.splat(factors[1]), simd.splat(factors[2]));
+    let mut at = 0;
+    while at + S::LANES <= out.len() {
+        let part = at..at + S::LANES;
+        let sum = simd.mul(of_b, simd.load(&b[part.clone()]));
+        let sum = simd.mul_add(of_a, simd.load(&a[part.clone()]), sum);
+        simd.store(simd.mul_add(of_c, simd.load(&c[part.clone()]), sum), &mut out[part]);
+        at += S::LANES;
+    }
+}
+
+/// `out = alpha · a + beta · b + delta + c`.
+#[inline(always)]
+pub(super) fn affine_and<S: Simd>(simd: S, [alpha, beta, delta]: [f32; 3], [a, b, c]: [&[f32]; 3], out: &mut [f32]) {
+    let (a, b, c) = (&a[..out.len()], &b[..out.len()], &c[..out.len()]);
+    let (alpha, beta, delta) = (simd.splat(alpha), simd.splat(beta), simd.splat(delta));
+    let mut at = 0;
+    while at + S::LANES <= out.len() {
+        let part = at..at + S::LANES;
+        let constant = simd.mul_add(beta, simd.load(&b[part.clone()]), delta);
+        let sum = simd.mul_add(alpha, simd.load(&a[part.clone()]), constant);
+        simd.store(simd.add(sum, simd.load(&c[part.clone()])), &mut out[part]);
         at += S::LANES;
     }
 }

@@ -1,5 +1,6 @@
 //! Extents of an axial attention, and where its lines lie in the feature map.
 
+use super::channels::Rows;
 use dualnet_engine::pau::affine::ChannelsLast;
 
 /// An attention along one axis of a channels-last map `[records, height, width, ·]`.
@@ -78,6 +79,14 @@ impl Shape {
         match self.along_height {
             0 => (record * self.height + across) * self.width + step,
             _ => (record * self.height + step) * self.width + across,
+        }
+    }
+
+    /// The rows of `channels`, `[·, stride]`, from the `first` on.
+    pub(super) fn rows<'a>(&self, channels: &'a [f32], first: usize) -> Rows<'a> {
+        Rows {
+            values: &channels[first * self.stride..],
+            apart: self.stride,
         }
     }
 
