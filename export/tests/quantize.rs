@@ -4,14 +4,16 @@ mod common;
 #[path = "common/program.rs"]
 mod program;
 
-use common::{golden_file, largest_difference, onnx_runtime_on, quantized, sealed};
+use common::{golden_file, golden_state, largest_difference, onnx_runtime_on, quantized, sealed};
 use dualnet_engine::classifier::prepare_record;
 use dualnet_engine::cpu::Runtime;
+use dualnet_engine::plan::Plan;
 use dualnet_engine::record::records_in;
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_engine::{Model, Precision, Record};
-use dualnet_export::onnx::write;
-use dualnet_export::quantize::Recordings;
+use dualnet_export::network::{Network, preset};
+use dualnet_export::onnx::{Card, export, write};
+use dualnet_export::quantize::{Recordings, sensitive};
 use dualnet_fixtures::{records_dir, report};
 use onnx_ir::{GraphProto, Message, ModelProto};
 use program::{fail, succeed};
@@ -60,7 +62,7 @@ fn engine_rows(model: Model, ecg: &[f32], spectrogram: &[f32]) -> Vec<Vec<f64>> 
         .collect()
 }
 
-/// The embedded S and a golden ++ S (attention of both kinds), 12 real records.
+/// The embedded S and a golden ++ S (attention of both kinds), that with its Transformer in float too, 12 real records.
 #[test]
 fn engine_and_onnx_runtime_agree_on_int8_files() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -70,13 +72,16 @@ fn engine_and_onnx_runtime_agree_on_int8_files() {
         std::fs::read(float_s()).expect("the embedded file"),
         golden_file("dualnet-pp-s"),
     ];
-    let models: Vec<PathBuf> = ["s.onnx", "pp-s.onnx"]
-        .iter()
-        .map(|name| folder.path().join(name))
-        .collect();
-    for (path, float) in models.iter().zip(&floats) {
-        write(path, &quantized(float, 4, &[])).expect("the temporary folder is writable");
-    }
+    let files: [(&str, &[u8], &[&str]); 3] = [
+        ("s.onnx", &floats[0], &[]),
+        ("pp-s.onnx", &floats[1], &[]),
+        ("pp-s-float-transformer.onnx", &floats[1], &["ecg_encoder"]),
+    ];
+    let models = files.map(|(name, float, keep_float)| {
+        let path = folder.path().join(name);
+        write(&path, &quantized(float, 4, keep_float)).expect("the temporary folder is writable");
+        path
+    });
     let theirs = onnx_runtime_on(folder.path(), &models, records, &ecg, &spectrogram);
     for (path, theirs) in models.iter().zip(theirs) {
         let model = Model::open(path).unwrap_or_else(|error| panic!("{error}"));
@@ -177,6 +182,37 @@ fn nodes_are_kept_float_by_part_of_their_name() {
         let kept = node.name.contains("ecg_encoder") || node.name.contains("encoder.0.");
         assert_eq!(stored.contains(node.input[1].as_str()), kept, "{}", node.name);
     }
+}
+
+/// At least nine tenths of the multiply-adds stay in 8 bits, as `info --plan` counts them.
+#[test]
+fn a_transformer_that_is_a_small_part_stays_float() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let records = records_dir();
+    let records = records.to_str().expect("UTF-8");
+    std::fs::write(folder.path().join("pp-s.onnx"), golden_file("dualnet-pp-s")).unwrap();
+    for (all, kept) in [(None, true), (Some("--all"), false)] {
+        let mut arguments = vec!["quantize", "pp-s.onnx", "--calibrate", records, "--records", "1"];
+        arguments.extend(all);
+        arguments.extend(["-o", "int8.onnx"]);
+        let said = succeed(folder.path(), &arguments);
+        assert_eq!(said.contains("left in float: ecg_encoder\n"), kept, "{said}");
+        let model = Model::open(folder.path().join("int8.onnx")).expect("a model file");
+        let plan = Plan::of(&model).expect("a recognized network");
+        let int8: u64 = plan.steps().iter().map(|step| step.int8_multiply_adds).sum();
+        let share = int8 as f64 / plan.multiply_adds() as f64;
+        assert!(share >= if kept { 0.9 } else { 0.99 }, "{share}");
+        assert_eq!(plan.steps()[0].int8_multiply_adds == 0, kept);
+    }
+    let mut alone = preset("dualnet-pp-s").expect("a preset");
+    alone.ablate_spectrogram_encoder();
+    let all_of_it = Network::new(alone.clone()).expect("a valid configuration");
+    let state = golden_state(&alone, "alone");
+    let all_of_it = export(&all_of_it, &state, Path::new("golden weights"), &Card::default()).expect("a file");
+    let open = |bytes: &[u8]| Model::from_bytes("golden", bytes).expect("a model file");
+    assert!(sensitive(&open(&all_of_it)).is_empty(), "a Transformer by itself");
+    let lstm = std::fs::read(float_s()).expect("the embedded file");
+    assert!(sensitive(&open(&lstm)).is_empty(), "an LSTM");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use dualnet_engine::signal::{ECG_LEN, Inputs, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_engine::simd::Isa;
 use dualnet_export::network::{Initial, Network, ParameterKind};
 use dualnet_export::onnx::{Card, export};
-use dualnet_export::quantize::{Recordings, quantize};
+use dualnet_export::quantize::{Recordings, quantize, sensitive};
 use dualnet_export::weights::{StateDict, Tensor};
 use dualnet_fixtures::{golden_weight, records_dir};
 use std::fmt::Write as _;
@@ -56,7 +56,15 @@ pub fn int8(name: &str, float: &[u8]) -> Model {
     /// Records that the ranges are found on.
     const CALIBRATION: usize = 4;
     let recordings = Recordings::draw(&records_dir(), None, CALIBRATION, 0).expect("the fixture records");
-    let file = quantize(Path::new(name), float, &recordings, &[], &Card::default(), |_| {});
+    let keep_float = sensitive(&Model::from_bytes(name, float).expect("a model file"));
+    let file = quantize(
+        Path::new(name),
+        float,
+        &recordings,
+        &keep_float,
+        &Card::default(),
+        |_| {},
+    );
     let model = Model::from_bytes(name, &file.expect("a file that can be quantized").bytes).expect("a model file");
     Plan::of(&model).expect("a recognized int8 network");
     model

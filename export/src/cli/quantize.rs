@@ -3,8 +3,9 @@
 use super::export::same_file;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use dualnet_engine::Model;
 use dualnet_export::onnx::{Card, write};
-use dualnet_export::quantize::{Recordings, quantize};
+use dualnet_export::quantize::{Recordings, quantize, sensitive};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
@@ -15,6 +16,9 @@ use std::path::PathBuf;
 /// The network runs over real records to find the range of every value that becomes 8-bit integers. These must be records it was
 /// trained on: with validation records among them, what is measured on those is no longer a measurement on unseen data. Either DIR
 /// holds training records only, or --only names them. 256 records give ranges as good as thousands; more of them only take longer.
+///
+/// A Transformer that reads the waveform (ECG-DualNet++) stays in float where it has no more than a tenth of the multiply-adds: rounding it costs more
+/// accuracy than rounding all else. --all rounds it too.
 ///
 /// Measure the result before using it: `engine classify --model FILE` and `engine score` on the validation records. Where too much
 /// is lost, leave the layers that lose it in float with --keep-float.
@@ -52,6 +56,10 @@ pub struct Quantize {
     #[arg(long, value_name = "PATTERN", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     keep_float: Vec<String>,
 
+    /// Round the layers too that are better left in float
+    #[arg(long)]
+    all: bool,
+
     /// An entry of the model card, such as metrics.accuracy=0.84; the value is JSON or else text (repeatable)
     #[arg(long = "card", value_name = "KEY=VALUE")]
     card: Vec<String>,
@@ -83,8 +91,14 @@ impl Quantize {
             }
         };
         let recordings = Recordings::draw(&self.calibrate, only.as_deref(), self.records.get(), self.seed)?;
+        let mut keep_float = self.keep_float;
+        if !self.all {
+            // A file that is no model is refused below.
+            let model = Model::from_bytes(&self.model.display().to_string(), &bytes);
+            keep_float.extend(model.iter().flat_map(sensitive));
+        }
         let bar = progress_bar(recordings.len());
-        let result = quantize(&self.model, &bytes, &recordings, &self.keep_float, &card, |done| {
+        let result = quantize(&self.model, &bytes, &recordings, &keep_float, &card, |done| {
             bar.set_position(done as u64);
         });
         bar.finish_and_clear();
@@ -100,6 +114,9 @@ impl Quantize {
             quantized.bytes.len(),
             bytes.len()
         );
+        if !keep_float.is_empty() {
+            println!("left in float: {}", keep_float.join(", "));
+        }
         if let Some(reason) = quantized.unreadable {
             eprintln!("export: note: some recordings could not be used; the first: {reason}");
         }

@@ -12,8 +12,10 @@ mod calibration;
 mod operands;
 mod range;
 mod rewrite;
+mod sensitive;
 
 pub use calibration::Recordings;
+pub use sensitive::sensitive;
 
 use crate::onnx::{Card, ExportError, check, metadata, narrow};
 use calibration::{Calibration, Ranges};

@@ -211,7 +211,7 @@ fn matrix_of_mistakes_with_a_transformer() {
 }
 
 /// Every precision, raw samples, several records, few multiprocessors and many, either encoder missing, one block left as floats.
-fn matrix(what: &str, published: NetworkConfig, kept: &str) {
+fn matrix(what: &str, published: NetworkConfig, kept: &[&str]) {
     let (mut without_signal, mut without_spectrogram) = (published.clone(), published.clone());
     without_signal.ablate_signal_encoder();
     without_spectrogram.ablate_spectrogram_encoder();
@@ -225,9 +225,14 @@ fn matrix(what: &str, published: NetworkConfig, kept: &str) {
         let floats = model(&float);
         prepared(&what, &int8_model(&float, &[]), Precision::Int8, PROCESSORS, 2);
         if config.spectrogram_encoder {
-            let kept_float = int8_model(&float, &[kept]);
-            let what = format!("{what}, {kept} not rounded");
-            prepared(&what, &kept_float, Precision::Int8, 1, 1);
+            for kept in kept
+                .iter()
+                .filter(|kept| **kept != "ecg_encoder" || config.signal_encoder.is_some())
+            {
+                let kept_float = int8_model(&float, &[kept]);
+                let what = format!("{what}, {kept} not rounded");
+                prepared(&what, &kept_float, Precision::Int8, 1, 1);
+            }
         }
         raw(&what, &floats, Precision::F16, PROCESSORS);
         prepared(&what, &floats, Precision::F16, PROCESSORS, 2);
@@ -239,11 +244,11 @@ fn matrix(what: &str, published: NetworkConfig, kept: &str) {
 #[test]
 #[ignore = "minutes: make cuda-matrix"]
 fn matrix_of_networks_with_an_lstm() {
-    matrix("LSTM", lstm(), "spectrogram_encoder.1");
+    matrix("LSTM", lstm(), &["spectrogram_encoder.1", "ecg_encoder"]);
 }
 
 #[test]
 #[ignore = "minutes: make cuda-matrix"]
 fn matrix_of_networks_with_a_transformer() {
-    matrix("Transformer", transformer(), "spectrogram_encoder.3");
+    matrix("Transformer", transformer(), &["spectrogram_encoder.3", "ecg_encoder"]);
 }
