@@ -1,6 +1,7 @@
 // Who touched an element last, and whether that was ordered before now.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "numbers.hpp"
@@ -35,12 +36,10 @@ struct Moment {
     }
 };
 
-// The last write and the reads since the last barrier that a later write must be ordered after. Two readers are kept, and
-// preferably of different warps or blocks: a write that is ordered after both is ordered after all.
+// The last write and the reads that a later write must be ordered after. Of each block two readers are kept, of different warps if there are
+// such: a write that is ordered after both is ordered after all of them.
 struct History {
     Moment write;
-    Moment reader;
-    Moment other_reader;
     bool initialized = false;
 
     // The access that a read at `now` races with, if any.
@@ -53,25 +52,62 @@ struct History {
     }
 
     const Moment* race_of_write(const Moment& now, const Known& known) {
-        for (const Moment* earlier : {&write, &reader, &other_reader}) {
+        for (const Moment* earlier : {&write, &reader_, &other_reader_}) {
             if (!earlier->is_before(now, known)) {
                 return earlier;
             }
         }
+        for (const Moment& earlier : more_readers_) {
+            if (!earlier.is_before(now, known)) {
+                return &earlier;
+            }
+        }
         write = now;
-        reader = other_reader = Moment();
+        reader_ = other_reader_ = Moment();
+        more_readers_.clear();
         initialized = true;
         return nullptr;
     }
 
   private:
+    // Readers that come before `now` need not be kept: a write that is ordered after this is ordered after them.
     void remember(const Moment& now, const Known& known) {
-        if (reader.is_before(now, known)) {
-            reader = now;
-        } else if (other_reader.is_before(now, known) || other_reader.warp() == reader.warp()) {
-            other_reader = now;
+        const auto is_done = [&](const Moment& earlier) { return earlier.is_before(now, known); };
+        more_readers_.erase(std::remove_if(more_readers_.begin(), more_readers_.end(), is_done), more_readers_.end());
+        for (Moment* kept : {&reader_, &other_reader_}) {
+            if (is_done(*kept)) {
+                *kept = Moment();
+            }
+        }
+        if (reader_.thread < 0) {
+            reader_ = now;
+            return;
+        }
+        Moment* of_this_block[2] = {nullptr, nullptr};
+        const auto note = [&](Moment& kept) {
+            if (kept.thread >= 0 && kept.block == now.block) {
+                of_this_block[of_this_block[0] == nullptr ? 0 : 1] = &kept;
+            }
+        };
+        note(reader_);
+        note(other_reader_);
+        for (Moment& kept : more_readers_) {
+            note(kept);
+        }
+        if (of_this_block[1] != nullptr) {
+            if (of_this_block[0]->warp() == of_this_block[1]->warp()) {
+                *of_this_block[1] = now;
+            }
+        } else if (other_reader_.thread < 0) {
+            other_reader_ = now;
+        } else {
+            more_readers_.push_back(now);
         }
     }
+
+    Moment reader_;
+    Moment other_reader_;
+    std::vector<Moment> more_readers_;
 };
 
 }  // namespace host

@@ -14,6 +14,9 @@ Moment now();
 // What the running block knows of others.
 const Known& known();
 
+// The cache that a read goes through: the one for memory that the whole launch only reads, a multiprocessor's own, or none that could be stale.
+enum class Through { ReadOnly, OwnCache, Nothing };
+
 // Memory of elements of one size, with their history. It begins poisoned, or with what it is given.
 class Buffer {
   public:
@@ -41,9 +44,8 @@ class Buffer {
     }
     bool is_initialized(i64 index) const { return history_[static_cast<size_t>(index)].initialized; }
 
-    // `fresh`: past the caches that do not see what other blocks of the same launch write.
     template <class T>
-    T read(i64 index, bool fresh = false) {
+    T read(i64 index, Through through) {
         History& history = at<T>(index, "read");
         if (!history.initialized) {
             fault("%s[%lld] is read and was never written", name_.c_str(), static_cast<long long>(index));
@@ -53,11 +55,19 @@ class Buffer {
             report(index, *race, "read");
         }
         const Moment& write = history.write;
-        if (!fresh && write.thread >= 0 && write.launch == moment.launch && write.block != moment.block) {
-            fault(
-                "%s[%lld] was written by another block of this launch, which only load_fresh sees", name_.c_str(),
-                static_cast<long long>(index)
-            );
+        if (write.thread >= 0 && write.launch == moment.launch && through != Through::Nothing) {
+            if (write.block != moment.block) {
+                fault(
+                    "%s[%lld] was written by another block of this launch, which only load_fresh sees", name_.c_str(),
+                    static_cast<long long>(index)
+                );
+            }
+            if (through == Through::ReadOnly) {
+                fault(
+                    "%s[%lld] was written in this launch, which the read-only cache does not see", name_.c_str(),
+                    static_cast<long long>(index)
+                );
+            }
         }
         T value;
         std::memcpy(&value, bytes_.get() + index * element_bytes_, sizeof value);
@@ -74,8 +84,12 @@ class Buffer {
 
     // A counter that blocks add to and wait for: it is in order with everything, but must have been written before.
     u32& counter(i64 index) {
-        if (!at<u32>(index, "counted").initialized) {
+        const History& history = at<u32>(index, "counted");
+        if (!history.initialized) {
             fault("%s[%lld] is counted and was never written", name_.c_str(), static_cast<long long>(index));
+        }
+        if (history.write.thread >= 0 && history.write.launch == now().launch) {
+            fault("%s[%lld] is counted and was written in this launch", name_.c_str(), static_cast<long long>(index));
         }
         return *reinterpret_cast<u32*>(bytes_.get() + index * element_bytes_);
     }
@@ -118,7 +132,7 @@ template <class T>
 class Element {
   public:
     Element(Buffer* buffer, i64 index) : buffer_(buffer), index_(index) {}
-    operator T() const { return buffer_->read<T>(index_); }
+    operator T() const { return buffer_->read<T>(index_, Through::OwnCache); }
     const Element& operator=(T value) const {
         buffer_->write<T>(index_, value);
         return *this;
@@ -153,18 +167,18 @@ class Memory {
 
     auto operator[](i64 index) const {
         if constexpr (std::is_const_v<T>) {
-            return buffer_->read<Value>(offset_ + index);
+            return buffer_->read<Value>(offset_ + index, Through::ReadOnly);
         } else {
             return Element<T>(buffer_, offset_ + index);
         }
     }
 
     template <i32 N>
-    Array<Value, N> load(i64 index, bool fresh = false) const {
+    Array<Value, N> load(i64 index, Through through) const {
         check_aligned<N>(index);
         Array<Value, N> pack;
         for (i32 k = 0; k < N; ++k) {
-            pack[k] = buffer_->read<Value>(offset_ + index + k, fresh);
+            pack[k] = buffer_->read<Value>(offset_ + index + k, through);
         }
         return pack;
     }

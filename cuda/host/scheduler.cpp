@@ -66,8 +66,8 @@ u8* stack_of(size_t index) {
     return stacks[index];
 }
 
-// What is known where a counter stands.
-std::map<const u32*, Known> published;
+// What is known at a counter from its first publication on, from its second, and so on.
+std::map<const u32*, std::vector<Known>> published;
 
 void learn(Known& known, const Known& more) {
     known.resize(std::max(known.size(), more.size()));
@@ -105,11 +105,12 @@ class Block {
     const Known& known() const { return known_; }
     void wait(State state, Site site);
     void publish(u32* counter) {
-        Known& known = published[counter];
-        Known own = known_;
-        own.resize(std::max(own.size(), static_cast<size_t>(id_) + 1));
-        own[id_] = phase_;
-        learn(known, own);
+        std::vector<Known>& publications = published[counter];
+        Known known = publications.empty() ? Known() : publications.back();
+        learn(known, known_);
+        known.resize(std::max(known.size(), static_cast<size_t>(id_) + 1));
+        known[id_] = phase_;
+        publications.push_back(known);
         ++*counter;
     }
     void wait_for(const u32* counter, u32 count, Site site) {
@@ -120,7 +121,11 @@ class Block {
         thread.counter = counter;
         thread.count = count;
         wait(State::AtCounter, site);
-        learn(learned_, published[counter]);
+        const std::vector<Known>& publications = published[counter];
+        // No more than the count stands for, whoever else was early.
+        if (count > 0 && count <= publications.size()) {
+            learn(learned_, publications[count - 1]);
+        }
     }
     const Payload* exchange(const Payload& own, Site site) {
         threads_[static_cast<size_t>(here_.thread)].own = own;

@@ -9,7 +9,7 @@ use dualnet_engine::gpu::Runtime;
 use dualnet_engine::{Error, Model, Precision, Record};
 use dualnet_export::network::{Network, preset};
 use dualnet_export::onnx::{Card, export};
-use dualnet_export::quantize::{Recordings, quantize};
+use dualnet_export::quantize::{Recordings, quantize, sensitive};
 use dualnet_fixtures::{GoldenNetwork, records_dir};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -34,7 +34,16 @@ fn files(name: &str) -> [(Precision, Model); 3] {
     let network = Network::new(config).expect("a valid configuration");
     let float = export(&network, &state, Path::new("golden weights"), &Card::default()).expect("an exportable network");
     let recordings = Recordings::draw(&records_dir(), None, 1, 0).expect("records");
-    let int8 = quantize(Path::new(name), &float, &recordings, &[], &Card::default(), |_| {}).expect("a quantized file");
+    let keep_float = sensitive(&Model::from_bytes(name, &float).expect("a model file"));
+    let int8 = quantize(
+        Path::new(name),
+        &float,
+        &recordings,
+        &keep_float,
+        &Card::default(),
+        |_| {},
+    )
+    .expect("a quantized file");
     let open = |bytes: &[u8]| Model::from_bytes(name, bytes).unwrap_or_else(|error| panic!("{error}"));
     [
         (Precision::F32, open(&float)),

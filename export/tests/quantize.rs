@@ -191,9 +191,9 @@ fn a_transformer_that_is_a_small_part_stays_float() {
     let records = records_dir();
     let records = records.to_str().expect("UTF-8");
     std::fs::write(folder.path().join("pp-s.onnx"), golden_file("dualnet-pp-s")).unwrap();
-    for (all, kept) in [(None, true), (Some("--all"), false)] {
+    for (flag, kept) in [(None, true), (Some("--round-transformer"), false)] {
         let mut arguments = vec!["quantize", "pp-s.onnx", "--calibrate", records, "--records", "1"];
-        arguments.extend(all);
+        arguments.extend(flag);
         arguments.extend(["-o", "int8.onnx"]);
         let said = succeed(folder.path(), &arguments);
         assert_eq!(said.contains("left in float: ecg_encoder\n"), kept, "{said}");

@@ -62,7 +62,7 @@ struct Stage {
     // A stage of one block writes its next state beside the one that it reads.
     static constexpr i32 SIDES = SLICES == 1 ? 2 : 1;
     // Steps that are handed on together: waiting for each would keep a stage of one block longer than its products.
-    static constexpr i32 AT_ONCE = SLICES > 1 ? 1 : HIDDEN == 64 ? 2 : 8;
+    static constexpr i32 TOGETHER = SLICES > 1 ? 1 : HIDDEN == 64 ? 2 : 8;
 
     Array<typename Tile<T>::Left, HELD == 0 ? 1 : 2 * HELD> held;
     Shared<T> operand;
@@ -155,15 +155,15 @@ DEVICE void project(
     Stage<T, HIDDEN, SLICES, HELD>& stage, const Weights<T>& weights, const Out<Signal<T>>& states, const Out<f32>& gates,
     const Out<u32>& counters, const Place& place, const Rounding& rounding
 ) {
-    using S = Stage<T, HIDDEN, SLICES, HELD>;
+    using Own = Stage<T, HIDDEN, SLICES, HELD>;
     stage.take(weights.fragments, 0, place.slice);
-    const i32 unit = (place.slice * S::WARPS + warp_index()) * UNITS + lane_index() / 4;
+    const i32 unit = (place.slice * Own::WARPS + warp_index()) * UNITS + lane_index() / 4;
     const Pack<f32, GATES> biases = load_pack<GATES>(weights.terms, unit * GATES);
     const Scales<T> scales = scales_of(weights, HIDDEN, 0, unit);
     const i32 record = place.tile * TILE + column_of(0);
     ROLLED for (i32 step = 0; step < place.steps; ++step) {
-        if (step % S::AT_ONCE == 0 && thread_index() == 0) {
-            const i32 last = step + S::AT_ONCE < place.steps ? step + S::AT_ONCE - 1 : place.steps - 1;
+        if (step % Own::TOGETHER == 0 && thread_index() == 0) {
+            const i32 last = step + Own::TOGETHER < place.steps ? step + Own::TOGETHER - 1 : place.steps - 1;
             wait_for(counters, counter_of(place, place.stage - 1, last), SLICES);
         }
         block_barrier();
@@ -180,7 +180,7 @@ DEVICE void project(
                 store_pack<GATES>(gates, (row * HIDDEN + unit) * GATES, values);
             }
         }
-        if (step % S::AT_ONCE == S::AT_ONCE - 1 || step == place.steps - 1) {
+        if (step % Own::TOGETHER == Own::TOGETHER - 1 || step == place.steps - 1) {
             block_barrier();
             if (thread_index() == 0) {
                 publish(counters, counter_of(place, place.stage, step));
@@ -195,17 +195,17 @@ DEVICE void recur(
     Stage<T, HIDDEN, SLICES, HELD>& stage, const Weights<T>& weights, const In<f32>& projected, const Out<Signal<T>>& states,
     const Out<f32>& gates, const Out<f32>& latent, const Out<u32>& counters, const Place& place, i32 inputs
 ) {
-    using S = Stage<T, HIDDEN, SLICES, HELD>;
-    constexpr i32 PARTS = S::PARTS;
+    using Own = Stage<T, HIDDEN, SLICES, HELD>;
+    constexpr i32 PARTS = Own::PARTS;
     stage.take(weights.fragments, static_cast<i64>(GATES) * HIDDEN * inputs, place.slice);
-    const i32 unit = (place.slice * S::WARPS + warp_index()) * UNITS + lane_index() / 4;
+    const i32 unit = (place.slice * Own::WARPS + warp_index()) * UNITS + lane_index() / 4;
     const Scales<T> scales = scales_of(weights, HIDDEN, 1, unit);
     const i32 record = place.tile * TILE + column_of(0);
     Array<f32, 2> cells = {};
     ROLLED for (i32 step = 0; step < place.steps; ++step) {
-        const bool takes = place.stage > 0 && step % S::AT_ONCE == 0;
+        const bool takes = place.stage > 0 && step % Own::TOGETHER == 0;
         if (takes && thread_index() == 0) {
-            const i32 last = step + S::AT_ONCE < place.steps ? step + S::AT_ONCE - 1 : place.steps - 1;
+            const i32 last = step + Own::TOGETHER < place.steps ? step + Own::TOGETHER - 1 : place.steps - 1;
             wait_for(counters, counter_of(place, place.stage - 1, last), SLICES);
         }
         if (SLICES > 1 && step > 0 && thread_index() == 0) {
@@ -226,7 +226,7 @@ DEVICE void recur(
                 from_input[i] = place.stage == 0 ? load_pack<GATES>(projected, at) : load_fresh(gates, at);
             }
         }
-        const Array<Sums<T>, 2 * PARTS> sums = stage.template sums_of<PARTS>(step % S::SIDES * S::SIDE);
+        const Array<Sums<T>, 2 * PARTS> sums = stage.template sums_of<PARTS>(step % Own::SIDES * Own::SIDE);
         UNROLL for (i32 i = 0; i < 2; ++i) {
             Array<f32, GATES> values;
             UNROLL for (i32 gate = 0; gate < GATES; ++gate) {
@@ -234,8 +234,8 @@ DEVICE void recur(
             }
             const f32 value = moved_on(values, cells[i]);
             if constexpr (SLICES == 1) {
-                const i32 after = (step + 1) % S::SIDES * S::SIDE;
-                put_state<T, PARTS, S::PART>(stage.operand, after + column_of(i) * S::STRIDE + unit, value);
+                const i32 after = (step + 1) % Own::SIDES * Own::SIDE;
+                put_state<T, PARTS, Own::PART>(stage.operand, after + column_of(i) * Own::STRIDE + unit, value);
             }
             if (inside(record + i, place.records)) {
                 const i64 row = static_cast<i64>(record + i) * place.steps + step;
@@ -246,7 +246,7 @@ DEVICE void recur(
             }
         }
         block_barrier();
-        if (thread_index() == 0 && (step % S::AT_ONCE == S::AT_ONCE - 1 || step == place.steps - 1)) {
+        if (thread_index() == 0 && (step % Own::TOGETHER == Own::TOGETHER - 1 || step == place.steps - 1)) {
             publish(counters, counter_of(place, place.stage, step));
         }
     }
@@ -259,11 +259,11 @@ DEVICE void run(
     const Out<f32>& latent, const Out<u32>& counters, i32 records, i32 steps, i32 inputs, const Rounding& second,
     const Rounding& third
 ) {
-    using S = Stage<T, HIDDEN, SLICES, HELD>;
+    using Own = Stage<T, HIDDEN, SLICES, HELD>;
     SHARED_DYNAMIC(T, shared);
-    S stage;
+    Own stage;
     stage.operand = shared;
-    stage.stored = shared + S::SIDES * S::SIDE;
+    stage.stored = shared + Own::SIDES * Own::SIDE;
     const i32 index = block_index() / SLICES;
     const Place place = {index, grid_size() / SLICES, block_index() % SLICES, block_row(), records, steps};
     const i32 layer = (index + 1) / 2;

@@ -48,7 +48,7 @@ pub struct Buffers<M> {
 }
 
 /// Blocks of a stage, and steps of a product whose weights are in registers: what `chain.cu` has kernels for.
-fn cut(precision: Precision, hidden: usize) -> Option<(usize, usize)> {
+fn slices_and_held(precision: Precision, hidden: usize) -> Option<(usize, usize)> {
     use Element::{Bf16, F16, F32};
     Some(match (precision, hidden) {
         (Precision::Float(F32), 64) => (2, 0),
@@ -72,7 +72,7 @@ impl Chain {
     /// for no layers or more than [`MAX_LAYERS`], and for 512 units in f32.
     pub fn new(layers: &[Lstm]) -> Option<Self> {
         let first = layers.first()?;
-        let (slices, held) = cut(first.precision(), first.hidden())?;
+        let (slices, held) = slices_and_held(first.precision(), first.hidden())?;
         let alike = |layer: &Lstm| {
             (layer.precision(), layer.hidden(), layer.inputs()) == (first.precision(), first.hidden(), first.hidden())
         };

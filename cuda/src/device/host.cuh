@@ -86,15 +86,15 @@ DEVICE bool is_aligned(const host::Memory<T>& memory, i32 bytes) {
 }
 template <i32 N, class T>
 DEVICE Pack<std::remove_const_t<T>, N> load_pack(const host::Memory<T>& memory, i64 index) {
-    return memory.template load<N>(index);
+    return memory.template load<N>(index, host::Through::ReadOnly);
 }
 template <class T>
 DEVICE Pack<std::remove_const_t<T>, 16 / static_cast<i32>(sizeof(T))> load_fresh(const host::Memory<T>& memory, i64 index) {
-    return memory.template load<16 / static_cast<i32>(sizeof(T))>(index, true);
+    return memory.template load<16 / static_cast<i32>(sizeof(T))>(index, host::Through::Nothing);
 }
 template <i32 N, class T>
 DEVICE Pack<T, N> load_shared(const host::SharedMemory<T>& memory, i64 index) {
-    return memory.template load<N>(index);
+    return memory.template load<N>(index, host::Through::OwnCache);
 }
 template <i32 N, class T>
 DEVICE void store_pack(const host::Memory<T>& memory, i64 index, const Pack<T, N>& pack) {

@@ -66,6 +66,12 @@ impl Case {
             .collect()
     }
 
+    /// Blocks that run at once.
+    pub fn blocks(&self) -> usize {
+        let chain = Chain::new(&self.layers()).expect("a chain with kernels");
+        chain.blocks(self.records)
+    }
+
     fn packed(&self, layer: usize, kernels: &Lstm) -> Packed {
         let [input, hidden] = self.matrices(layer);
         kernels

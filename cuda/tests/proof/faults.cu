@@ -154,6 +154,30 @@ WAITING(no_barrier_behind_the_wait) {
         take_over(out, 0);
     }
 }
+// The first block writes over what the second one reads, behind barriers of its own.
+WAITING(overwritten_too_early) {
+    if (block_index() == 0) {
+        hand_on(in, out);
+        if (thread_index() == 0) {
+            publish(counters, 0);
+        }
+        const f32 value = out[63 - thread_index()];
+        block_barrier();
+        out[thread_index()] = value;
+    } else {
+        if (thread_index() == 0) {
+            wait_for(counters, 0, 1);
+        }
+        block_barrier();
+        take_over(out, 0);
+    }
+}
+WAITING(counter_of_the_same_launch) {
+    if (thread_index() == 0) {
+        counters[0] = 0;
+        publish(counters, 0);
+    }
+}
 WAITING(read_from_a_cache) {
     if (block_index() == 0) {
         hand_on(in, out);

@@ -44,13 +44,15 @@ fn ran(kernel: &str, blocks: u32, together: bool, build_as: Build) -> Option<Str
 }
 
 /// Kernels of two blocks, and what is said of them.
-const WAITING: [(&str, &[&str]); 6] = [
+const WAITING: [(&str, &[&str]); 8] = [
     ("handed_on", &[]),
     ("never_handed_on", &["counter that nobody raises"]),
     // Which of the two is noticed depends on the order of blocks.
     ("not_waited_for", &["race", "never written"]),
     ("handed_on_too_early", &["race", "never written"]),
     ("no_barrier_behind_the_wait", &["race", "never written"]),
+    ("overwritten_too_early", &["race"]),
+    ("counter_of_the_same_launch", &["was written in this launch"]),
     ("read_from_a_cache", &["which only load_fresh sees"]),
 ];
 

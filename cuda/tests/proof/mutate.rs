@@ -43,10 +43,14 @@ fn rewrite(code: &str, harmless: bool, add: &mut dyn FnMut(&'static str) -> Stri
         } else if let Some((call, what)) = MESSAGES.iter().find(|(call, _)| rest.starts_with(call)) {
             let (arguments, after) = enclosed(&rest[call.len() - 1..]);
             let site = add(what);
-            out.push_str(&format!(
-                "({site} ? void() : {call}{}))",
-                rewrite(arguments, harmless, add)
-            ));
+            let mut parts = split_arguments(arguments);
+            let fewer = parts
+                .get(2)
+                .map(|count| format!("({count}) - {}", add("a block waits for one fewer")));
+            if let Some(fewer) = &fewer {
+                parts[2] = fewer;
+            }
+            out.push_str(&format!("({site} ? void() : {call}{}))", parts.join(", ")));
             rest = after;
         } else if rest.starts_with("inside(") && !ends_in_word(&out) {
             let (arguments, after) = enclosed(&rest["inside".len()..]);
@@ -159,7 +163,7 @@ fn edits_are_found_and_written_in() {
     let (copy, sites) = mutants("x = load_fresh(m, i); wait_for(c, f(i), n);");
     assert_eq!(
         copy.trim_end(),
-        "x = load_fresh(m, (i) + host::mutated(0)); (host::mutated(1) ? void() : wait_for(c, f(i), n));"
+        "x = load_fresh(m, (i) + host::mutated(0)); (host::mutated(1) ? void() : wait_for(c, f(i), (n) - host::mutated(2)));"
     );
-    assert_eq!(sites.len(), 2);
+    assert_eq!(sites.len(), 3);
 }

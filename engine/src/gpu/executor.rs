@@ -70,13 +70,11 @@ struct Recorded {
 
 impl<Key: Copy + Ord> Executor<Key> {
     /// Uploads `constants`, loads the families of kernels that `programs` launch, and makes room for them.
-    pub(super) fn new(device: Device, constants: &[u8], programs: &[&Program]) -> Result<Self, CudaError> {
+    pub(super) fn new(device: Device, constants: &[u8], programs: &[Program]) -> Result<Self, CudaError> {
         let room = programs.iter().fold(Room::default(), |room, program| room.or(program));
         let mut modules = BTreeMap::new();
-        for launch in programs.iter().flat_map(|program| &program.launches) {
-            if !modules.contains_key(launch.family) {
-                modules.insert(launch.family, device.load(launch.family)?);
-            }
+        for program in programs {
+            load(&device, &mut modules, program)?;
         }
         let length = |bytes: u64| usize::try_from(bytes).map_err(|_| CudaError::OutOfMemory);
         let lane = || {
@@ -114,7 +112,7 @@ impl<Key: Copy + Ord> Executor<Key> {
     /// Makes a program ready to run.
     ///
     /// # Errors
-    /// [`CudaError::Launch`] for one that needs more room than [`Executor::new`] was told, or other kernels.
+    /// [`CudaError::Launch`] for one that needs more room than [`Executor::new`] was told; what loading other kernels reports.
     pub(super) fn prepare(&mut self, key: Key, program: &Program) -> Result<(), CudaError> {
         let fits = |bytes: u64, memory: &DeviceMemory| usize::try_from(bytes).is_ok_and(|bytes| bytes <= memory.len());
         let [lane, _] = &self.lanes;
@@ -126,6 +124,7 @@ impl<Key: Copy + Ord> Executor<Key> {
                 "a batch needs more memory than the largest".to_owned(),
             ));
         }
+        load(&self.device, &mut self.modules, program)?;
         let launches = [0, 1].map(|lane| program.placed(&self.addresses(&self.lanes[lane])));
         let [first, second] = launches;
         self.recorded.insert(
@@ -253,6 +252,16 @@ impl<Key: Copy + Ord> Executor<Key> {
             .map(|pair| pair[0].milliseconds_to(&pair[1]))
             .collect()
     }
+}
+
+/// Loads the families of kernels that a program launches and that are not loaded yet.
+fn load(device: &Device, modules: &mut BTreeMap<&'static str, Module>, program: &Program) -> Result<(), CudaError> {
+    for launch in &program.launches {
+        if !modules.contains_key(launch.family) {
+            modules.insert(launch.family, device.load(launch.family)?);
+        }
+    }
+    Ok(())
 }
 
 /// Queues launches, whose kernels are loaded.

@@ -3,9 +3,8 @@
 use dualnet_cuda::CudaError;
 
 use super::audit;
-use super::inputs::Form;
 use super::network::{self, Numbers, Size};
-use super::program::Constants;
+use super::program::{Constants, Program};
 use crate::plan::Plan;
 use crate::{Error, Model, Precision};
 
@@ -25,7 +24,7 @@ pub struct Footprint {
     pub scratch: u64,
 }
 
-/// What `model` takes for batches of so many records. Every launch is made and checked on the way.
+/// What `model` takes for batches of up to so many records, launches for as many. Every launch is made and checked on the way.
 ///
 /// # Errors
 /// [`Error::Cuda`] for a model that the kernels do not run.
@@ -37,16 +36,15 @@ pub fn footprint(model: &Model, precision: Precision, batch: usize) -> Result<Fo
         records: batch,
         processors: PROCESSORS,
     };
-    let mut program =
-        |form| network::program(&plan, Numbers::of(precision), form, size, &mut constants).map_err(refused);
-    let (raw, prepared) = (program(Form::Samples)?, program(Form::Prepared)?);
-    for program in [&raw, &prepared] {
+    let programs = network::largest(&plan, Numbers::of(precision), size, &mut constants).map_err(refused)?;
+    for program in &programs {
         audit::check(program).map_err(refused)?;
     }
+    let most = |bytes: &dyn Fn(&Program) -> u64| programs.iter().map(bytes).max().unwrap_or(0);
     Ok(Footprint {
-        launches: raw.launches.len(),
+        launches: programs.first().map_or(0, |program| program.launches.len()),
         weights: constants.bytes.len() as u64,
-        inputs: raw.inputs.max(prepared.inputs),
-        scratch: raw.scratch.max(prepared.scratch),
+        inputs: most(&|program| program.inputs),
+        scratch: most(&|program| program.scratch),
     })
 }

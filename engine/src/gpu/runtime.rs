@@ -42,9 +42,8 @@ impl Runtime {
             records: batch,
             processors: device.processors().map_err(refused)?,
         };
-        let mut program = |form| network::program(&plan, numbers, form, size, &mut constants).map_err(refused);
-        let programs = [program(Form::Samples)?, program(Form::Prepared)?];
-        let executor = Executor::new(device, &constants.bytes, &[&programs[0], &programs[1]]).map_err(refused)?;
+        let programs = network::largest(&plan, numbers, size, &mut constants).map_err(refused)?;
+        let executor = Executor::new(device, &constants.bytes, &programs).map_err(refused)?;
         constants.release();
         Ok(Self {
             executor,

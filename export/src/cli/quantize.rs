@@ -18,7 +18,7 @@ use std::path::PathBuf;
 /// holds training records only, or --only names them. 256 records give ranges as good as thousands; more of them only take longer.
 ///
 /// A Transformer that reads the waveform (ECG-DualNet++) stays in float where it has no more than a tenth of the multiply-adds: rounding it costs more
-/// accuracy than rounding all else. --all rounds it too.
+/// accuracy than rounding all else. --round-transformer rounds it too.
 ///
 /// Measure the result before using it: `engine classify --model FILE` and `engine score` on the validation records. Where too much
 /// is lost, leave the layers that lose it in float with --keep-float.
@@ -26,7 +26,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:\n  \
     export quantize model.onnx --calibrate train/ -o model-int8.onnx\n  \
     export quantize model.onnx --calibrate training2017/ --only train.txt --records 512 --seed 7 -o model-int8.onnx\n  \
-    export quantize model.onnx --calibrate train/ --keep-float ecg_encoder --keep-float encoder.0. -o model-int8.onnx\n\n\
+    export quantize model.onnx --calibrate train/ --keep-float spectrogram_encoder.0. -o model-int8.onnx\n\n\
     Exit status: 0 done; 2 wrong usage, or nothing was written.")]
 pub struct Quantize {
     /// The float ONNX file that `export` wrote
@@ -56,9 +56,9 @@ pub struct Quantize {
     #[arg(long, value_name = "PATTERN", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     keep_float: Vec<String>,
 
-    /// Round the layers too that are better left in float
+    /// Round a Transformer too that would be left in float
     #[arg(long)]
-    all: bool,
+    round_transformer: bool,
 
     /// An entry of the model card, such as metrics.accuracy=0.84; the value is JSON or else text (repeatable)
     #[arg(long = "card", value_name = "KEY=VALUE")]
@@ -91,11 +91,12 @@ impl Quantize {
             }
         };
         let recordings = Recordings::draw(&self.calibrate, only.as_deref(), self.records.get(), self.seed)?;
-        let mut keep_float = self.keep_float;
-        if !self.all {
-            // A file that is no model is refused below.
-            let model = Model::from_bytes(&self.model.display().to_string(), &bytes);
-            keep_float.extend(model.iter().flat_map(sensitive));
+        let mut keep_float = self.keep_float.clone();
+        // A file that is no model is refused below.
+        let model = Model::from_bytes(&self.model.display().to_string(), &bytes);
+        if let (false, Ok(model)) = (self.round_transformer, model) {
+            let more = sensitive(&model).into_iter();
+            keep_float.extend(more.filter(|pattern| !self.keep_float.contains(pattern)));
         }
         let bar = progress_bar(recordings.len());
         let result = quantize(&self.model, &bytes, &recordings, &keep_float, &card, |done| {

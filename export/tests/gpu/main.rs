@@ -104,6 +104,30 @@ fn networks_that_are_rounded_in_part_become_programs() {
     }
 }
 
+/// Layers of an LSTM run one after the other in large batches and all at once in small ones, which takes more memory: a runtime has room for both.
+#[test]
+fn smaller_batches_need_no_more_memory() {
+    let [published, _, without_spectrogram] = ablations("dualnet-m");
+    for config in [published, without_spectrogram] {
+        let float = golden_file(&config, "smaller batches");
+        for (model, precision) in [
+            (model(&float), Precision::F16),
+            (int8_model(&float, &[]), Precision::Int8),
+        ] {
+            let of = |batch: usize| footprint(&model, precision, batch).unwrap_or_else(|error| panic!("{error}"));
+            let whole = of(96);
+            for batch in [1, 8, 24, 40, 41, 80, 88] {
+                let part = of(batch);
+                assert!(
+                    part.scratch <= whole.scratch && part.inputs <= whole.inputs && part.weights == whole.weights,
+                    "{}, {precision}, {batch} records: {part:?} of {whole:?}",
+                    config.name
+                );
+            }
+        }
+    }
+}
+
 #[test]
 #[ignore = "minutes and gigabytes: make cuda-matrix"]
 fn golden_networks_become_programs_in_every_precision_and_ablation() {
@@ -118,8 +142,8 @@ fn golden_networks_become_programs_in_every_precision_and_ablation() {
 }
 
 /// The runtime; `None`, said aloud, without a GPU. Anything else that is missing is a failure.
-fn on_gpu(model: &Model, precision: Precision) -> Option<Runtime> {
-    match Runtime::open(model, precision, 4) {
+fn on_gpu(model: &Model, precision: Precision, batch: usize) -> Option<Runtime> {
+    match Runtime::open(model, precision, batch) {
         Ok(runtime) => Some(runtime),
         Err(Error::Cuda(reason)) if reason.contains("driver was found") || reason.contains("finds no GPU") => {
             report(format_args!("skipped, nothing ran on a GPU: {reason}"));
@@ -180,7 +204,7 @@ fn gpu_networks_give_the_golden_probabilities() {
             let Some(expected) = expected else { continue };
             let model = model(&golden_file(&config, &golden.salt));
             for (precision, tolerance) in [(Precision::F32, F32), (Precision::F16, F16)] {
-                let Some(mut runtime) = on_gpu(&model, precision) else {
+                let Some(mut runtime) = on_gpu(&model, precision, 4) else {
                     return;
                 };
                 let difference = largest_difference(&run(&mut runtime, records), &expected);
@@ -199,12 +223,12 @@ fn gpu_int8_networks_answer_as_the_cpu_does() {
         let golden = GoldenNetwork::read(name);
         let records = golden.eval.probabilities_float64.len();
         let float = golden_file(&preset(name).expect("a preset"), &golden.salt);
-        if on_gpu(&model(&float), Precision::F32).is_none() {
+        if on_gpu(&model(&float), Precision::F32, 4).is_none() {
             return;
         }
         for kept in [&[][..], &["spectrogram_encoder.1"]] {
             let model = int8_model(&float, kept);
-            let Some(mut runtime) = on_gpu(&model, Precision::Int8) else {
+            let Some(mut runtime) = on_gpu(&model, Precision::Int8, 4) else {
                 return;
             };
             let inputs = NetworkInputs::read();
@@ -219,5 +243,27 @@ fn gpu_int8_networks_answer_as_the_cpu_does() {
                 "{name} on a GPU in int8: largest difference {difference:.1e} from the CPU"
             ));
         }
+    }
+}
+
+/// Of a runtime for large batches: those run an LSTM's layers one after the other, small ones all at once.
+#[test]
+fn gpu_batches_of_any_size_agree() {
+    const BATCH: usize = 512;
+    let golden = GoldenNetwork::read("dualnet-m");
+    let model = model(&golden_file(&preset("dualnet-m").expect("a preset"), &golden.salt));
+    let Some(mut runtime) = on_gpu(&model, Precision::F32, BATCH) else {
+        return;
+    };
+    let inputs = NetworkInputs::read();
+    let (ecg, spectrogram) = (&inputs.ecg[..ECG_LEN], &inputs.spectrogram[..SPECTROGRAM_LEN]);
+    let mut of = |records: usize| {
+        let answers = runtime.run(&ecg.repeat(records), &spectrogram.repeat(records));
+        rows(&answers.unwrap_or_else(|error| panic!("{error}")), records)
+    };
+    let whole = of(BATCH);
+    for records in [1, 40, BATCH - 1, 8] {
+        let difference = largest_difference(&of(records), &whole[..records]);
+        assert!(difference <= 1e-5, "{records} records: {difference:e}");
     }
 }

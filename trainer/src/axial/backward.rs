@@ -252,6 +252,10 @@ impl Kernel for OfSimilarities<'_> {
     }
 }
 
+/// Kinds of similarity channels; the first are products.
+const QUERIES: usize = 1;
+const KEYS: usize = 2;
+
 struct OfQueriesAndKeys<'a> {
     source: Source<'a>,
     line: usize,
@@ -298,12 +302,12 @@ impl Kernel for OfQueriesAndKeys<'_> {
             source.by_rows(simd, steps, source.queries(), first);
             source.product(simd, first, of_product, of_map, panels);
             // Queries: along columns from the product, along rows from their own map, which is at hand.
-            for (which, kind) in [(source.keys(), 2), (source.queries(), 1)] {
+            for (which, kind) in [(source.keys(), KEYS), (source.queries(), QUERIES)] {
                 for i in 0..span {
                     let gradient = &gradients[i * stride..(i + 1) * stride];
                     source.row(simd, steps, which.clone(), i, row);
                     match kind {
-                        2 => {
+                        KEYS => {
                             let of_row = &of_map[i * stride..(i + 1) * stride];
                             affine_and(simd, lines[kind], [gradient, row, of_row], towards);
                         }

@@ -27,7 +27,7 @@ pub(super) struct Scratch {
     pub(super) steps: Vec<f32>,
     /// Gradients of [`channels`](Self::channels).
     pub(super) gradients: Vec<f32>,
-    /// Gradients of the results of one group: of `y`, then of `z`, `[2·values, stride]`.
+    /// Gradients of the results of one group: of `y`, then of `z`, `[span, 2·values]`.
     pub(super) results: Vec<f32>,
     pub(super) maps: [Vec<f32>; 4],
     pub(super) rows: [Vec<f32>; 4],
@@ -41,7 +41,7 @@ impl Scratch {
             channels: channels(),
             steps: vec![0.0; 2 * shape.values() * shape.span()],
             gradients: channels(),
-            results: channels(),
+            results: vec![0.0; 2 * shape.values() * shape.span()],
             maps: std::array::from_fn(|_| Vec::new()),
             rows: std::array::from_fn(|_| vec![0.0; shape.stride]),
             panels: Panels::default(),

@@ -102,6 +102,27 @@ pub(super) fn program(
     writer.builder.finish()
 }
 
+/// The programs that between them need as much memory and as many kernels as those of any batch of up to `size.records`, first that of the most
+/// samples: of the largest batch, and of the largest whose LSTM runs at once, for which it takes more memory.
+///
+/// # Errors
+/// As [`program`].
+pub(super) fn largest(
+    plan: &Plan<'_>,
+    numbers: Numbers,
+    size: Size,
+    constants: &mut Constants,
+) -> Result<Vec<Program>, CudaError> {
+    let at_once = signal::most_at_once(plan, numbers, size)?.filter(|&records| records < size.records);
+    let mut programs = Vec::new();
+    for records in [Some(size.records), at_once].into_iter().flatten() {
+        for form in [Form::Samples, Form::Prepared] {
+            programs.push(program(plan, numbers, form, Size { records, ..size }, constants)?);
+        }
+    }
+    Ok(programs)
+}
+
 /// Whether any layer rounds its input to 8 bits.
 fn is_rounded(plan: &Plan<'_>) -> bool {
     let signal = plan.signal.as_ref().is_some_and(|signal| match signal {

@@ -3,10 +3,10 @@
 
 use dualnet_cuda::{CudaError, Packed, Precision, chain, lstm, transformer};
 
-use super::Writer;
-use super::weights::{Owned, bias, bytes, floats, integer_bytes, rounding};
+use super::weights::{Numbers, Owned, bias, bytes, floats, integer_bytes, rounding};
+use super::{Size, Writer};
 use crate::gpu::program::Memory;
-use crate::plan::{LayerNorm, LstmLayer, SignalEncoder, Transformer, TransformerLayer};
+use crate::plan::{LayerNorm, LstmLayer, Plan, SignalEncoder, Transformer, TransformerLayer};
 use crate::signal::WINDOWS;
 
 /// A layer's packed weights as they lie in memory.
@@ -20,6 +20,25 @@ fn parts(packed: &Packed) -> [Vec<u8>; 3] {
 
 fn weights([fragments, terms, sums]: [Memory; 3]) -> dualnet_cuda::Weights<Memory> {
     dualnet_cuda::Weights { fragments, terms, sums }
+}
+
+/// The kernels of each layer.
+fn kernels(layers: &[LstmLayer<'_>], numbers: Numbers) -> Result<Vec<lstm::Lstm>, CudaError> {
+    let of_layer = |layer: &LstmLayer<'_>| {
+        let precision = numbers.products(layer.input);
+        lstm::Lstm::new(precision, layer.inputs, layer.hidden, layer.input.map(rounding))
+    };
+    layers.iter().map(of_layer).collect()
+}
+
+/// The most records whose LSTM runs at once on so many multiprocessors, up to `size.records`; `None` where it never does.
+pub(super) fn most_at_once(plan: &Plan<'_>, numbers: Numbers, size: Size) -> Result<Option<usize>, CudaError> {
+    let Some(SignalEncoder::Lstm(layers)) = &plan.signal else {
+        return Ok(None);
+    };
+    let chain = chain::Chain::new(&kernels(layers, numbers)?);
+    let most = chain.map_or(0, |chain| size.processors / chain.blocks(1) * lstm::TILE);
+    Ok((most > 0).then_some(most.min(size.records)))
 }
 
 fn layer_name(index: usize) -> String {
@@ -41,13 +60,7 @@ impl Writer<'_, '_> {
     }
 
     fn lstm(&mut self, layers: &[LstmLayer<'_>], ecg: Memory) -> Result<Memory, CudaError> {
-        let kernels = layers
-            .iter()
-            .map(|layer| {
-                let precision = self.numbers.products(layer.input);
-                lstm::Lstm::new(precision, layer.inputs, layer.hidden, layer.input.map(rounding))
-            })
-            .collect::<Result<Vec<_>, CudaError>>()?;
+        let kernels = kernels(layers, self.numbers)?;
         let weights = layers
             .iter()
             .zip(&kernels)
