@@ -1,6 +1,6 @@
 //! The backward kernels: through the results to the similarities, then through the products to queries and keys.
 
-use super::channels::{Rows, RowsMut, combine_back, combine_products_back, dots_back};
+use super::channels::{RowsMut, combine_back, combine_products_back, dots_back};
 use super::embeddings::{Direction, Embeddings};
 use super::maps::{Scratch, Source};
 use super::rows::{STRETCH, affine, affine_and, dot, mixture, softmax};
@@ -314,17 +314,14 @@ impl Kernel for OfQueriesAndKeys<'_> {
                         _ => affine(simd, lines[kind], gradient, row, towards),
                     }
                     towards[span..].fill(0.0);
-                    let factors = Rows {
-                        values: &steps[i * 2 * values + which.start..],
-                        apart: 1,
-                    };
+                    let factors = &steps[i * 2 * values..][which.clone()];
                     let rows = source.embeddings.row(Direction::Backward, which.start, i);
                     let mut sums = RowsMut {
                         values: &mut of_channels[which.start * stride + i..],
                         apart: stride,
                     };
                     let mut gradients = embeddings.row_mut(Direction::Backward, which.start, i);
-                    combine_back(simd, which.len(), towards, factors, rows, &mut sums, &mut gradients);
+                    combine_back(simd, towards, factors, rows, &mut sums, &mut gradients);
                 }
             }
             source.by_columns(simd, channels, source.keys(), second);

@@ -218,19 +218,18 @@ fn dots_back_some<S: Simd, const N: usize>(
     }
 }
 
-/// The way back through [`combine`]: `sums[c · apart] += Σ towards ⊙ rows[c]`, the gradients of the factors, and `gradients[c] += factors[c ·
-/// apart] · towards`, those of the rows.
+/// The way back through [`combine`]: the first number of row c of `sums` takes `Σ towards ⊙ rows[c]`, the gradient of a factor, and
+/// `gradients[c] += factors[c] · towards`, those of the rows.
 #[inline(always)]
 pub(super) fn combine_back<S: Simd>(
     simd: S,
-    count: usize,
     towards: &[f32],
-    factors: Rows<'_>,
+    factors: &[f32],
     rows: Rows<'_>,
     sums: &mut RowsMut<'_>,
     gradients: &mut RowsMut<'_>,
 ) {
-    all_channels!(count, |first| combine_back_some(
+    all_channels!(factors.len(), |first| combine_back_some(
         simd, first, towards, factors, rows, sums, gradients
     ));
 }
@@ -240,7 +239,7 @@ fn combine_back_some<S: Simd, const N: usize>(
     simd: S,
     first: usize,
     towards: &[f32],
-    factors: Rows<'_>,
+    factors: &[f32],
     rows: Rows<'_>,
     sums: &mut RowsMut<'_>,
     gradients: &mut RowsMut<'_>,
@@ -248,9 +247,10 @@ fn combine_back_some<S: Simd, const N: usize>(
     let width = towards.len();
     let rows: [&[f32]; N] = rows.from(first, width);
     let gradients: [&mut [f32]; N] = gradients.from(first, width);
+    let factors: [f32; N] = some(factors, first);
     let (mut splats, mut dots) = ([simd.splat(0.0); N], [simd.splat(0.0); N]);
     for c in 0..N {
-        splats[c] = simd.splat(factors.values[(first + c) * factors.apart]);
+        splats[c] = simd.splat(factors[c]);
     }
     let mut at = 0;
     while at + S::LANES <= width {
@@ -263,8 +263,8 @@ fn combine_back_some<S: Simd, const N: usize>(
         }
         at += S::LANES;
     }
-    for c in 0..N {
-        sums.values[(first + c) * sums.apart] += across(simd, dots[c]);
+    for (c, dot) in dots.into_iter().enumerate() {
+        sums.values[(first + c) * sums.apart] += across(simd, dot);
     }
 }
 

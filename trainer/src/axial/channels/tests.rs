@@ -14,12 +14,14 @@ struct All {
 /// What the functions gave, one after the other.
 type Results = Vec<Vec<f32>>;
 
+/// Two sets of rows, a row, factors, and what is added to.
+type Operands = ([Vec<f32>; 2], Vec<f32>, [Vec<f32>; 2], [Vec<f32>; 2]);
+
 fn numbers(count: usize, salt: usize) -> Vec<f32> {
     (0..count).map(|i| ((i * 37 + salt * 11) % 17) as f32 - 8.0).collect()
 }
 
-/// Operands: two sets of rows, a row, factors, and what is added to.
-fn operands(count: usize) -> ([Vec<f32>; 2], Vec<f32>, [Vec<f32>; 2], [Vec<f32>; 2]) {
+fn operands(count: usize) -> Operands {
     (
         [0, 1].map(|k| numbers(count * APART[k], k)),
         numbers(WIDTH, 2),
@@ -60,11 +62,7 @@ impl Kernel for All {
 
         let mut gradients = added.clone();
         let [mut sums, mut of_rows] = to_write(&mut gradients);
-        let own = Rows {
-            values: &factors[0],
-            apart: 1,
-        };
-        combine_back(simd, self.count, &row, own, rows[1], &mut sums, &mut of_rows);
+        combine_back(simd, &row, &factors[0], rows[1], &mut sums, &mut of_rows);
         results.extend(gradients);
 
         let mut gradients = added;
