@@ -344,6 +344,29 @@ fn devices_and_precisions_that_do_not_exist_name_what_does() {
     }
 }
 
+/// Where no GPU can be used: the class comes from the CPU, and whoever asked for a device hears why.
+#[test]
+fn an_automatic_device_that_is_the_cpu_says_so_when_it_was_asked_for() {
+    for (flag, said) in [(Some("--device=auto"), true), (None, cfg!(feature = "cuda"))] {
+        let record = fixture("A00001.mat");
+        let mut arguments = vec![Path::new("classify")];
+        arguments.extend(flag.map(Path::new));
+        arguments.push(&record);
+        let output = run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() && errors.is_empty() && cfg!(feature = "cuda") {
+            dualnet_fixtures::report(format_args!("skipped: this machine has a GPU, which was used"));
+            return;
+        }
+        assert_eq!(output.status.code(), Some(0), "{flag:?}: {errors}");
+        assert_eq!(
+            errors.contains("note: the records are classified on the CPU: "),
+            said,
+            "{flag:?}: {errors}"
+        );
+    }
+}
+
 #[test]
 fn wrong_usage() {
     let record = fixture("A00001.mat");

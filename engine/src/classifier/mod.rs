@@ -66,7 +66,7 @@ impl Classifier {
             Some((_, Err(refusal))) if options.device == Device::Cuda => return Err(Error::Cuda(refusal.to_string())),
             refused => {
                 let refusal = refused.and_then(|(_, outcome)| outcome.err());
-                let note = refusal.filter(gpu::Refusal::is_news).map(|refusal| refusal.to_string());
+                let note = refusal.map(|refusal| refusal.to_string());
                 (Device::Cpu, precision_on(Device::Cpu)?, None, note)
             }
         };
@@ -103,7 +103,7 @@ impl Classifier {
         }
     }
 
-    /// Why [`Device::Auto`] is the CPU although this build can use GPUs; `None` when it is not.
+    /// Why [`Device::Auto`] is the CPU; `None` when it is not, or another device was asked for.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }

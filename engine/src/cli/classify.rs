@@ -44,9 +44,10 @@ pub struct Arguments {
     /// Records classified at the same time; as many as there are processors unless given.
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZeroUsize>,
-    /// Where to compute: auto, cpu or cuda. auto is a GPU where this build, this machine and the model have one, otherwise the CPU.
-    #[arg(long, default_value = "auto")]
-    device: Device,
+    /// Where to compute: auto, cpu or cuda; auto unless given, which is a GPU where this build, this machine and the model have one, otherwise
+    /// the CPU.
+    #[arg(long)]
+    device: Option<Device>,
     /// Records that run together on a GPU; 64 unless given. More are faster until they do not fit its memory. The CPU takes one at a time.
     #[arg(long, value_name = "N", value_parser = batch_size)]
     batch_size: Option<NonZeroUsize>,
@@ -124,7 +125,7 @@ impl Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let options = Options {
-        device: arguments.device,
+        device: arguments.device.unwrap_or(Device::Auto),
         precision: arguments.precision,
         min_confidence: arguments.min_confidence,
         batch_size: arguments.batch_size,
@@ -137,7 +138,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             classifier.model().name()
         ));
     }
-    if let Some(reason) = classifier.note() {
+    // Who asked for nothing does not hear from each build without CUDA that it is one.
+    let is_news = cfg!(feature = "cuda") || arguments.device.is_some();
+    if let Some(reason) = classifier.note().filter(|_| is_news) {
         report_note(&format!("the records are classified on the CPU: {reason}"));
     }
     let open_options = arguments.open_options();

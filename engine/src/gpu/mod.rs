@@ -43,13 +43,6 @@ pub(crate) enum Refusal {
     Reason(String),
 }
 
-impl Refusal {
-    /// Whether a user of [`Device::Auto`](crate::Device::Auto) wants to hear of it: not when the build never uses a GPU.
-    pub(crate) fn is_news(&self) -> bool {
-        cfg!(feature = "cuda")
-    }
-}
-
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
