@@ -91,9 +91,21 @@ impl<'a> Weights<'a> {
         let Stored::Bytes { values, scales, inner } = self.stored else {
             return 0;
         };
+        let magnitude = |value: &u8| u64::from((*value as i8).unsigned_abs());
         let mut sums = vec![0_u64; scales.len()];
-        for (index, value) in values.iter().enumerate() {
-            sums[index / inner % scales.len()] += u64::from((*value as i8).unsigned_abs());
+        match inner {
+            1 => {
+                for row in values.chunks(sums.len().max(1)) {
+                    for (sum, value) in sums.iter_mut().zip(row) {
+                        *sum += magnitude(value);
+                    }
+                }
+            }
+            _ => {
+                for (index, row) in values.chunks(inner.max(1)).enumerate() {
+                    sums[index % scales.len()] += row.iter().map(magnitude).sum::<u64>();
+                }
+            }
         }
         sums.into_iter().max().unwrap_or(0)
     }
@@ -222,5 +234,29 @@ pub(super) fn check_operands(input: Option<Quantization>, weight: Weights<'_>, b
         _ => Err(Mismatch::whole(
             "one operand of a product is quantized and the other is not".to_owned(),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Outputs in rows, in columns and in the middle, against the definition.
+    #[test]
+    fn the_largest_row_is_that_of_an_output() {
+        let values: Vec<u8> = (0..120_u32).map(|i| (i * 83 % 256) as u8).collect();
+        for (outputs, inner) in [(6, 20), (20, 1), (5, 4), (1, 120), (120, 1)] {
+            let scales = vec![[0; 4]; outputs];
+            let mut sums = vec![0_u64; outputs];
+            for (index, &value) in values.iter().enumerate() {
+                sums[index / inner % outputs] += u64::from((value as i8).unsigned_abs());
+            }
+            let weights = Weights::new(Stored::Bytes {
+                values: &values,
+                scales: &scales,
+                inner,
+            });
+            assert_eq!(Some(weights.largest_row()), sums.into_iter().max(), "{outputs} {inner}");
+        }
     }
 }

@@ -56,8 +56,9 @@ impl IntegerConvolution {
             unreachable!("a plan has checked the sums");
         };
         let mut packed = Pairs::zeros(scheme.0.points(), padded(inputs), outputs);
-        for output in 0..outputs {
-            for input in 0..inputs {
+        // Outputs are neighbours in what is packed.
+        for input in 0..inputs {
+            for output in 0..outputs {
                 let filter = std::array::from_fn(|tap| byte(output, input, tap));
                 integer_weights(scheme, &filter, |point, value| {
                     packed.set((point, input, output), value)
