@@ -1,7 +1,7 @@
 //! All layers of an LSTM in one launch, held to one layer after the other by their definition.
 
 use crate::encoders::{MACROS, Owned, SMALL, compare, floats, numbers, rounded, saved, unit, weights};
-use crate::lstm::Reference;
+use crate::lstm::{Reference, of_last_steps};
 use crate::mutations::with_instances;
 use crate::program::{Build, build, family};
 use crate::script::{Fault, On, Script};
@@ -148,8 +148,7 @@ impl Case {
             input = outputs.iter().map(|&x| rounded(signal, x) as f32).collect();
             all.extend(&outputs);
         }
-        let lasts = outputs.chunks(self.steps * self.hidden);
-        all.extend(lasts.flat_map(|record| &record[(self.steps - 1) * self.hidden..]));
+        all.extend(of_last_steps(&outputs, self.steps, self.hidden));
         all
     }
 

@@ -92,16 +92,23 @@ DEVICE void take_over(const Out<f32>& out, i32 from) {
     out[block_index() * 64 + thread_index()] = value;
 }
 
+DEVICE void tell(const Out<u32>& counters) {
+    if (thread_index() == 0) {
+        publish(counters, 0);
+    }
+}
+DEVICE void hear(const Out<u32>& counters) {
+    if (thread_index() == 0) {
+        wait_for(counters, 0, 1);
+    }
+}
+
 WAITING(handed_on) {
     if (block_index() == 0) {
         hand_on(in, out);
-        if (thread_index() == 0) {
-            publish(counters, 0);
-        }
+        tell(counters);
     } else {
-        if (thread_index() == 0) {
-            wait_for(counters, 0, 1);
-        }
+        hear(counters);
         block_barrier();
         take_over(out, 0);
     }
@@ -110,9 +117,7 @@ WAITING(never_handed_on) {
     if (block_index() == 0) {
         hand_on(in, out);
     } else {
-        if (thread_index() == 0) {
-            wait_for(counters, 0, 1);
-        }
+        hear(counters);
         block_barrier();
         take_over(out, 0);
     }
@@ -120,23 +125,17 @@ WAITING(never_handed_on) {
 WAITING(not_waited_for) {
     if (block_index() == 0) {
         hand_on(in, out);
-        if (thread_index() == 0) {
-            publish(counters, 0);
-        }
+        tell(counters);
     } else {
         take_over(out, 0);
     }
 }
 WAITING(handed_on_too_early) {
     if (block_index() == 0) {
-        if (thread_index() == 0) {
-            publish(counters, 0);
-        }
+        tell(counters);
         hand_on(in, out);
     } else {
-        if (thread_index() == 0) {
-            wait_for(counters, 0, 1);
-        }
+        hear(counters);
         block_barrier();
         take_over(out, 0);
     }
@@ -144,13 +143,9 @@ WAITING(handed_on_too_early) {
 WAITING(no_barrier_behind_the_wait) {
     if (block_index() == 0) {
         hand_on(in, out);
-        if (thread_index() == 0) {
-            publish(counters, 0);
-        }
+        tell(counters);
     } else {
-        if (thread_index() == 0) {
-            wait_for(counters, 0, 1);
-        }
+        hear(counters);
         take_over(out, 0);
     }
 }
@@ -158,16 +153,12 @@ WAITING(no_barrier_behind_the_wait) {
 WAITING(overwritten_too_early) {
     if (block_index() == 0) {
         hand_on(in, out);
-        if (thread_index() == 0) {
-            publish(counters, 0);
-        }
+        tell(counters);
         const f32 value = out[63 - thread_index()];
         block_barrier();
         out[thread_index()] = value;
     } else {
-        if (thread_index() == 0) {
-            wait_for(counters, 0, 1);
-        }
+        hear(counters);
         block_barrier();
         take_over(out, 0);
     }
@@ -181,13 +172,9 @@ WAITING(counter_of_the_same_launch) {
 WAITING(read_from_a_cache) {
     if (block_index() == 0) {
         hand_on(in, out);
-        if (thread_index() == 0) {
-            publish(counters, 0);
-        }
+        tell(counters);
     } else {
-        if (thread_index() == 0) {
-            wait_for(counters, 0, 1);
-        }
+        hear(counters);
         block_barrier();
         const f32 value = out[thread_index()];
         out[64 + thread_index()] = value;

@@ -30,6 +30,15 @@ pub struct Reference {
     pub steps: usize,
 }
 
+/// Of outputs `[records, steps, hidden]` those of each record's last step.
+pub fn of_last_steps(outputs: &[f64], steps: usize, hidden: usize) -> Vec<f64> {
+    let records = outputs.chunks(steps * hidden);
+    records
+        .flat_map(|record| &record[(steps - 1) * hidden..])
+        .copied()
+        .collect()
+}
+
 impl Reference {
     /// `[records, steps, hidden]` of inputs `[records, steps, inputs]`.
     pub fn outputs(&self, input: &[f32]) -> Vec<f64> {
@@ -135,12 +144,8 @@ impl Case {
             steps: self.steps,
         }
         .outputs(&self.input());
-        let lasts = outputs.chunks(self.steps * self.hidden);
         match self.last {
-            true => lasts
-                .flat_map(|record| &record[(self.steps - 1) * self.hidden..])
-                .copied()
-                .collect(),
+            true => of_last_steps(&outputs, self.steps, self.hidden),
             false => outputs,
         }
     }
