@@ -4,9 +4,10 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const SHIMS: [&str; 6] = [
+const SHIMS: [&str; 7] = [
     "src/axial/autograd.cpp",
     "src/convolution/autograd.cpp",
+    "src/optimizer/foreach.cpp",
     "src/pau/autograd.cpp",
     "src/pau/conditional.cpp",
     "src/distributed/hooks.cpp",

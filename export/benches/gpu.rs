@@ -6,7 +6,7 @@
 use dualnet_cuda::pau::{Coefficients, Pau};
 use dualnet_cuda::{CudaError, Device, DeviceMemory, Element, Event, Launch};
 use dualnet_engine::gpu::Runtime;
-use dualnet_engine::{Error, Model, Precision, Record};
+use dualnet_engine::{Model, Precision, Record};
 use dualnet_export::network::{Network, preset};
 use dualnet_export::onnx::{Card, export};
 use dualnet_export::quantize::{Recordings, quantize, sensitive};
@@ -153,14 +153,16 @@ fn activation(device: &Device, element: Element, count: usize) -> Result<Value, 
     }))
 }
 
-fn measure(device: &Device) -> Result<Value, Error> {
-    let record = Record::open(records_dir().join("A00001.mat"))?;
-    let mut networks = Vec::new();
-    for name in NETWORKS {
-        for (precision, model) in files(name) {
-            networks.push(network(name, precision, &model, &record));
-        }
-    }
+/// Measures everything and hands over what is known after each network, so that a run that is cut off leaves its part.
+fn measure(device: &Device, save: impl Fn(&Value) -> Result<(), String>) -> Result<(), String> {
+    let record = Record::open(records_dir().join("A00001.mat")).map_err(|error| error.to_string())?;
+    let (free, total) = device.memory().unwrap_or((0, 0));
+    let mut known = json!({
+        "gpu": device.name().unwrap_or_default(),
+        "capability": device.capability(),
+        "free_bytes": free,
+        "total_bytes": total,
+    });
     let mut activations = Vec::new();
     for element in Element::ALL {
         for count in PAU_ELEMENTS {
@@ -168,15 +170,17 @@ fn measure(device: &Device) -> Result<Value, Error> {
             activations.push(measured.unwrap_or_else(|error| json!({ "note": error.to_string() })));
         }
     }
-    let (free, total) = device.memory().unwrap_or((0, 0));
-    Ok(json!({
-        "gpu": device.name().unwrap_or_default(),
-        "capability": device.capability(),
-        "free_bytes": free,
-        "total_bytes": total,
-        "networks": networks,
-        "pau": activations,
-    }))
+    known["pau"] = json!(activations);
+    save(&known)?;
+    let mut networks = Vec::new();
+    for name in NETWORKS {
+        for (precision, model) in files(name) {
+            networks.push(network(name, precision, &model, &record));
+        }
+        known["networks"] = json!(networks);
+        save(&known)?;
+    }
+    Ok(())
 }
 
 fn main() -> ExitCode {
@@ -192,12 +196,10 @@ fn main() -> ExitCode {
             return ExitCode::from(3);
         }
     };
-    let written = measure(&device)
-        .map_err(|error| error.to_string())
-        .and_then(|measured| {
-            let text = serde_json::to_string_pretty(&measured).map_err(|error| error.to_string())?;
-            std::fs::write(&result, text + "\n").map_err(|error| format!("{result}: {error}"))
-        });
+    let written = measure(&device, |known| {
+        let text = serde_json::to_string_pretty(known).map_err(|error| error.to_string())?;
+        std::fs::write(&result, text + "\n").map_err(|error| format!("{result}: {error}"))
+    });
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -30,6 +30,8 @@ pub fn device(name: &str, local_rank: usize) -> Result<Device, TrainerError> {
             "there is no CUDA device {index}; this machine has {count}, counted from 0"
         )));
     }
+    // All batches but the last of an epoch are of one size: trying what cuDNN offers for it pays.
+    tch::Cuda::cudnn_set_benchmark(true);
     Ok(Device::Cuda(index))
 }
 

@@ -1,8 +1,10 @@
 //! Gradient descent.
 
+mod foreach;
 mod fused;
 mod radam;
 mod schedule;
 
+pub(crate) use foreach::lerp;
 pub use radam::{Moments, RAdam};
 pub use schedule::Schedule;

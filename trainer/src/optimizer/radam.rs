@@ -1,5 +1,6 @@
 //! Rectified Adam (Liu et al. 2019, "On the Variance of the Adaptive Learning Rate and Beyond").
 
+use super::foreach::{self, Numbers};
 use super::fused::{self, Step};
 use crate::error::TrainerError;
 use crate::torch::Parameters;
@@ -86,9 +87,11 @@ impl RAdam {
             size: size as f32,
             is_rectified: rectification.is_some(),
         };
+        // Those that no single pass of ours covers: tensors on a GPU above all.
+        let mut others: [Vec<Tensor>; 3] = Default::default();
         tch::no_grad(|| {
             for (name, weight) in parameters.weights() {
-                let mut gradient = weight.f_grad()?;
+                let gradient = weight.f_grad()?;
                 if !gradient.defined() {
                     continue;
                 }
@@ -102,28 +105,24 @@ impl RAdam {
                         },
                     );
                 }
-                let Some(Moments { first, second }) = self.moments.get_mut(name) else {
+                let Some(Moments { first, second }) = self.moments.get(name) else {
                     continue;
                 };
                 if isa.is_some_and(|isa| fused::apply(isa, whole, [weight, &gradient, first, second])) {
                     continue;
                 }
-                let _ = first
-                    .f_mul_scalar_(BETA1)?
-                    .f_add_(&gradient.f_mul_scalar(1.0 - BETA1)?)?;
-                let _ = second
-                    .f_mul_scalar_(BETA2)?
-                    .f_addcmul_(&gradient, &(&gradient * (1.0 - BETA2)))?;
-                let mut weight = weight.shallow_clone();
-                let step = match rectification {
-                    Some(_) => first
-                        .f_div(&second.f_sqrt()?.f_add_scalar_(EPS)?)?
-                        .f_mul_scalar_(size)?,
-                    None => first.f_mul_scalar(size)?,
-                };
-                let _ = weight.f_add_(&step)?;
-                let _ = gradient.f_zero_()?;
+                for (list, tensor) in others.iter_mut().zip([weight, first, second]) {
+                    list.push(tensor.shallow_clone());
+                }
             }
+            let numbers = Numbers {
+                beta1: BETA1,
+                beta2: BETA2,
+                eps: EPS,
+                size,
+                is_rectified: i32::from(rectification.is_some()),
+            };
+            foreach::radam(others.each_ref().map(Vec::as_slice), &numbers)?;
             Ok(())
         })
     }

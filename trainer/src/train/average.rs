@@ -1,6 +1,7 @@
 //! The exponential moving average of the weights (Polyak and Juditsky 1992; as an average over steps, Tarvainen and Valpola 2017).
 
 use crate::error::TrainerError;
+use crate::optimizer::lerp;
 use crate::torch::Parameters;
 use dualnet_export::network::{Network, ParameterKind};
 
@@ -38,17 +39,18 @@ impl Average {
     pub(super) fn update(&mut self, trained: &Parameters, step: u64) -> Result<(), TrainerError> {
         let step = step as f64;
         let decay = self.decay.min((1.0 + step) / (10.0 + step));
+        let (mut averages, mut values) = (Vec::new(), Vec::new());
         tch::no_grad(|| {
             for ((parameter, average), (_, value)) in self.parameters.iter().zip(trained.iter()) {
-                let mut average = average.shallow_clone();
                 match parameter.kind {
-                    ParameterKind::Integer => average.f_copy_(value)?,
+                    ParameterKind::Integer => average.shallow_clone().f_copy_(value)?,
                     _ => {
-                        let _ = average.f_lerp_(value, 1.0 - decay)?;
+                        averages.push(average.shallow_clone());
+                        values.push(value.shallow_clone());
                     }
                 }
             }
-            Ok(())
+            Ok(lerp(&averages, &values, 1.0 - decay)?)
         })
     }
 }

@@ -1,0 +1,67 @@
+// Steps over all weights at once: libtorch runs each of these operations in a few launches on a GPU, whatever the number of tensors.
+
+#include "../shim.h"
+
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_addcdiv.h>
+#include <ATen/ops/_foreach_addcmul.h>
+#include <ATen/ops/_foreach_lerp.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_sqrt.h>
+
+namespace {
+
+std::vector<at::Tensor> list(const at::Tensor* const* tensors, size_t count) {
+  std::vector<at::Tensor> result;
+  result.reserve(count);
+  for (size_t i = 0; i < count; i++) result.push_back(*tensors[i]);
+  return result;
+}
+
+}  // namespace
+
+extern "C" {
+
+// The numbers of one step of rectified Adam; `Numbers` of foreach.rs.
+struct EcgStep {
+  double beta1;
+  double beta2;
+  double eps;
+  double size;
+  int32_t is_rectified;
+};
+
+// Moves every weight along its gradient, which it drops, and the moments with them.
+int32_t ecg_radam_step(const at::Tensor* const* weights, const at::Tensor* const* first, const at::Tensor* const* second,
+                       size_t count, const EcgStep* step, char** message) {
+  return ecg::attempt(message, [&] {
+    const c10::NoGradGuard no_grad;
+    const auto w = list(weights, count);
+    const auto m = list(first, count);
+    const auto v = list(second, count);
+    std::vector<at::Tensor> g;
+    g.reserve(count);
+    for (const auto& weight : w) g.push_back(weight.grad());
+    at::_foreach_mul_(m, step->beta1);
+    at::_foreach_add_(m, g, 1.0 - step->beta1);
+    at::_foreach_mul_(v, step->beta2);
+    at::_foreach_addcmul_(v, g, g, 1.0 - step->beta2);
+    if (step->is_rectified) {
+      const auto deviation = at::_foreach_sqrt(v);
+      at::_foreach_add_(deviation, step->eps);
+      at::_foreach_addcdiv_(w, m, deviation, step->size);
+    } else {
+      at::_foreach_add_(w, m, step->size);
+    }
+    for (const auto& weight : w) weight.mutable_grad().reset();
+  });
+}
+
+// Moves every tensor by the share `weight` of its way to its target.
+int32_t ecg_lerp(const at::Tensor* const* tensors, const at::Tensor* const* targets, size_t count, double weight, char** message) {
+  return ecg::attempt(message, [&] {
+    const c10::NoGradGuard no_grad;
+    at::_foreach_lerp_(list(tensors, count), list(targets, count), weight);
+  });
+}
+}

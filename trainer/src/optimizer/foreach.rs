@@ -1,0 +1,129 @@
+//! Steps over all weights at once, for devices on which starting an operation takes longer than doing it.
+
+use crate::shim;
+use std::ffi::c_char;
+use tch::{TchError, Tensor};
+use torch_sys::C_tensor;
+
+/// The numbers of one step of rectified Adam, as the shim takes them.
+#[repr(C)]
+pub(super) struct Numbers {
+    pub(super) beta1: f64,
+    pub(super) beta2: f64,
+    pub(super) eps: f64,
+    /// Factor of `m / (√v + eps)` or, while the step is not rectified, of `m`.
+    pub(super) size: f64,
+    pub(super) is_rectified: i32,
+}
+
+unsafe extern "C" {
+    fn ecg_radam_step(
+        weights: *const *const C_tensor,
+        first: *const *const C_tensor,
+        second: *const *const C_tensor,
+        count: usize,
+        step: *const Numbers,
+        message: *mut *mut c_char,
+    ) -> i32;
+    fn ecg_lerp(
+        tensors: *const *const C_tensor,
+        targets: *const *const C_tensor,
+        count: usize,
+        weight: f64,
+        message: *mut *mut c_char,
+    ) -> i32;
+}
+
+fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
+    tensors.iter().map(Tensor::as_ptr).collect()
+}
+
+fn answer(code: i32, message: *mut c_char) -> Result<(), TchError> {
+    match code {
+        0 => Ok(()),
+        _ => Err(TchError::Torch(shim::message(message))),
+    }
+}
+
+/// Moves weights that have gradients, and their two moments; the gradients are undefined afterwards.
+pub(super) fn radam([weights, first, second]: [&[Tensor]; 3], numbers: &Numbers) -> Result<(), TchError> {
+    if weights.is_empty() {
+        return Ok(());
+    }
+    if first.len() != weights.len() || second.len() != weights.len() {
+        return Err(TchError::Shape("a weight without its moments".to_owned()));
+    }
+    let [w, m, v] = [weights, first, second].map(pointers);
+    let mut message = std::ptr::null_mut();
+    // SAFETY: three arrays of as many live tensors, a step that outlives the call, and `message` is written only on failure.
+    let code = unsafe { ecg_radam_step(w.as_ptr(), m.as_ptr(), v.as_ptr(), w.len(), numbers, &mut message) };
+    answer(code, message)
+}
+
+/// Moves each tensor by the share `weight` of its way to its target.
+pub(crate) fn lerp(tensors: &[Tensor], targets: &[Tensor], weight: f64) -> Result<(), TchError> {
+    if tensors.is_empty() {
+        return Ok(());
+    }
+    if tensors.len() != targets.len() {
+        return Err(TchError::Shape("a tensor without its target".to_owned()));
+    }
+    let (from, to) = (pointers(tensors), pointers(targets));
+    let mut message = std::ptr::null_mut();
+    // SAFETY: two arrays of as many live tensors, and `message` is written only on failure.
+    let code = unsafe { ecg_lerp(from.as_ptr(), to.as_ptr(), from.len(), weight, &mut message) };
+    answer(code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One rectified and one plain step of two numbers, by hand, for each of two weights.
+    #[test]
+    fn a_step_is_the_formula_and_drops_the_gradients() {
+        for is_rectified in [true, false] {
+            let tensor = |values: [f32; 2]| Tensor::from_slice(&values).view([1, 2]);
+            let leaf = |values| tensor(values).set_requires_grad(true);
+            let weights = [leaf([1.0, -2.0]), leaf([1.0, -2.0])];
+            let factors = tensor([0.5, -0.25]);
+            let losses = weights.each_ref().map(|weight| (weight * &factors).sum(tch::Kind::Float));
+            (&losses[0] + &losses[1]).backward();
+            let first = [tensor([0.1, 0.2]), tensor([0.1, 0.2])];
+            let second = [tensor([0.04, 0.09]), tensor([0.04, 0.09])];
+            let numbers = Numbers {
+                beta1: 0.9,
+                beta2: 0.999,
+                eps: 1e-8,
+                size: -0.01,
+                is_rectified: i32::from(is_rectified),
+            };
+            radam([&weights, &first, &second], &numbers).expect("a step");
+            let expected =
+                [(1.0, 0.5, 0.1, 0.04), (-2.0, -0.25, 0.2, 0.09)].map(|(w, g, m, v): (f64, f64, f64, f64)| {
+                    let (m, v) = (0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g);
+                    w - 0.01 * if is_rectified { m / (v.sqrt() + 1e-8) } else { m }
+                });
+            for weight in &weights {
+                for (i, expected) in expected.into_iter().enumerate() {
+                    assert!((weight.double_value(&[0, i as i64]) - expected).abs() < 1e-6);
+                }
+                assert!(!weight.grad().defined());
+            }
+        }
+    }
+
+    #[test]
+    fn lists_of_unequal_length_are_refused() {
+        let one = [Tensor::zeros([2], (tch::Kind::Float, tch::Device::Cpu))];
+        assert!(lerp(&one, &[], 0.5).is_err());
+        let numbers = Numbers {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            size: -0.01,
+            is_rectified: 1,
+        };
+        assert!(radam([&one, &one, &[]], &numbers).is_err());
+    }
+}
