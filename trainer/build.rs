@@ -4,8 +4,9 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const SHIMS: [&str; 7] = [
+const SHIMS: [&str; 8] = [
     "src/axial/autograd.cpp",
+    "src/capture/graph.cpp",
     "src/convolution/autograd.cpp",
     "src/optimizer/foreach.cpp",
     "src/pau/autograd.cpp",

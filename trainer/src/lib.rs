@@ -5,6 +5,7 @@
 
 pub mod augment;
 pub mod axial;
+mod capture;
 pub mod cli;
 mod convolution;
 pub mod crossval;

@@ -152,10 +152,13 @@ impl Case {
         all
     }
 
-    /// As for one layer, whose states the next one takes: what is off there comes with weights of less than 2 in all.
+    /// As for one layer, whose states the next one takes: what is off there comes with weights of less than 2 in all. Of the tens of thousands
+    /// of states of a published size a few lie so near to a tie that 8 bits may round them either way: a level of up to 0.017 each, through
+    /// weights of some 0.03, step after step.
     pub fn check(&self, got: &[f32]) -> Result<usize, String> {
         let (tolerance, unit) = match self.precision {
             Precision::Float(element) => (3e-5 + 8.0 * unit(element), unit(element)),
+            Precision::Int8 if self.steps > 5 => (1e-3, 0.0),
             Precision::Int8 => (2e-4, 0.0),
         };
         compare(&format!("{self:?}"), got, &self.reference(), tolerance, unit)

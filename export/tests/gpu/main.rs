@@ -160,8 +160,17 @@ fn rows(values: &[f32], records: usize) -> Vec<Vec<f64>> {
         .collect()
 }
 
-/// The golden inputs on the GPU: as one batch, and one by one, with the same bits.
-fn run(runtime: &mut Runtime, records: usize) -> Vec<Vec<f64>> {
+/// How far a batch may be from its records one by one. Where the tiles of a map are cut depends on the batch, and with it the order of sums in
+/// f32; a 16-bit value then falls to one side or the other. Sums of 8-bit products are exact.
+fn of_batches(precision: Precision) -> f64 {
+    match precision {
+        Precision::F16 => 5e-4,
+        _ => 1e-5,
+    }
+}
+
+/// The golden inputs on the GPU: as one batch, twice with the same bits, and one by one.
+fn run(runtime: &mut Runtime, precision: Precision, records: usize) -> Vec<Vec<f64>> {
     let inputs = NetworkInputs::read();
     let part = |first: usize, last: usize| {
         (
@@ -180,7 +189,11 @@ fn run(runtime: &mut Runtime, records: usize) -> Vec<Vec<f64>> {
         })
         .collect();
     let (batch, single) = (rows(&batch, records), rows(&single, records));
-    assert!(largest_difference(&batch, &single) <= 1e-5, "a batch is its records");
+    let difference = largest_difference(&batch, &single);
+    assert!(
+        difference <= of_batches(precision),
+        "a batch is its records, in {precision} but for {difference:e}"
+    );
     batch
 }
 
@@ -207,7 +220,7 @@ fn gpu_networks_give_the_golden_probabilities() {
                 let Some(mut runtime) = on_gpu(&model, precision, 4) else {
                     return;
                 };
-                let difference = largest_difference(&run(&mut runtime, records), &expected);
+                let difference = largest_difference(&run(&mut runtime, precision, records), &expected);
                 assert!(difference <= tolerance, "{name}, {precision}: {difference:e}");
                 report(format_args!(
                     "golden {name} on a GPU in {precision}: {records} records, largest difference {difference:.1e}"
@@ -237,7 +250,7 @@ fn gpu_int8_networks_answer_as_the_cpu_does() {
                 &inputs.spectrogram[..records * SPECTROGRAM_LEN],
             );
             let cpu = Cpu::new(model).run(ecg, spectrogram, records).expect("probabilities");
-            let difference = largest_difference(&run(&mut runtime, records), &rows(&cpu, records));
+            let difference = largest_difference(&run(&mut runtime, Precision::Int8, records), &rows(&cpu, records));
             assert!(difference <= INT8, "{name}: {difference:e}");
             report(format_args!(
                 "{name} on a GPU in int8: largest difference {difference:.1e} from the CPU"

@@ -267,13 +267,19 @@ impl Bucket {
             }
             let mut own = slot.weight.f_zeros_like()?;
             own.f_copy_(&sum)?;
-            let mut message = std::ptr::null_mut();
-            // SAFETY: both tensors are live and of equal shape, kind and device; `message` is written only on failure.
-            if unsafe { ecg_set_gradient(slot.weight.as_ptr(), own.as_ptr(), &mut message) } != 0 {
-                return Err(TrainerError::Distributed(shim::message(message)));
-            }
+            set_gradient(&slot.weight, &own)?;
         }
         Ok(())
+    }
+}
+
+/// Makes a tensor of its shape, kind and device the gradient of a weight.
+pub(crate) fn set_gradient(weight: &Tensor, gradient: &Tensor) -> Result<(), TrainerError> {
+    let mut message = std::ptr::null_mut();
+    // SAFETY: both tensors are live, and libtorch looks at them; `message` is written only on failure.
+    match unsafe { ecg_set_gradient(weight.as_ptr(), gradient.as_ptr(), &mut message) } {
+        0 => Ok(()),
+        _ => Err(TrainerError::Distributed(shim::message(message))),
     }
 }
 

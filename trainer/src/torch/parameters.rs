@@ -7,6 +7,9 @@ use dualnet_export::network::{Initial, Network, Parameter, ParameterKind};
 use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
 
+/// How libtorch calls an LSTM among cuDNN's recurrent networks.
+const CUDNN_LSTM: i64 = 2;
+
 /// Every tensor of one network: weights (leaves that require gradients), running statistics, integers.
 #[derive(Debug)]
 pub struct Parameters {
@@ -63,7 +66,29 @@ impl Parameters {
             let is_weight = parameter.kind == ParameterKind::Weight;
             tensors.push(moved.f_set_requires_grad(is_weight)?);
         }
-        Ok(Self { tensors, ..self })
+        let parameters = Self { tensors, ..self };
+        if device.is_cuda() {
+            parameters.compact_lstm()?;
+        }
+        Ok(parameters)
+    }
+
+    /// Moves the weights of each LSTM layer into one stretch of memory, in the order in which cuDNN reads them; it would otherwise copy
+    /// them at every call.
+    fn compact_lstm(&self) -> Result<(), TrainerError> {
+        for (parameter, weight) in self.iter() {
+            let Some((prefix, layer)) = parameter.name.split_once(".weight_ih_l") else {
+                continue;
+            };
+            let of = |kind: &str| self.get(&format!("{prefix}.{kind}_l{layer}"));
+            let weights = [of("weight_ih")?, of("weight_hh")?, of("bias_ih")?, of("bias_hh")?];
+            let (inputs, hidden) = (weight.size()[1], weights[1].size()[1]);
+            // The one stretch, which the weights hold from now on.
+            let _ = tch::no_grad(|| {
+                Tensor::f_internal_cudnn_rnn_flatten_weight(&weights, 4, inputs, CUDNN_LSTM, hidden, 0, 1, true, false)
+            })?;
+        }
+        Ok(())
     }
 
     /// Where the tensors are.

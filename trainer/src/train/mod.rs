@@ -8,6 +8,7 @@ pub mod interrupt;
 mod log;
 mod mixup;
 mod options;
+mod recorded;
 mod records;
 mod report;
 mod result;

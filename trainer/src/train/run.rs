@@ -6,6 +6,7 @@ use super::checkpoint::{Checkpoint, Progress};
 use super::folder::{Lock, RunFolder};
 use super::log::{EpochLog, EpochRecord};
 use super::options::TrainOptions;
+use super::recorded::Recorder;
 use super::report::Report;
 use super::step::Stepper;
 use super::{Records, Team, interrupt, result};
@@ -23,6 +24,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use tch::{Device, Tensor};
 
+/// Records of a batch in validation on a GPU, about.
+const VALIDATION_BATCH: usize = 96;
+
 /// A run: network, data, optimizer, and the folder it writes to.
 pub struct Training {
     pub(super) network: Network,
@@ -36,6 +40,7 @@ pub struct Training {
     pub(super) _lock: Option<Lock>,
     pub(super) records: Records,
     pub(super) device: Device,
+    pub(super) recorder: Recorder,
     pub(super) team: Team,
     pub(super) notes: Vec<String>,
 }
@@ -78,6 +83,7 @@ impl Training {
             false => None,
         };
         let reducer = self.team.reducer(&self.parameters)?;
+        self.recorder.enter(self.device)?;
         while self.progress.epoch <= self.options.epochs {
             let epoch = self.progress.epoch;
             let learning_rate = self.options.learning_rate * self.options.schedule.factor(epoch, self.options.epochs);
@@ -116,7 +122,7 @@ impl Training {
     fn measure(&self, report: &mut dyn Report) -> Result<(), TrainerError> {
         let records = self.records.split.validation.len() * self.records.source.records_per_unit();
         let mut progress = |done| report.validating(done, records);
-        let batch_size = self.options.batch_size;
+        let batch_size = self.validation_batch();
         result::write(
             &self.folder,
             &self.network,
@@ -160,10 +166,15 @@ impl Training {
                 reducer,
                 weights: &weights,
             };
-            let part = stepper.gradients(&batch, epoch, self.progress.batches);
+            let part = self.recorder.gradients(&stepper, &batch, epoch, self.progress.batches);
             let part = part.map_err(|error| self.team.explain(error))?;
+            // Before the loss is known, for which a GPU must be waited for; nothing is kept of a step whose loss is no number.
+            self.optimizer.step(&self.parameters, learning_rate)?;
+            if let Some(average) = &mut self.average {
+                average.update(&self.parameters, self.optimizer.steps())?;
+            }
             // What one process wants must be known to all: they stop after the same step.
-            let mut sums = [part, f64::from(u8::from(interrupt::requested()))];
+            let mut sums = [part.f_double_value(&[])?, f64::from(u8::from(interrupt::requested()))];
             self.team.sum(&mut sums)?;
             let [loss, stop] = sums;
             if !loss.is_finite() {
@@ -172,10 +183,6 @@ impl Training {
                     step: self.progress.batches + 1,
                     loss,
                 });
-            }
-            self.optimizer.step(&self.parameters, learning_rate)?;
-            if let Some(average) = &mut self.average {
-                average.update(&self.parameters, self.optimizer.steps())?;
             }
             let records = batch.global_records;
             let progress = &mut self.progress;
@@ -219,6 +226,15 @@ impl Training {
         })
     }
 
+    /// Records of a batch in validation, which do not depend on each other: more of them on a GPU, which small batches leave idle.
+    fn validation_batch(&self) -> usize {
+        let batch = self.options.batch_size;
+        match self.device.is_cuda() {
+            true => batch * (VALIDATION_BATCH / batch).max(1),
+            false => batch,
+        }
+    }
+
     fn evaluate(&self, parameters: &Parameters, report: &mut dyn Report) -> Result<Evaluation, TrainerError> {
         let mut predictor = TorchPredictor {
             network: &self.network,
@@ -231,7 +247,7 @@ impl Training {
             &mut predictor,
             &self.records.source,
             indices,
-            self.options.batch_size,
+            self.validation_batch(),
             self.records.threads,
             &mut |done| report.validating(done, records),
         )?;

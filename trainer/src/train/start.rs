@@ -4,6 +4,7 @@ use super::average::Average;
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::folder::{Lock, RunFolder};
 use super::options::{EarlierPlan, TrainOptions};
+use super::recorded::Recorder;
 use super::transfer::transfer;
 use super::{Records, Team, Training};
 use crate::device::device;
@@ -181,6 +182,7 @@ impl Training {
         let parameters = parameters.on(device)?;
         team.share(&parameters)?;
         Ok(Self {
+            recorder: Recorder::new(&options, device, team.size()),
             records: records.restrict(&options)?,
             average: average.map(|average| average.on(device)).transpose()?,
             optimizer: optimizer.on(device)?,

@@ -35,12 +35,47 @@ pub(super) struct Stepper<'a> {
     pub(super) weights: &'a Tensor,
 }
 
+/// What one forward pass reads, on the device.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    /// `[N, 80, 256]`.
+    ecg: Tensor,
+    /// `[N, 1, 563, 33]`.
+    spectrogram: Tensor,
+    /// `[N]`.
+    labels: Tensor,
+    mixed: Option<Mixed>,
+}
+
+/// The labels with which records are blended, `[N]`, and the shares of both, scalars.
+#[derive(Debug)]
+struct Mixed {
+    partners: Tensor,
+    shares: [Tensor; 2],
+}
+
+impl Inputs {
+    fn tensors(&self) -> Vec<&Tensor> {
+        let mixed = self.mixed.iter();
+        let mixed = mixed.flat_map(|Mixed { partners, shares: [a, b] }| [partners, a, b]);
+        [&self.ecg, &self.spectrogram, &self.labels].into_iter().chain(mixed).collect()
+    }
+
+    /// Takes the values of `others`, of equal extents, without moving.
+    pub(super) fn take(&self, others: &Self) -> Result<(), TrainerError> {
+        for (own, other) in self.tensors().into_iter().zip(others.tensors()) {
+            own.shallow_clone().f_copy_(other)?;
+        }
+        Ok(())
+    }
+}
+
 impl Stepper<'_> {
     /// Adds the gradients of this process's part of `batch`, summed over the processes, to the weights; returns this process's
-    /// part of the loss before the step.
+    /// part of the loss before the step, a scalar.
     ///
     /// The loss of a part counts by its number of records, so that parts of unequal length give the gradients of the whole.
-    pub(super) fn gradients(&self, batch: &Batch, epoch: usize, step: usize) -> Result<f64, TrainerError> {
+    pub(super) fn gradients(&self, batch: &Batch, epoch: usize, step: usize) -> Result<Tensor, TrainerError> {
         let records = batch.labels.len();
         // As many in every process, which exchange something in each.
         let parts = parts(records, self.options.accumulate.min(batch.smallest_shard));
@@ -49,70 +84,113 @@ impl Stepper<'_> {
             true => (records * shard.of) as f64,
             false => batch.global_records as f64,
         };
-        let rng = &mut Rng::for_step(self.options.seed, epoch as u64, step as u64);
+        let rng = &mut self.draws(epoch, step);
         // Each part of each process has draws of its own.
         for _ in 0..shard.rank * self.options.accumulate {
             rng.next_u64();
         }
-        let mut total = 0.0;
+        let mut total: Option<Tensor> = None;
         for (index, part) in parts.iter().enumerate() {
             let is_last = index + 1 == parts.len();
             if let Some(reducer) = self.reducer {
                 reducer.prepare(is_last)?;
             }
             let share = part.len() as f64 / whole;
-            let loss = self.loss(batch, part.clone(), rng)?;
+            let seed = rng.next_u64();
+            let inputs = self.inputs(batch, part.clone(), seed)?;
+            let loss = {
+                let _drawing = drawing();
+                seed_draws(seed);
+                // A batch that every process has whole gives the statistics of the whole batch already.
+                self.loss(&inputs, !batch.replicated)?
+            };
             let loss = if share == 1.0 { loss } else { loss.f_mul_scalar(share)? };
-            total += loss.f_double_value(&[])?;
             loss.f_backward()?;
+            let loss = loss.f_detach()?;
+            total = Some(match total {
+                Some(total) => total.f_add(&loss)?,
+                None => loss,
+            });
         }
         if let Some(reducer) = self.reducer {
             reducer.finish()?;
         }
-        Ok(total)
+        total.ok_or_else(|| TrainerError::Network("a batch of no records".to_owned()))
     }
 
-    /// The mean loss of the records `part` of the batch.
-    fn loss(&self, batch: &Batch, part: Range<usize>, rng: &mut Rng) -> Result<Tensor, TrainerError> {
-        let config = self.network.config();
-        let device = self.parameters.device();
-        let seed = rng.next_u64();
+    /// Where the draws of one step come from.
+    pub(super) fn draws(&self, epoch: usize, step: usize) -> Rng {
+        Rng::for_step(self.options.seed, epoch as u64, step as u64)
+    }
+
+    /// The records `part` of the batch.
+    pub(super) fn inputs(&self, batch: &Batch, part: Range<usize>, seed: u64) -> Result<Inputs, TrainerError> {
         let (ecg, spectrogram) = input_tensors(
             &batch.ecg[part.start * ECG_LEN..part.end * ECG_LEN],
             &batch.spectrogram[part.start * SPECTROGRAM_LEN..part.end * SPECTROGRAM_LEN],
             part.len(),
-            device,
+            self.parameters.device(),
         )?;
-        let labels = Tensor::f_from_slice(&batch.labels[part.clone()])?.f_to_device(device)?;
-        let mixup = (self.options.mixup > 0.0)
-            .then(|| Mixup::draw(&mut Rng::for_name(seed, "mixup"), self.options.mixup, part.len()));
-        let (ecg, spectrogram) = match &mixup {
-            Some(mixup) => (mixup.blend(&ecg)?, mixup.blend(&spectrogram)?),
-            None => (ecg, spectrogram),
-        };
+        self.blended(ecg, spectrogram, &batch.labels[part], seed)
+    }
+
+    /// These records, blended with each other where that is wanted.
+    pub(super) fn blended(
+        &self,
+        ecg: Tensor,
+        spectrogram: Tensor,
+        labels: &[i64],
+        seed: u64,
+    ) -> Result<Inputs, TrainerError> {
+        let device = self.parameters.device();
+        let records = labels.len();
+        let labels = Tensor::f_from_slice(labels)?.f_to_device(device)?;
+        if self.options.mixup == 0.0 {
+            return Ok(Inputs {
+                ecg,
+                spectrogram,
+                labels,
+                mixed: None,
+            });
+        }
+        let mixup = Mixup::draw(&mut Rng::for_name(seed, "mixup"), self.options.mixup, records);
+        let share = |share: f64| Tensor::f_from_slice(&[share as f32])?.f_view(&[] as &[i64])?.f_to_device(device);
+        Ok(Inputs {
+            ecg: mixup.blend(&ecg)?,
+            spectrogram: mixup.blend(&spectrogram)?,
+            mixed: Some(Mixed {
+                partners: mixup.partners_of(&labels)?,
+                shares: [share(mixup.share)?, share(1.0 - mixup.share)?],
+            }),
+            labels,
+        })
+    }
+
+    /// The mean loss of some records. Draws from libtorch's generator.
+    pub(super) fn loss(&self, inputs: &Inputs, shares_statistics: bool) -> Result<Tensor, TrainerError> {
+        let config = self.network.config();
         let dropout = self.options.dropout(config.classes, config.dropout);
-        // A batch that every process has whole gives the statistics of the whole batch already.
+        let group = self.team.statistics(self.options.batch_norm);
         let mut torch = Torch::new(self.parameters, Mode::Training { dropout })
             .with_precision(self.options.precision)
-            .synchronized(
-                self.team
-                    .statistics(self.options.batch_norm)
-                    .filter(|_| !batch.replicated),
-            );
-        let logits = {
-            let _drawing = drawing();
-            tch::manual_seed((seed >> 1) as i64);
-            self.network.forward(&mut torch, &ecg, &spectrogram)?.logits
-        };
+            .synchronized(group.filter(|_| shares_statistics));
+        let logits = self
+            .network
+            .forward(&mut torch, &inputs.ecg, &inputs.spectrogram)?
+            .logits;
         let smoothing = self.options.label_smoothing;
-        let loss = smoothed_cross_entropy(&logits, &labels, self.weights, smoothing)?;
-        let Some(mixup) = mixup else { return Ok(loss) };
-        let partners = mixup.partners_of(&labels)?;
-        let other = smoothed_cross_entropy(&logits, &partners, self.weights, smoothing)?;
-        Ok(loss
-            .f_mul_scalar(mixup.share)?
-            .f_add(&other.f_mul_scalar(1.0 - mixup.share)?)?)
+        let loss = smoothed_cross_entropy(&logits, &inputs.labels, self.weights, smoothing)?;
+        let Some(Mixed { partners, shares }) = &inputs.mixed else {
+            return Ok(loss);
+        };
+        let other = smoothed_cross_entropy(&logits, partners, self.weights, smoothing)?;
+        Ok(loss.f_mul(&shares[0])?.f_add(&other.f_mul(&shares[1])?)?)
     }
+}
+
+/// Seeds libtorch's generator for one forward pass.
+pub(super) fn seed_draws(seed: u64) {
+    tch::manual_seed((seed >> 1) as i64);
 }
 
 /// `records` in `count` runs whose lengths differ by at most one, none of them empty.
