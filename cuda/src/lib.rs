@@ -24,6 +24,7 @@ pub mod pau;
 pub mod preprocess;
 pub mod probe;
 pub mod residual;
+pub mod site;
 mod stream;
 pub mod transformer;
 

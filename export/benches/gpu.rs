@@ -1,4 +1,5 @@
-//! What a GPU takes for a record and for the Padé activation: `gpu RESULT.json`. Exit status 3: there is no GPU, nothing was measured.
+//! What a GPU takes for a record and for the Padé activation: `gpu RESULT.json [NETWORK…]`. Exit status 3: there is no GPU, nothing was
+//! measured.
 //!
 //! Times are the GPU's own, between events, from raw samples in its memory to probabilities there; median over repeats. Weights are those of the
 //! golden rule: no time depends on them.
@@ -22,6 +23,8 @@ const BATCHES: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const NETWORKS: [&str; 4] = ["dualnet-s", "dualnet-xl", "dualnet-pp-s", "dualnet-pp-xl"];
 const PAU_ELEMENTS: [usize; 3] = [1 << 20, 1 << 23, 1 << 26];
 const REPEATS: usize = 50;
+/// Milliseconds that the repeats of one batch should not exceed by much.
+const LONGEST_MS: f32 = 500.0;
 
 fn median(mut times: Vec<f32>) -> f32 {
     times.sort_by(f32::total_cmp);
@@ -46,9 +49,9 @@ fn files(name: &str) -> [(Precision, Model); 3] {
     .expect("a quantized file");
     let open = |bytes: &[u8]| Model::from_bytes(name, bytes).unwrap_or_else(|error| panic!("{error}"));
     [
-        (Precision::F32, open(&float)),
-        (Precision::F16, open(&float)),
         (Precision::Int8, open(&int8.bytes)),
+        (Precision::F16, open(&float)),
+        (Precision::F32, open(&float)),
     ]
 }
 
@@ -56,8 +59,11 @@ fn files(name: &str) -> [(Precision, Model); 3] {
 fn network(name: &str, precision: Precision, model: &Model, record: &Record) -> Value {
     let mut times = Vec::new();
     for batch in BATCHES {
-        let measured =
-            Runtime::open(model, precision, batch).and_then(|mut runtime| runtime.measure(record, batch, REPEATS));
+        let measured = Runtime::open(model, precision, batch).and_then(|mut runtime| {
+            let trial = median(runtime.measure(record, batch, 3)?);
+            let repeats = (LONGEST_MS / trial) as usize;
+            runtime.measure(record, batch, repeats.clamp(5, REPEATS))
+        });
         times.push(match measured {
             Ok(all) => {
                 let milliseconds = median(all);
@@ -154,7 +160,7 @@ fn activation(device: &Device, element: Element, count: usize) -> Result<Value, 
 }
 
 /// Measures everything and hands over what is known after each network, so that a run that is cut off leaves its part.
-fn measure(device: &Device, save: impl Fn(&Value) -> Result<(), String>) -> Result<(), String> {
+fn measure(device: &Device, names: &[String], save: impl Fn(&Value) -> Result<(), String>) -> Result<(), String> {
     let record = Record::open(records_dir().join("A00001.mat")).map_err(|error| error.to_string())?;
     let (free, total) = device.memory().unwrap_or((0, 0));
     let mut known = json!({
@@ -173,7 +179,8 @@ fn measure(device: &Device, save: impl Fn(&Value) -> Result<(), String>) -> Resu
     known["pau"] = json!(activations);
     save(&known)?;
     let mut networks = Vec::new();
-    for name in NETWORKS {
+    let is_wanted = |name: &&str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    for name in NETWORKS.into_iter().filter(is_wanted) {
         for (precision, model) in files(name) {
             networks.push(network(name, precision, &model, &record));
         }
@@ -185,7 +192,8 @@ fn measure(device: &Device, save: impl Fn(&Value) -> Result<(), String>) -> Resu
 
 fn main() -> ExitCode {
     // `cargo bench` passes flags of its own.
-    let Some(result) = std::env::args().skip(1).find(|argument| !argument.starts_with('-')) else {
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    let Some(result) = arguments.next() else {
         eprintln!("gpu: names no file for its results; nothing was measured");
         return ExitCode::SUCCESS;
     };
@@ -196,7 +204,8 @@ fn main() -> ExitCode {
             return ExitCode::from(3);
         }
     };
-    let written = measure(&device, |known| {
+    let names: Vec<String> = arguments.collect();
+    let written = measure(&device, &names, |known| {
         let text = serde_json::to_string_pretty(known).map_err(|error| error.to_string())?;
         std::fs::write(&result, text + "\n").map_err(|error| format!("{result}: {error}"))
     });

@@ -1,7 +1,8 @@
-// What the shims share: borrowed coefficients, errors as messages, the other processes.
+// What the shims share: borrowed coefficients, where an operation runs, errors as messages, the other processes.
 
 #pragma once
 
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cstdint>
@@ -25,6 +26,43 @@ inline void require_cpu_float(const at::Tensor& x) {
 inline Coefficients coefficients(const at::Tensor& numerator, const at::Tensor& denominator) {
   require_cpu_float(numerator);
   require_cpu_float(denominator);
+  return {numerator.const_data_ptr<float>(), static_cast<size_t>(numerator.numel()),
+          denominator.const_data_ptr<float>(), static_cast<size_t>(denominator.numel())};
+}
+
+// Where an operation runs. `element` is 0 for float32, 1 for float16, 2 for bfloat16; `stream` is null on the CPU.
+struct Place {
+  int32_t device;
+  int32_t element;
+  void* stream;
+};
+
+// Room for what a callback says when it does not return 0, with a zero at its end.
+constexpr size_t MESSAGE = 256;
+
+inline int32_t element(const at::Tensor& x) {
+  switch (x.scalar_type()) {
+    case at::kFloat: return 0;
+    case at::kHalf: return 1;
+    case at::kBFloat16: return 2;
+    default: TORCH_CHECK(false, "the Pade activation takes float32, float16 and bfloat16, not ", x.scalar_type());
+  }
+}
+
+// The device's half of libtorch registers itself with c10 when it is loaded, so that its current stream is reached without linking it.
+inline Place place(const at::Tensor& x) {
+  const c10::Device device = x.device();
+  if (device.is_cpu()) return {0, element(x), nullptr};
+  const c10::impl::VirtualGuardImpl of_device(device.type());
+  return {device.index(), element(x), of_device.getStreamNativeHandle(of_device.getStream(device))};
+}
+
+// Coefficients for an operation on `x`, on whatever device it lies.
+inline Coefficients coefficients(const at::Tensor& x, const at::Tensor& numerator, const at::Tensor& denominator) {
+  for (const at::Tensor* unit : {&numerator, &denominator}) {
+    TORCH_CHECK(unit->device() == x.device() && unit->scalar_type() == at::kFloat,
+                "the Pade activation's coefficients are float32 on the device of its input, not ", unit->toString());
+  }
   return {numerator.const_data_ptr<float>(), static_cast<size_t>(numerator.numel()),
           denominator.const_data_ptr<float>(), static_cast<size_t>(denominator.numel())};
 }

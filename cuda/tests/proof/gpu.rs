@@ -1,7 +1,7 @@
 //! The same cases on a GPU, where there is one: every launch twice with equal bits, outputs poisoned, guards around all memory.
 
 use crate::script::{Bytes, Memory, On, Runner, Step};
-use crate::{axial, chain, head, lstm, pau, preprocess, residual, transformer};
+use crate::{axial, chain, head, lstm, pau, preprocess, residual, site, transformer};
 use cudarc::driver::{result, sys};
 use dualnet_cuda::pau::ORDERS;
 use dualnet_cuda::{CudaError, Device, Element, Launch, Module, Precision};
@@ -219,6 +219,20 @@ fn gpu_heads_and_conditions_give_the_references_numbers() {
             .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
         case.check(&outcome).unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+#[test]
+fn gpu_sites_give_the_references_numbers() {
+    let Some(gpu) = Gpu::open() else { return };
+    let mut compared = 0;
+    let cases = [site::thorough(), site::wide(), site::published()];
+    for case in cases.concat() {
+        let outcome = case
+            .run(On::Gpu(&gpu))
+            .unwrap_or_else(|fault| panic!("{case:?}: {fault:?}"));
+        compared += case.check(&outcome).unwrap_or_else(|error| panic!("{error}"));
+    }
+    dualnet_fixtures::report(format_args!("{compared} numbers of the site kernels compared on a GPU"));
 }
 
 /// Bytes go to memory and come back as they were; the fixture of every other test here.

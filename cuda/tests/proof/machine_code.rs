@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 const ARCHITECTURES: [i32; 7] = [80, 86, 87, 89, 90, 100, 120];
-const FAMILIES: [&str; 9] = [
+const FAMILIES: [&str; 10] = [
     "axial",
     "chain",
     "head",
@@ -17,6 +17,7 @@ const FAMILIES: [&str; 9] = [
     "preprocess",
     "probe",
     "residual",
+    "site",
     "transformer",
 ];
 
@@ -113,6 +114,14 @@ fn registers_and_spills_are_the_recorded_ones() {
         "residual_convolution_i8_f32_split",
         "residual_pool_i8_f32",
         "residual_single_f32_i8",
+        "site_moments",
+        "site_lines",
+        "site_forward",
+        "site_forward_pooled",
+        "site_backward",
+        "site_gradients",
+        "site_unit_gradients",
+        "site_input",
     ];
     names.extend(others.map(str::to_owned));
     for name in names {

@@ -22,4 +22,5 @@ mod product;
 mod program;
 mod residual;
 mod script;
+mod site;
 mod transformer;

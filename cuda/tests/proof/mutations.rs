@@ -4,7 +4,7 @@ use crate::encoders::{MACROS, SMALL};
 use crate::mutate::mutants;
 use crate::program::{Build, build, family, folder};
 use crate::script::On;
-use crate::{axial, chain, head, lstm, pau, preprocess, product, residual, transformer};
+use crate::{axial, chain, head, lstm, pau, preprocess, product, residual, site, transformer};
 use dualnet_cuda::{Element, Precision};
 
 /// Fails unless every mutation of a family makes `passes` false, and no mutation makes it true.
@@ -78,7 +78,7 @@ pub fn with_instances(source: &str, macros: &[&str], kept: &[&str]) -> String {
 /// The order of the published fits stands for all: they are one template.
 #[test]
 fn every_mistake_in_the_pau_kernels_is_noticed() {
-    let source: String = with_headers(&family("pau"), &["pade.cuh"])
+    let source: String = with_headers(&family("pau"), &["pade_gradient.cuh", "pade.cuh"])
         .lines()
         .map(|line| match line.strip_prefix("PAU_OF_ORDER(") {
             Some(order) if order != "5, 4)" => "\n".to_owned(),
@@ -90,6 +90,20 @@ fn every_mistake_in_the_pau_kernels_is_noticed() {
         cases
             .iter()
             .all(|case| case.run_on(on).is_ok_and(|outcome| case.check(&outcome).is_ok()))
+    });
+}
+
+#[test]
+fn every_mistake_in_the_site_kernels_is_noticed() {
+    let source = with_headers(&family("site"), &["pade_gradient.cuh", "pade.cuh"]);
+    let cases: Vec<_> = site::thorough()
+        .into_iter()
+        .map(|case| (case, case.expected()))
+        .collect();
+    every_mutation_fails("site", &source, 60, &|on| {
+        cases
+            .iter()
+            .all(|(case, expected)| case.run(on).is_ok_and(|got| case.compare(&got, expected).is_ok()))
     });
 }
 

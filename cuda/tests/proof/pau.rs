@@ -224,7 +224,7 @@ fn rounded(element: Element, value: f32) -> f32 {
 }
 
 /// Coefficients of any order, moderate and of both signs, and one zero where there is room.
-fn unit(m: usize, n: usize) -> (Vec<f64>, Vec<f64>) {
+pub fn unit(m: usize, n: usize) -> (Vec<f64>, Vec<f64>) {
     let numerator = stream(&format!("numerator {m}/{n}"), m + 1).to_vec();
     let mut denominator = stream(&format!("denominator {m}/{n}"), n).to_vec();
     denominator[1] = 0.0;

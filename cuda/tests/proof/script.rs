@@ -261,4 +261,4 @@ macro_rules! bytes {
         })*
     };
 }
-bytes!(i8, i16, i32, u16, u32, f32);
+bytes!(i8, i16, i32, u16, u32, f32, f64);

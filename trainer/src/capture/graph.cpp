@@ -59,6 +59,13 @@ int32_t ecg_use_own_stream(int32_t index, char** message) {
   });
 }
 
+// Uninitialized float32 numbers in page-locked memory of the processor.
+at::Tensor* ecg_page_locked(const int64_t* sizes, size_t axes, char** message) {
+  return ecg::guarded(message, [&] {
+    return at::empty(at::IntArrayRef(sizes, axes), at::TensorOptions().dtype(at::kFloat).pinned_memory(true));
+  });
+}
+
 Graph* ecg_graph_new(char** message) {
   Graph* graph = nullptr;
   ecg::attempt(message, [&] { graph = new Graph(); });

@@ -4,6 +4,8 @@ use crate::error::TrainerError;
 use crate::shim;
 use std::ffi::c_char;
 use std::ptr::{NonNull, null_mut};
+use tch::{TchError, Tensor};
+use torch_sys::C_tensor;
 
 #[repr(C)]
 struct RawGraph {
@@ -12,6 +14,7 @@ struct RawGraph {
 
 unsafe extern "C" {
     fn ecg_use_own_stream(index: i32, message: *mut *mut c_char) -> i32;
+    fn ecg_page_locked(sizes: *const i64, axes: usize, message: *mut *mut c_char) -> *mut C_tensor;
     fn ecg_graph_new(message: *mut *mut c_char) -> *mut RawGraph;
     fn ecg_graph_begin(graph: *mut RawGraph, message: *mut *mut c_char) -> i32;
     fn ecg_graph_end(graph: *mut RawGraph, message: *mut *mut c_char) -> i32;
@@ -33,6 +36,14 @@ pub(crate) fn use_own_stream(index: usize) -> Result<(), TrainerError> {
     // SAFETY: `message` is written only on failure.
     let code = unsafe { ecg_use_own_stream(index, &mut message) };
     answer(code, message)
+}
+
+/// float32 numbers in memory of the processor that a GPU reads by itself, at its bus's full speed.
+pub(crate) fn page_locked(size: &[i64]) -> Result<Tensor, TchError> {
+    let mut message = null_mut();
+    // SAFETY: as many extents as stated, and `message` is written only on failure.
+    let result = unsafe { ecg_page_locked(size.as_ptr(), size.len(), &mut message) };
+    shim::tensor(result, message)
 }
 
 /// Recorded work. Its tensors stay where they were: inputs are copied into those it read, and results read from those it wrote.

@@ -5,6 +5,7 @@
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_addcdiv.h>
 #include <ATen/ops/_foreach_addcmul.h>
+#include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_sqrt.h>
@@ -62,6 +63,14 @@ int32_t ecg_lerp(const at::Tensor* const* tensors, const at::Tensor* const* targ
   return ecg::attempt(message, [&] {
     const c10::NoGradGuard no_grad;
     at::_foreach_lerp_(list(tensors, count), list(targets, count), weight);
+  });
+}
+
+// Gives every tensor the values of another.
+int32_t ecg_copy(const at::Tensor* const* tensors, const at::Tensor* const* sources, size_t count, char** message) {
+  return ecg::attempt(message, [&] {
+    const c10::NoGradGuard no_grad;
+    at::_foreach_copy_(list(tensors, count), list(sources, count));
   });
 }
 }

@@ -32,6 +32,12 @@ unsafe extern "C" {
         weight: f64,
         message: *mut *mut c_char,
     ) -> i32;
+    fn ecg_copy(
+        tensors: *const *const C_tensor,
+        sources: *const *const C_tensor,
+        count: usize,
+        message: *mut *mut c_char,
+    ) -> i32;
 }
 
 fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
@@ -60,15 +66,30 @@ pub(super) fn radam([weights, first, second]: [&[Tensor]; 3], numbers: &Numbers)
     answer(code, message)
 }
 
+/// The addresses of as many tensors in both lists; `None` where both are empty.
+fn paired(tensors: &[Tensor], others: &[Tensor]) -> Result<Option<[Vec<*const C_tensor>; 2]>, TchError> {
+    if tensors.len() != others.len() {
+        return Err(TchError::Shape("a tensor without its partner".to_owned()));
+    }
+    Ok((!tensors.is_empty()).then(|| [tensors, others].map(pointers)))
+}
+
+/// Gives each tensor the values of another.
+pub(crate) fn copy(tensors: &[Tensor], sources: &[Tensor]) -> Result<(), TchError> {
+    let Some([to, from]) = paired(tensors, sources)? else {
+        return Ok(());
+    };
+    let mut message = std::ptr::null_mut();
+    // SAFETY: two arrays of as many live tensors, and `message` is written only on failure.
+    let code = unsafe { ecg_copy(to.as_ptr(), from.as_ptr(), to.len(), &mut message) };
+    answer(code, message)
+}
+
 /// Moves each tensor by the share `weight` of its way to its target.
 pub(crate) fn lerp(tensors: &[Tensor], targets: &[Tensor], weight: f64) -> Result<(), TchError> {
-    if tensors.is_empty() {
+    let Some([from, to]) = paired(tensors, targets)? else {
         return Ok(());
-    }
-    if tensors.len() != targets.len() {
-        return Err(TchError::Shape("a tensor without its target".to_owned()));
-    }
-    let (from, to) = (pointers(tensors), pointers(targets));
+    };
     let mut message = std::ptr::null_mut();
     // SAFETY: two arrays of as many live tensors, and `message` is written only on failure.
     let code = unsafe { ecg_lerp(from.as_ptr(), to.as_ptr(), from.len(), weight, &mut message) };
@@ -87,7 +108,9 @@ mod tests {
             let leaf = |values| tensor(values).set_requires_grad(true);
             let weights = [leaf([1.0, -2.0]), leaf([1.0, -2.0])];
             let factors = tensor([0.5, -0.25]);
-            let losses = weights.each_ref().map(|weight| (weight * &factors).sum(tch::Kind::Float));
+            let losses = weights
+                .each_ref()
+                .map(|weight| (weight * &factors).sum(tch::Kind::Float));
             (&losses[0] + &losses[1]).backward();
             let first = [tensor([0.1, 0.2]), tensor([0.1, 0.2])];
             let second = [tensor([0.04, 0.09]), tensor([0.04, 0.09])];

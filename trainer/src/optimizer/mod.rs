@@ -5,6 +5,6 @@ mod fused;
 mod radam;
 mod schedule;
 
-pub(crate) use foreach::lerp;
+pub(crate) use foreach::{copy, lerp};
 pub use radam::{Moments, RAdam};
 pub use schedule::Schedule;

@@ -78,7 +78,7 @@ impl RAdam {
             ((1.0 - decay2) * (rho - 4.0) * (rho - 2.0) * rho_limit / ((rho_limit - 4.0) * (rho_limit - 2.0) * rho))
                 .sqrt()
         });
-        let isa = Isa::detect().ok();
+        let isa = Isa::detect().ok().filter(|_| parameters.device() == Device::Cpu);
         let size = -learning_rate * rectification.unwrap_or(1.0) / (1.0 - decay1);
         let whole = Step {
             first: [BETA1 as f32, (1.0 - BETA1) as f32],

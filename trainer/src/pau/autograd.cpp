@@ -4,26 +4,18 @@
 // queues work on at that moment: nothing is copied and nothing waits. Every function returns nullptr and a message to be freed with
 // `ecg_free_message` when libtorch throws.
 
-#include <c10/core/impl/VirtualGuardImpl.h>
-
 #include "../shim.h"
 
 namespace {
 
+using ecg::coefficients;
 using ecg::Coefficients;
+using ecg::MESSAGE;
+using ecg::place;
+using ecg::Place;
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::tensor_list;
-
-// Where an operation runs. `element` is 0 for float32, 1 for float16, 2 for bfloat16; `stream` is null on the CPU.
-struct Place {
-  int32_t device;
-  int32_t element;
-  void* stream;
-};
-
-// Room for what a callback says when it does not return 0, with a zero at its end.
-constexpr size_t MESSAGE = 256;
 
 using Forward = int32_t (*)(const Place*, const Coefficients*, const void* x, void* y, size_t length, char* message);
 // How many float32 values `partials` must have room for.
@@ -36,32 +28,6 @@ struct Kernels {
   Partials partials;
   Backward backward;
 };
-
-int32_t element(const at::Tensor& x) {
-  switch (x.scalar_type()) {
-    case at::kFloat: return 0;
-    case at::kHalf: return 1;
-    case at::kBFloat16: return 2;
-    default: TORCH_CHECK(false, "the Pade activation takes float32, float16 and bfloat16, not ", x.scalar_type());
-  }
-}
-
-// The device's half of libtorch registers itself with c10 when it is loaded, so that its current stream is reached without linking it.
-Place place(const at::Tensor& x) {
-  const c10::Device device = x.device();
-  if (device.is_cpu()) return {0, element(x), nullptr};
-  const c10::impl::VirtualGuardImpl of_device(device.type());
-  return {device.index(), element(x), of_device.getStreamNativeHandle(of_device.getStream(device))};
-}
-
-Coefficients coefficients(const at::Tensor& x, const at::Tensor& numerator, const at::Tensor& denominator) {
-  for (const at::Tensor* unit : {&numerator, &denominator}) {
-    TORCH_CHECK(unit->device() == x.device() && unit->scalar_type() == at::kFloat,
-                "the Pade activation's coefficients are float32 on the device of its input, not ", unit->toString());
-  }
-  return {numerator.const_data_ptr<float>(), static_cast<size_t>(numerator.numel()),
-          denominator.const_data_ptr<float>(), static_cast<size_t>(denominator.numel())};
-}
 
 // The same values in memory without holes, in whatever order of axes the tensor has.
 at::Tensor dense(const at::Tensor& x) { return x.is_non_overlapping_and_dense() ? x : x.contiguous(); }

@@ -13,6 +13,24 @@ pub(super) struct Coefficients {
     pub(super) denominator_length: usize,
 }
 
+/// Borrowed operands of a fused site, as its shims pass them; null for what is absent.
+#[repr(C)]
+pub(super) struct Operands {
+    pub(super) samples: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) channels: usize,
+    /// Not 0 when only the means over 2×2 pixels are wanted.
+    pub(super) pool: usize,
+    pub(super) coefficients: Coefficients,
+    pub(super) x: *const f32,
+    pub(super) gamma: *const f32,
+    pub(super) beta: *const f32,
+    pub(super) modulation: *const f32,
+    pub(super) shortcut: *const f32,
+    pub(super) gain: *const f32,
+}
+
 /// Where an operation runs, as the shim says it.
 #[repr(C)]
 pub(super) struct Place {

@@ -3,35 +3,19 @@
 // Forward saves the input, the shortcut and numbers per channel; everything between them and the output is computed
 // again on the way back. With other processes given, the kernels take the batch's statistics over all their batches.
 
-#include "../shim.h"
+#include "site.h"
 
 namespace {
 
-using ecg::Coefficients;
+using ecg::channels_last;
+using ecg::contiguous_or_none;
+using ecg::Operands;
+using ecg::operands;
+using ecg::Optional;
+using ecg::or_none;
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::tensor_list;
-
-struct Extents {
-  size_t samples;
-  size_t height;
-  size_t width;
-  size_t channels;
-  // Not 0 when only the means over 2x2 pixels are wanted.
-  size_t pool;
-};
-
-// Null pointers stand for what is absent: modulation, shortcut, gain.
-struct Operands {
-  Extents extents;
-  Coefficients coefficients;
-  const float* x;
-  const float* gamma;
-  const float* beta;
-  const float* modulation;
-  const float* shortcut;
-  const float* gain;
-};
 
 using Forward = int32_t (*)(const Operands*, const void* group, int32_t batch_statistics, float* running_mean, float* running_variance,
                             double* statistics, float* y);
@@ -44,34 +28,12 @@ struct Kernels {
   Backward backward;
 };
 
-at::Tensor channels_last(const at::Tensor& x) { return x.contiguous(at::MemoryFormat::ChannelsLast); }
-
-const float* data_or_null(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
-
 const void* group_or_null(const ecg::PeersPointer& peers) { return peers ? peers->group : nullptr; }
 
 // Says what a kernel's answer means when it is not 0.
 void check(int32_t answer) {
   TORCH_CHECK(answer != 1, "the Pade activation refused its coefficients");
   TORCH_CHECK(answer == 0, "the statistics could not be shared with the other processes");
-}
-
-using Optional = std::optional<at::Tensor>;
-
-at::Tensor contiguous_or_none(const Optional& x) { return x.has_value() ? x->contiguous() : at::Tensor(); }
-
-Operands operands(const at::Tensor& x, const at::Tensor& gamma, const at::Tensor& beta, const at::Tensor& modulation,
-                  const at::Tensor& shortcut, const at::Tensor& gain, const at::Tensor& p, const at::Tensor& q, bool pool) {
-  const auto extent = [&](int64_t axis) { return static_cast<size_t>(x.size(axis)); };
-  const Extents extents{extent(0), extent(2), extent(3), extent(1), pool};
-  return {extents,
-          ecg::coefficients(p, q),
-          x.const_data_ptr<float>(),
-          gamma.const_data_ptr<float>(),
-          beta.const_data_ptr<float>(),
-          data_or_null(modulation),
-          data_or_null(shortcut),
-          data_or_null(gain)};
 }
 
 class ConditionalPade : public Function<ConditionalPade> {
@@ -94,7 +56,7 @@ class ConditionalPade : public Function<ConditionalPade> {
     at::Tensor y = pool ? at::empty({x.size(0), x.size(1), x.size(2) / 2, x.size(3) / 2},
                                     x.options().memory_format(at::MemoryFormat::ChannelsLast))
                         : at::empty_like(x);
-    const Operands o = operands(x, gamma, beta, conditions, added, factors, p, q, pool);
+    const Operands o = operands(x, gamma, beta, conditions, added, factors, ecg::coefficients(p, q), pool);
     check(kernels->forward(&o, group_or_null(peers), batch_statistics, running_mean.data_ptr<float>(),
                            running_variance.data_ptr<float>(), statistics.mutable_data_ptr<double>(),
                            y.mutable_data_ptr<float>()));
@@ -119,7 +81,8 @@ class ConditionalPade : public Function<ConditionalPade> {
     at::Tensor grad_modulation = modulation.defined() ? at::empty_like(modulation) : at::Tensor();
     at::Tensor grad_p = at::empty_like(p);
     at::Tensor grad_q = at::empty_like(q);
-    const Operands o = operands(x, gamma, beta, modulation, saved[4], saved[5], p, q, context->saved_data["pool"].toBool());
+    const Operands o = operands(x, gamma, beta, modulation, saved[4], saved[5], ecg::coefficients(p, q),
+                                context->saved_data["pool"].toBool());
     const ecg::PeersPointer peers = ecg::saved_peers(context);
     check(kernels->backward(&o, group_or_null(peers), context->saved_data["batch_statistics"].toBool(),
                             saved[8].const_data_ptr<double>(), grad_y.const_data_ptr<float>(),
@@ -133,8 +96,6 @@ class ConditionalPade : public Function<ConditionalPade> {
             none,   none,       none,   none};
   }
 };
-
-Optional or_none(const at::Tensor* x) { return x == nullptr ? Optional() : Optional(*x); }
 
 }  // namespace
 

@@ -1,19 +1,12 @@
 //! Conditional batch normalization, an optional shortcut, the Padé activation, channel dropout and an optional average pool as one
 //! differentiable operation: what the two-storey trait calls `conditional_norm_pau`, `conditional_norm_add_pau` and `residual_tail`.
 
-use super::Coefficients;
-use super::site::{Site, Small, Statistics, input_coefficients, join_moments, small_gradients};
+use super::{site_cpu, site_cuda};
 use crate::distributed::{Group, release};
 use crate::shim;
-use dualnet_engine::pau::affine::{
-    ChannelsLast, InputGradient, PooledMaps, affine_backward, affine_backward_pooled, affine_forward,
-    affine_forward_pooled, affine_input_gradient, channel_moments,
-};
-use dualnet_export::network::{NORM_EPSILON, NORM_MOMENTUM};
 use std::ffi::{c_char, c_void};
 use std::ptr::null;
-use std::slice::{from_raw_parts, from_raw_parts_mut};
-use tch::{TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 use torch_sys::C_tensor;
 
 /// The tensors of one fused site.
@@ -48,8 +41,24 @@ pub struct ConditionalPau<'a> {
 }
 
 impl ConditionalPau<'_> {
-    /// `gain ⊙ F(scale ⊙ BN(x) + bias + shortcut)`, or its means, channels last in memory.
+    /// `gain ⊙ F(scale ⊙ BN(x) + bias + shortcut)`, or its means, channels last in memory: of float32 on the CPU or, where the kernels
+    /// cover it, on a GPU.
+    ///
+    /// # Errors
+    /// Tensors whose extents do not fit, of another kind or place; on a GPU also extents that its kernels do not cover, statistics shared
+    /// with other processes, and what its driver reports.
     pub fn apply(self) -> Result<Tensor, TchError> {
+        match self.x.device() {
+            Device::Cpu => self.apply_on_cpu(),
+            Device::Cuda(_) => self.apply_with(&site_cuda::KERNELS),
+            other => Err(TchError::Kind(format!(
+                "conditional Padé activation runs on the CPU and on CUDA, not on {other:?}"
+            ))),
+        }
+    }
+
+    /// Refuses extents that do not fit.
+    fn check(&self) -> Result<(), TchError> {
         let channels = self.x.size().get(1).copied().unwrap_or(0);
         let vectors = [self.gamma, self.beta, self.running_mean, self.running_variance];
         let per_sample = |tensor: Option<&Tensor>, width: i64| {
@@ -64,13 +73,22 @@ impl ConditionalPau<'_> {
             && per_sample(self.gain, channels)
             && self.shortcut.is_none_or(|shortcut| shortcut.size() == self.x.size())
             && (!self.pool || self.x.size()[2..].iter().all(|&extent| extent >= 2));
-        if !fits {
-            return Err(TchError::Shape(
+        match fits {
+            true => Ok(()),
+            false => Err(TchError::Shape(
                 "conditional Padé activation: the tensors' extents do not fit, or are 0".to_owned(),
-            ));
+            )),
         }
-        let pointer = |tensor: Option<&Tensor>| tensor.map_or(null(), Tensor::as_ptr);
-        let group = self.group.filter(|_| self.batch_statistics);
+    }
+
+    /// The processes that share the statistics, if these are the batch's.
+    fn sharing(&self) -> Option<&Group> {
+        self.group.filter(|_| self.batch_statistics)
+    }
+
+    fn apply_on_cpu(self) -> Result<Tensor, TchError> {
+        self.check()?;
+        let group = self.sharing();
         let mut message = std::ptr::null_mut();
         // SAFETY: all pointers come from live tensors or are null where the shim allows it, the extents were checked
         // above and none is 0, KERNELS is a static, the group's reference goes to the shim, which gives it to `release`,
@@ -91,12 +109,49 @@ impl ConditionalPau<'_> {
                 self.pool,
                 group.map_or(null(), Group::lend),
                 release,
-                &raw const KERNELS,
+                &raw const site_cpu::KERNELS,
                 &mut message,
             )
         };
         shim::tensor(result, message)
     }
+
+    /// The operation launched by these kernels, on a GPU or a stand-in for one.
+    pub(super) fn apply_with(self, kernels: &'static site_cuda::Kernels) -> Result<Tensor, TchError> {
+        self.check()?;
+        if self.sharing().is_some() {
+            return Err(TchError::Kind(
+                "conditional Padé activation: statistics are not shared with other processes on CUDA".to_owned(),
+            ));
+        }
+        let mut message = std::ptr::null_mut();
+        // SAFETY: all pointers come from live tensors or are null where the shim allows it, the extents were checked
+        // above, the kernels are a static, and `message` is written only on failure.
+        let result = unsafe {
+            ecg_site(
+                self.x.as_ptr(),
+                self.gamma.as_ptr(),
+                self.beta.as_ptr(),
+                pointer(self.modulation),
+                pointer(self.shortcut),
+                pointer(self.gain),
+                self.numerator.as_ptr(),
+                self.denominator.as_ptr(),
+                self.running_mean.as_ptr(),
+                self.running_variance.as_ptr(),
+                self.batch_statistics,
+                self.pool,
+                kernels,
+                &mut message,
+            )
+        };
+        shim::tensor(result, message)
+    }
+}
+
+/// A tensor's address; null for none.
+fn pointer(tensor: Option<&Tensor>) -> *const C_tensor {
+    tensor.map_or(null(), Tensor::as_ptr)
 }
 
 unsafe extern "C" {
@@ -115,257 +170,23 @@ unsafe extern "C" {
         pool: bool,
         group: *const c_void,
         release: unsafe extern "C" fn(*const c_void),
-        kernels: *const Kernels,
+        kernels: *const site_cpu::Kernels,
         message: *mut *mut c_char,
     ) -> *mut C_tensor;
-}
-
-/// Borrowed operands, as the shim passes them.
-#[repr(C)]
-struct Operands {
-    samples: usize,
-    height: usize,
-    width: usize,
-    channels: usize,
-    /// Not 0 when only the means over 2×2 pixels are wanted.
-    pool: usize,
-    coefficients: Coefficients,
-    x: *const f32,
-    gamma: *const f32,
-    beta: *const f32,
-    modulation: *const f32,
-    shortcut: *const f32,
-    gain: *const f32,
-}
-
-type Forward = unsafe extern "C" fn(*const Operands, *const c_void, i32, *mut f32, *mut f32, *mut f64, *mut f32) -> i32;
-type Backward = unsafe extern "C" fn(
-    *const Operands,
-    *const c_void,
-    i32,
-    *const f64,
-    *const f32,
-    *mut f32,
-    *mut f32,
-    *mut f32,
-    *mut f32,
-    *mut f32,
-    *mut f32,
-    *mut f32,
-) -> i32;
-
-#[repr(C)]
-struct Kernels {
-    forward: Forward,
-    backward: Backward,
-}
-
-static KERNELS: Kernels = Kernels { forward, backward };
-
-impl Operands {
-    fn maps(&self) -> PooledMaps {
-        PooledMaps {
-            samples: self.samples,
-            height: self.height,
-            width: self.width,
-            channels: self.channels,
-        }
-    }
-
-    /// The extents of the result.
-    fn result(&self) -> ChannelsLast {
-        match self.pool {
-            0 => self.maps().whole(),
-            _ => self.maps().means(),
-        }
-    }
-
-    /// # Safety
-    /// Pointers must be null where that is allowed, or valid for the lengths the extents imply.
-    unsafe fn site(&self) -> Site<'_> {
-        let shape = self.maps().whole();
-        // SAFETY: the caller vouches for pointers and extents.
-        unsafe {
-            let slice = |pointer: *const f32, length: usize| from_raw_parts(pointer, length);
-            let optional = |pointer: *const f32, length| (!pointer.is_null()).then(|| slice(pointer, length));
-            Site {
-                shape,
-                x: slice(self.x, shape.elements()),
-                gamma: slice(self.gamma, self.channels),
-                beta: slice(self.beta, self.channels),
-                modulation: optional(self.modulation, 2 * shape.lines()),
-                shortcut: optional(self.shortcut, shape.elements()),
-                gain: optional(self.gain, shape.lines()),
-            }
-        }
-    }
-}
-
-/// What the shim is told when the coefficients cannot be used.
-const REFUSED: i32 = 1;
-/// What it is told when the other processes cannot be reached.
-const NOT_SHARED: i32 = 2;
-
-/// Adds up over the processes, if there are others.
-///
-/// # Safety
-/// `group` must be null or a live reference from [`Group::lend`].
-unsafe fn share(group: *const c_void, values: &mut [f64]) -> Result<(), i32> {
-    // SAFETY: the caller vouches for it.
-    match unsafe { group.cast::<Group>().as_ref() } {
-        Some(group) => group.sum(values).map_err(|_| NOT_SHARED),
-        None => Ok(()),
-    }
-}
-
-unsafe extern "C" fn forward(
-    operands: *const Operands,
-    group: *const c_void,
-    batch_statistics: i32,
-    running_mean: *mut f32,
-    running_variance: *mut f32,
-    statistics: *mut f64,
-    y: *mut f32,
-) -> i32 {
-    // SAFETY: the shim passes live, dense tensors of the stated extents; `y` and `statistics` are freshly allocated and the
-    // running statistics are used by nobody else during the call.
-    let (operands, site, pau, running_mean, running_variance, statistics, y) = unsafe {
-        let operands = &*operands;
-        (
-            operands,
-            operands.site(),
-            operands.coefficients.pau(),
-            from_raw_parts_mut(running_mean, operands.channels),
-            from_raw_parts_mut(running_variance, operands.channels),
-            from_raw_parts_mut(statistics, 2 * operands.channels),
-            from_raw_parts_mut(y, operands.result().elements()),
-        )
-    };
-    let Some(pau) = pau else { return REFUSED };
-    let (mean, reciprocal) = statistics.split_at_mut(site.shape.channels);
-    if batch_statistics != 0 {
-        let mut moments = channel_moments(pau.isa(), site.shape, site.x);
-        let mut count = (site.shape.samples * site.shape.pixels) as f64;
-        if !group.is_null() {
-            // SAFETY: the shim holds the group's reference during the call.
-            match join_moments(&mut moments, count, |sums| unsafe { share(group, sums) }) {
-                Ok(all) => count = all,
-                Err(answer) => return answer,
-            }
-        }
-        let move_towards = |running: &mut f32, value: f64| {
-            *running = (f64::from(*running) * (1.0 - NORM_MOMENTUM) + value * NORM_MOMENTUM) as f32;
-        };
-        for channel in 0..site.shape.channels {
-            let variance = moments.variance[channel];
-            mean[channel] = moments.mean[channel];
-            reciprocal[channel] = 1.0 / (variance + NORM_EPSILON).sqrt();
-            move_towards(&mut running_mean[channel], moments.mean[channel]);
-            move_towards(
-                &mut running_variance[channel],
-                variance * count / (count - 1.0).max(1.0),
-            );
-        }
-    } else {
-        for channel in 0..site.shape.channels {
-            mean[channel] = f64::from(running_mean[channel]);
-            reciprocal[channel] = 1.0 / (f64::from(running_variance[channel]) + NORM_EPSILON).sqrt();
-        }
-    }
-    let (scale, shift) = site.lines(Statistics { mean, reciprocal });
-    match operands.pool {
-        0 => affine_forward(&pau, site.shape, site.affine(&scale, &shift), y),
-        _ => affine_forward_pooled(&pau, operands.maps(), site.affine(&scale, &shift), y),
-    }
-    0
-}
-
-unsafe extern "C" fn backward(
-    operands: *const Operands,
-    group: *const c_void,
-    batch_statistics: i32,
-    statistics: *const f64,
-    grad_y: *const f32,
-    grad_x: *mut f32,
-    grad_u: *mut f32,
-    grad_gamma: *mut f32,
-    grad_beta: *mut f32,
-    grad_modulation: *mut f32,
-    grad_numerator: *mut f32,
-    grad_denominator: *mut f32,
-) -> i32 {
-    // SAFETY: as in `forward`; every gradient is freshly allocated with the extents of what it is the gradient of, and
-    // that of the modulation is null exactly when there is none.
-    let (operands, site, pau, statistics, grad_y, out) = unsafe {
-        let operands = &*operands;
-        let site = operands.site();
-        let (elements, channels) = (site.shape.elements(), site.shape.channels);
-        let out = Out {
-            x: from_raw_parts_mut(grad_x, elements),
-            u: from_raw_parts_mut(grad_u, elements),
-            gamma: from_raw_parts_mut(grad_gamma, channels),
-            beta: from_raw_parts_mut(grad_beta, channels),
-            modulation: (!grad_modulation.is_null())
-                .then(|| from_raw_parts_mut(grad_modulation, 2 * site.shape.lines())),
-            numerator: from_raw_parts_mut(grad_numerator, operands.coefficients.numerator_length()),
-            denominator: from_raw_parts_mut(grad_denominator, operands.coefficients.denominator_length()),
-        };
-        let statistics = from_raw_parts(statistics, 2 * channels);
-        (
-            operands,
-            site,
-            operands.coefficients.pau(),
-            statistics,
-            from_raw_parts(grad_y, operands.result().elements()),
-            out,
-        )
-    };
-    let Some(pau) = pau else { return REFUSED };
-    let (mean, reciprocal) = statistics.split_at(site.shape.channels);
-    let statistics = Statistics { mean, reciprocal };
-    let (scale, shift) = site.lines(statistics);
-    let affine = site.affine(&scale, &shift);
-    let sums = match operands.pool {
-        0 => affine_backward(&pau, site.shape, affine, grad_y, out.u),
-        _ => affine_backward_pooled(&pau, operands.maps(), affine, grad_y, out.u),
-    };
-    out.numerator.copy_from_slice(&sums.coefficients.numerator);
-    out.denominator.copy_from_slice(&sums.coefficients.denominator);
-    let mut towards = small_gradients(
-        &site,
-        statistics,
-        &sums.sum_u,
-        &sums.sum_ux,
-        Small {
-            gamma: out.gamma,
-            beta: out.beta,
-            modulation: out.modulation,
-        },
-    );
-    // SAFETY: the shim holds the group's reference during the call.
-    if let Err(answer) = unsafe { share(group, &mut towards) } {
-        return answer;
-    }
-    let (beta, delta) = match batch_statistics {
-        0 => (vec![0.0; mean.len()], vec![0.0; mean.len()]),
-        _ => input_coefficients(statistics, &towards),
-    };
-    let coefficients = InputGradient {
-        alpha: &scale,
-        beta: &beta,
-        delta: &delta,
-    };
-    affine_input_gradient(pau.isa(), site.shape, site.x, out.u, coefficients, out.x);
-    0
-}
-
-/// Every gradient.
-struct Out<'a> {
-    x: &'a mut [f32],
-    u: &'a mut [f32],
-    gamma: &'a mut [f32],
-    beta: &'a mut [f32],
-    modulation: Option<&'a mut [f32]>,
-    numerator: &'a mut [f32],
-    denominator: &'a mut [f32],
+    fn ecg_site(
+        x: *const C_tensor,
+        gamma: *const C_tensor,
+        beta: *const C_tensor,
+        modulation: *const C_tensor,
+        shortcut: *const C_tensor,
+        gain: *const C_tensor,
+        numerator: *const C_tensor,
+        denominator: *const C_tensor,
+        running_mean: *const C_tensor,
+        running_variance: *const C_tensor,
+        batch_statistics: bool,
+        pool: bool,
+        kernels: *const site_cuda::Kernels,
+        message: *mut *mut c_char,
+    ) -> *mut C_tensor;
 }

@@ -1,40 +1,9 @@
 //! The functions `autograd.cpp` calls for tensors on a GPU: launches of `dualnet_cuda::pau` on the stream that libtorch works on.
 
-use super::callbacks::{Coefficients, Kernels, Place, answer};
-use dualnet_cuda::{CudaError, Device, Element, Launch, Module, pau};
-use std::collections::BTreeMap;
+use super::callbacks::{Coefficients, Kernels, Place};
+use super::gpu::{Driver, Gpu, launch};
+use dualnet_cuda::{CudaError, Element, pau};
 use std::ffi::{c_char, c_void};
-use std::sync::{Mutex, PoisonError};
-
-/// What runs launches; a stand-in in tests.
-pub(super) trait Gpu {
-    /// Puts launches on a stream of GPU `device` and returns without waiting for them.
-    ///
-    /// # Safety
-    /// The memory arguments are addresses of that GPU, as large as the launches' makers state and alive until the stream is past the
-    /// launches; the stream is one of that GPU's primary context.
-    unsafe fn run(device: usize, stream: *mut c_void, launches: &[Launch<u64>]) -> Result<(), CudaError>;
-}
-
-/// The GPUs, each with its kernels from the first use on.
-pub(super) struct Driver;
-
-static LOADED: Mutex<BTreeMap<usize, Module>> = Mutex::new(BTreeMap::new());
-
-impl Gpu for Driver {
-    unsafe fn run(device: usize, stream: *mut c_void, launches: &[Launch<u64>]) -> Result<(), CudaError> {
-        use std::collections::btree_map::Entry;
-        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-        let module = match loaded.entry(device) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Device::open(device)?.load("pau")?),
-        };
-        // SAFETY: the caller vouches for memory and stream; libtorch works in the primary context, as `Device` does.
-        launches
-            .iter()
-            .try_for_each(|launch| unsafe { module.run(launch, stream.cast()) })
-    }
-}
 
 /// The kernels of tensors on a GPU.
 pub(super) static KERNELS: Kernels = kernels::<Driver>();
@@ -62,24 +31,6 @@ fn launcher(place: &Place, coefficients: &Coefficients) -> Result<(pau::Pau, pau
     };
     let (m, n) = (coefficients.numerator_length, coefficients.denominator_length);
     Ok((pau::Pau::new(element, m, n)?, unit))
-}
-
-/// Runs what `launches` makes, and answers for the shim.
-///
-/// # Safety
-/// As [`Gpu::run`]; `place` points to what the shim made, and `message` has the room that [`answer`] needs.
-unsafe fn launch<G: Gpu>(
-    place: *const Place,
-    launches: Result<Vec<Launch<u64>>, CudaError>,
-    message: *mut c_char,
-) -> i32 {
-    // SAFETY: the caller vouches for `place`.
-    let place = unsafe { &*place };
-    let device = usize::try_from(place.device).map_err(|_| CudaError::NoDevice);
-    // SAFETY: the caller vouches for what is launched.
-    let result = launches.and_then(|launches| unsafe { G::run(device?, place.stream, &launches) });
-    // SAFETY: the caller vouches for the room.
-    unsafe { answer(result.map_err(|error| error.to_string()), message) }
 }
 
 unsafe extern "C" fn forward<G: Gpu>(
@@ -136,8 +87,9 @@ unsafe extern "C" fn backward<G: Gpu>(
 #[cfg(test)]
 mod tests {
     use super::super::apply;
+    use super::super::gpu::Broken;
     use super::*;
-    use dualnet_cuda::Argument;
+    use dualnet_cuda::{Argument, Device, Launch};
     use std::cell::RefCell;
     use std::slice::{from_raw_parts, from_raw_parts_mut};
     use tch::{Kind, Tensor};
@@ -156,15 +108,6 @@ mod tests {
             let seen = launches.iter().map(|launch| (device, stream as usize, launch.clone()));
             SEEN.with_borrow_mut(|all| all.extend(seen));
             Ok(())
-        }
-    }
-
-    /// Refuses.
-    struct Broken;
-
-    impl Gpu for Broken {
-        unsafe fn run(_: usize, _: *mut c_void, _: &[Launch<u64>]) -> Result<(), CudaError> {
-            Err(CudaError::OutOfMemory)
         }
     }
 

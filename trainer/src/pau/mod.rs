@@ -1,17 +1,20 @@
 //! The Padé activation unit as a differentiable operation on libtorch tensors.
 //!
-//! The arithmetic is [`dualnet_engine::pau`]'s on the CPU and [`dualnet_cuda::pau`]'s on a GPU; `autograd.cpp` and `conditional.cpp`
-//! are the thin nodes that libtorch's autograd calls.
+//! The arithmetic is [`dualnet_engine::pau`]'s on the CPU and that of [`dualnet_cuda::pau`] and [`dualnet_cuda::site`] on a GPU;
+//! `autograd.cpp`, `conditional.cpp` and `site_autograd.cpp` are the thin nodes that libtorch's autograd calls.
 
 mod callbacks;
 mod conditional;
 mod cuda;
+mod gpu;
 mod site;
+mod site_cpu;
+mod site_cuda;
 
 pub use conditional::ConditionalPau;
 
 use crate::shim;
-use callbacks::{Coefficients, Kernels};
+use callbacks::Kernels;
 use std::ffi::c_char;
 use tch::{Device, TchError, Tensor};
 use torch_sys::C_tensor;

@@ -33,7 +33,7 @@ pub type Observer<'a> = dyn FnMut(&str, &Tensor) + 'a;
 pub struct Torch<'a> {
     pub(super) parameters: &'a Parameters,
     mode: Mode,
-    fused: bool,
+    pub(super) fused: bool,
     pub(super) precision: Precision,
     pub(super) synchronized: Option<&'a Group>,
     observer: Option<&'a mut Observer<'a>>,
@@ -77,9 +77,10 @@ impl<'a> Torch<'a> {
         self
     }
 
-    /// Whether composites of `x` run as one operation: our own are for the CPU, a GPU runs their primitives.
-    fn fuses(&self, x: &Tensor) -> bool {
-        self.fused && x.device() == Device::Cpu
+    /// Whether axial attention of `x` runs as one operation: our own is for the CPU, and statistics over several processes are
+    /// batch_norm's business.
+    fn fuses_axial(&self, x: &Tensor) -> bool {
+        self.fused && x.device() == Device::Cpu && !self.synchronizes()
     }
 
     pub(super) fn training(&self) -> bool {
@@ -289,8 +290,7 @@ impl Ops for Torch<'_> {
     }
 
     fn axial_attention(&mut self, x: &Tensor, site: &AxialSite) -> Result<Tensor, TrainerError> {
-        // Statistics over several processes are batch_norm's business.
-        match self.fuses(x) && !self.synchronizes() {
+        match self.fuses_axial(x) {
             true => self.fused_axial(x, site),
             false => composites::axial_attention(self, x, site),
         }
@@ -303,7 +303,7 @@ impl Ops for Torch<'_> {
         norm: &str,
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
-        match self.fuses(x) {
+        match self.fuses_site(x, pau) {
             true => self.fused_site(x, latent, norm, None, pau, Ends::Plain),
             false => composites::conditional_norm_pau(self, x, latent, norm, pau),
         }
@@ -317,7 +317,7 @@ impl Ops for Torch<'_> {
         shortcut: &Tensor,
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
-        match self.fuses(x) {
+        match self.fuses_site(x, pau) {
             true => self.fused_site(x, latent, norm, Some(shortcut), pau, Ends::Plain),
             false => composites::conditional_norm_add_pau(self, x, latent, norm, shortcut, pau),
         }
@@ -330,7 +330,7 @@ impl Ops for Torch<'_> {
         norm: &str,
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
-        match self.fuses(x) {
+        match self.fuses_site(x, pau) {
             true => self.fused_site(x, latent, norm, None, pau, Ends::Dropout),
             false => composites::conditional_norm_pau_dropout(self, x, latent, norm, pau),
         }
@@ -344,7 +344,7 @@ impl Ops for Torch<'_> {
         shortcut: &Tensor,
         pau: &str,
     ) -> Result<Tensor, TrainerError> {
-        match self.fuses(x) {
+        match self.fuses_site(x, pau) {
             true => self.fused_site(x, latent, norm, Some(shortcut), pau, Ends::Pool),
             false => composites::residual_tail(self, x, latent, norm, shortcut, pau),
         }

@@ -1,7 +1,7 @@
 //! The exponential moving average of the weights (Polyak and Juditsky 1992; as an average over steps, Tarvainen and Valpola 2017).
 
 use crate::error::TrainerError;
-use crate::optimizer::lerp;
+use crate::optimizer::{copy, lerp};
 use crate::torch::Parameters;
 use dualnet_export::network::{Network, ParameterKind};
 
@@ -40,16 +40,17 @@ impl Average {
         let step = step as f64;
         let decay = self.decay.min((1.0 + step) / (10.0 + step));
         let (mut averages, mut values) = (Vec::new(), Vec::new());
+        let (mut integers, mut counted) = (Vec::new(), Vec::new());
         tch::no_grad(|| {
             for ((parameter, average), (_, value)) in self.parameters.iter().zip(trained.iter()) {
-                match parameter.kind {
-                    ParameterKind::Integer => average.shallow_clone().f_copy_(value)?,
-                    _ => {
-                        averages.push(average.shallow_clone());
-                        values.push(value.shallow_clone());
-                    }
-                }
+                let (to, from) = match parameter.kind {
+                    ParameterKind::Integer => (&mut integers, &mut counted),
+                    _ => (&mut averages, &mut values),
+                };
+                to.push(average.shallow_clone());
+                from.push(value.shallow_clone());
             }
+            copy(&integers, &counted)?;
             Ok(lerp(&averages, &values, 1.0 - decay)?)
         })
     }

@@ -2,13 +2,13 @@
 
 use super::options::TrainOptions;
 use super::step::{Inputs, Stepper, drawing, seed_draws};
-use crate::capture::{Graph, use_own_stream};
+use crate::capture::{Graph, page_locked, use_own_stream};
 use crate::data::Batch;
 use crate::distributed::set_gradient;
 use crate::error::TrainerError;
 use dualnet_engine::signal::{BINS, ECG_LEN, FRAMES, SPECTROGRAM_LEN, WINDOW, WINDOWS};
 use std::slice::from_raw_parts_mut;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// Steps that run operation by operation before one is recorded: meanwhile cuDNN tries what it offers.
 const WARM_UP: usize = 3;
@@ -79,7 +79,7 @@ impl Recorder {
 
 impl Recorded {
     fn new(stepper: &Stepper<'_>, batch: &Batch, seed: u64) -> Result<Self, TrainerError> {
-        let mut staging = Staging::new(batch.labels.len(), stepper.parameters.device())?;
+        let mut staging = Staging::new(batch.labels.len())?;
         let inputs = staging.inputs(stepper, batch, seed)?;
         let (graph, (loss, gradients)) = {
             let _drawing = drawing();
@@ -130,12 +130,11 @@ struct Staging {
 }
 
 impl Staging {
-    fn new(records: usize, device: Device) -> Result<Self, TrainerError> {
-        let pinned = |shape: &[i64]| Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))?.f_pin_memory(device);
+    fn new(records: usize) -> Result<Self, TrainerError> {
         let records = records as i64;
         Ok(Self {
-            ecg: pinned(&[records, WINDOWS as i64, WINDOW as i64])?,
-            spectrogram: pinned(&[records, 1, FRAMES as i64, BINS as i64])?,
+            ecg: page_locked(&[records, WINDOWS as i64, WINDOW as i64])?,
+            spectrogram: page_locked(&[records, 1, FRAMES as i64, BINS as i64])?,
         })
     }
 

@@ -57,8 +57,16 @@ struct Mixed {
 impl Inputs {
     fn tensors(&self) -> Vec<&Tensor> {
         let mixed = self.mixed.iter();
-        let mixed = mixed.flat_map(|Mixed { partners, shares: [a, b] }| [partners, a, b]);
-        [&self.ecg, &self.spectrogram, &self.labels].into_iter().chain(mixed).collect()
+        let mixed = mixed.flat_map(
+            |Mixed {
+                 partners,
+                 shares: [a, b],
+             }| [partners, a, b],
+        );
+        [&self.ecg, &self.spectrogram, &self.labels]
+            .into_iter()
+            .chain(mixed)
+            .collect()
     }
 
     /// Takes the values of `others`, of equal extents, without moving.
@@ -154,7 +162,11 @@ impl Stepper<'_> {
             });
         }
         let mixup = Mixup::draw(&mut Rng::for_name(seed, "mixup"), self.options.mixup, records);
-        let share = |share: f64| Tensor::f_from_slice(&[share as f32])?.f_view(&[] as &[i64])?.f_to_device(device);
+        let share = |share: f64| {
+            Tensor::f_from_slice(&[share as f32])?
+                .f_view(&[] as &[i64])?
+                .f_to_device(device)
+        };
         Ok(Inputs {
             ecg: mixup.blend(&ecg)?,
             spectrogram: mixup.blend(&spectrogram)?,
