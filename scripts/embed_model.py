@@ -59,6 +59,12 @@ def page(card):
     ]
     for plan in options.get("earlier_plans", []):
         lines.append(f"- Up to epoch {plan['until_epoch']} the schedule was that of {plan['epochs']} epochs.")
+    if options.get("average_decay"):
+        lines.append(f"- Moving average of the weights, decay {options['average_decay']} a step: that is the network.")
+    if options.get("label_smoothing"):
+        lines.append(f"- {options['label_smoothing']:.0%} of each label spread over all classes.")
+    if options.get("mixup"):
+        lines.append(f"- Records blended with each other (mixup), α {options['mixup']}.")
     if options.get("clean_epochs"):
         lines.append(f"- The last {options['clean_epochs']} epochs trained without augmentation.")
     if "note" in training:
