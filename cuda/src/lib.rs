@@ -2,13 +2,13 @@
 //!
 //! [`pau`] is the Padé activation forward and backward, for the trainer; [`preprocess`] goes from raw samples to the network's inputs;
 //! [`lstm`], [`chain`] and [`transformer`] are the encoders of the waveform; [`residual`] has convolutions with what follows them and pooling,
-//! [`axial`] attention along one axis of a map, [`head`] the conditions of all norms and the way to probabilities. A launcher says which
+//! [`axial`] attention along one axis of a map, [`head`] the conditions of all norms and the way to probabilities, [`site`] what lies between two
+//! convolutions in training. A launcher says which
 //! kernel runs on what, as [`Launch`]es; [`Device`] runs them on a GPU, the
 //! tests run the very same ones on the host build of the same sources. Nothing here needs CUDA to build or to start: the driver is
 //! loaded when a [`Device`] is opened, and what is missing is a [`CudaError`].
 //!
-//! Kernels are compiled by `make kernels` and embedded; see `cuda/README.md` for how they are proven without a GPU. **None has
-//! run on a GPU yet.**
+//! Kernels are compiled by `make kernels` and embedded; see `cuda/README.md` for how they are proven without a GPU and on one.
 
 mod archive;
 pub mod axial;

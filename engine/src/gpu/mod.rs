@@ -2,7 +2,7 @@
 //!
 //! A [plan](crate::plan) and a precision become a program: a list of launches over named memory, which needs no GPU to be made and
 //! checked. Its constants are uploaded once, one CUDA graph is recorded for each batch size, and a batch is copied while
-//! another is computed. **None of it has run on a GPU yet.**
+//! another is computed. It has run on an NVIDIA H200.
 
 #[cfg(not(feature = "cuda"))]
 mod absent;

@@ -18,7 +18,7 @@
 //! named. A process that is silent for 20 s is lost even when no connection closed. Either way the others end with an error
 //! that names it, and the run goes on from its last checkpoint with `--resume`.
 //!
-//! NCCL was written against its documentation and never run: **more than one GPU is unproven**.
+//! NCCL has run with one process only: **more than one GPU is unproven**.
 
 mod environment;
 mod gloo;

@@ -1,6 +1,6 @@
 //! NCCL: collectives on CUDA tensors, in the order of a CUDA stream.
 //!
-//! Written against NCCL's documentation and compiled, never run: it needs two GPUs. The library is loaded at run time, so that
+//! Run with one process on one GPU only: more need as many GPUs. The library is loaded at run time, so that
 //! a program without GPUs does not need it.
 
 use super::store::Store;

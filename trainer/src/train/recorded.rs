@@ -25,7 +25,9 @@ pub(super) struct Recorder {
 struct Recorded {
     graph: Graph,
     staging: Staging,
+    /// What the graph reads, at the addresses that it knows: the inputs, and the loss's weights of the classes, which are made anew in every epoch.
     inputs: Inputs,
+    _weights: Tensor,
     loss: Tensor,
     /// Weights with the gradients that the graph writes.
     gradients: Vec<(Tensor, Tensor)>,
@@ -106,6 +108,7 @@ impl Recorded {
             graph,
             staging,
             inputs,
+            _weights: stepper.weights.shallow_clone(),
             loss,
             gradients,
         })
