@@ -11,7 +11,7 @@ const SHIMS: [&str; 9] = [
     "src/optimizer/foreach.cpp",
     "src/pau/autograd.cpp",
     "src/pau/conditional.cpp",
-    "src/pau/site_autograd.cpp",
+    "src/pau/conditional_cuda.cpp",
     "src/distributed/hooks.cpp",
     "src/distributed/c10d.cpp",
 ];

@@ -93,7 +93,7 @@ DEVICE void add_lanes(
     }
 }
 
-// Sums of x and of its squares, both less the running mean, so that nothing of them is lost where a channel is far from 0.
+// Sums of x and of its squares, both less the running mean: once that has come near the mean, little is lost where a channel is far from 0.
 DEVICE void moments(In<f32> x, In<f32> running_mean, Out<f32> partials, const Extents& extents) {
     const Place at = place(extents);
     const i32 pixels = pixels_of(extents);

@@ -3,7 +3,7 @@
 use super::answers::Answers;
 use super::flags::RunFlags;
 use super::progress::Terminal;
-use super::{figures, thread_count, use_threads};
+use super::{figures, loader_threads, thread_count, use_threads};
 use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, Summary};
 use crate::data::{Labels, physionet};
 use crate::train::{PHYSIONET, TrainOptions, interrupt};
@@ -49,8 +49,6 @@ pub(super) struct Arguments {
 /// Share of a fold's training records that chooses its best epoch and its temperature when nothing says otherwise.
 const HOLD_BACK: f64 = 0.1;
 
-const LOADER_THREADS: usize = 1;
-
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let defaults = TrainOptions {
@@ -86,7 +84,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         network: network.config().clone(),
     };
     interrupt::listen();
-    let validation = CrossValidation::open(plan, Arc::new(dataset), &arguments.runs, LOADER_THREADS)?;
+    let threads = loader_threads(&plan.train.device);
+    let validation = CrossValidation::open(plan, Arc::new(dataset), &arguments.runs, threads)?;
     let mut folds = Vec::with_capacity(validation.folds());
     for fold in 0..validation.folds() {
         let folder = validation.folder(fold);

@@ -99,9 +99,6 @@ pub(super) struct RunFlags {
     /// Statistics of batch normalization when several processes train: each its own, or over the whole batch.
     #[arg(long)]
     batch_norm: Option<BatchNorm>,
-    /// On a GPU, start each operation of a step by itself instead of recording the step once.
-    #[arg(long)]
-    no_cuda_graph: bool,
     /// Epochs between two validations.
     #[arg(long, value_name = "EPOCHS")]
     validate_every: Option<usize>,
@@ -238,7 +235,6 @@ impl RunFlags {
             ScheduleName::Cosine => Schedule::Cosine,
         });
         replace(&mut options.schedule, schedule);
-        options.cuda_graph &= !self.no_cuda_graph;
         if self.no_augmentation {
             options.augmentation = 0.0;
         }

@@ -140,6 +140,14 @@ fn use_threads(threads: Option<usize>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Threads that prepare batches: one keeps up with a processor, a GPU is faster than that.
+fn loader_threads(device: &str) -> usize {
+    match device {
+        "cpu" => 1,
+        _ => (cores() / Place::processes_here() / 2).clamp(1, 4),
+    }
+}
+
 /// The number of cores, or 1 when it is unknown.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

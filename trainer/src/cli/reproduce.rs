@@ -1,7 +1,7 @@
 //! `trainer reproduce` and `trainer ablations`
 
 use super::progress::Terminal;
-use super::{thread_count, use_threads};
+use super::{loader_threads, thread_count, use_threads};
 use crate::error::TrainerError;
 use crate::experiments::{
     Beginning, Group, Listener, Outcome, Overrides, Recipe, Reproduction, Run, Standing, TABLE, published, run_folder,
@@ -74,8 +74,6 @@ struct How {
     #[arg(long)]
     list: bool,
 }
-
-const LOADER_THREADS: usize = 1;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     reproduce(select(&arguments.rows).map_err(anyhow::Error::msg)?, &arguments.how)
@@ -170,7 +168,7 @@ impl<'a> Folders<'a> {
             _ => (self.physionet, "--data"),
         };
         let folder = folder.ok_or_else(|| TrainerError::Network(format!("{} needs {flag} DIR", options.dataset)))?;
-        Records::open(options, folder, LOADER_THREADS)
+        Records::open(options, folder, loader_threads(&options.device))
     }
 }
 

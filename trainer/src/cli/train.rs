@@ -2,7 +2,7 @@
 
 use super::flags::RunFlags;
 use super::progress::Terminal;
-use super::{ToldElsewhere, launch, thread_count, use_threads};
+use super::{ToldElsewhere, launch, loader_threads, thread_count, use_threads};
 use crate::error::TrainerError;
 use crate::train::{Records, RunFolder, Team, TrainOptions, Training, interrupt};
 use anyhow::bail;
@@ -35,18 +35,19 @@ pub(super) struct Arguments {
     /// Train on all --devices at once, one process each, on this machine.
     #[arg(long)]
     data_parallel: bool,
-    /// Threads that compute; one more prepares the batches. The default is the number of cores, divided among the processes
+    /// Threads that compute; one more prepares the batches, up to four where a GPU computes. The default is the number of cores, divided among the processes
     /// on this machine.
     #[arg(long, value_name = "N", value_parser = thread_count())]
     threads: Option<usize>,
+    /// On a GPU, start each operation of a step by itself instead of recording the step once.
+    #[arg(long)]
+    no_cuda_graph: bool,
     /// Print nothing but errors.
     #[arg(long)]
     quiet: bool,
     #[command(flatten, next_help_heading = "The run (with --resume, its checkpoint decides)")]
     flags: RunFlags,
 }
-
-const LOADER_THREADS: usize = 1;
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.resume {
@@ -70,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         false => interrupt::listen_silently(),
     }
     use_threads(arguments.threads)?;
-    let records = |options: &TrainOptions| Records::open(options, &arguments.data, LOADER_THREADS);
+    let records = |options: &TrainOptions| Records::open(options, &arguments.data, loader_threads(&options.device));
     let mut training = match resolved {
         None => Training::resume_in(team, &arguments.run, arguments.epochs, records)?,
         Some((network, options)) => {
@@ -78,6 +79,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Training::start_in(team, network, options, &arguments.run, records)?
         }
     };
+    if arguments.no_cuda_graph {
+        training.without_cuda_graph();
+    }
     let mut terminal = Terminal::new(arguments.quiet || !is_first).with_records_per_step(training.options().batch_size);
     if is_first && !arguments.quiet {
         for note in training.notes() {

@@ -32,5 +32,4 @@ pub use environment::Place;
 pub use group::Group;
 pub(crate) use group::release;
 pub use reducer::Reducer;
-pub(crate) use reducer::set_gradient;
 pub use store::Host;

@@ -3,7 +3,7 @@
 use super::group::{Group, Pending};
 use crate::error::TrainerError;
 use crate::shim;
-use crate::torch::Parameters;
+use crate::torch::{Parameters, set_gradient};
 use std::ffi::{c_char, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tch::{Device, Kind, Tensor};
@@ -23,7 +23,6 @@ unsafe extern "C" {
         message: *mut *mut c_char,
     ) -> i32;
     fn ecg_forget_gradient(weight: *const C_tensor, message: *mut *mut c_char) -> i32;
-    fn ecg_set_gradient(weight: *const C_tensor, gradient: *const C_tensor, message: *mut *mut c_char) -> i32;
 }
 
 /// Sums the gradients of a network's weights over the processes of a group.
@@ -270,16 +269,6 @@ impl Bucket {
             set_gradient(&slot.weight, &own)?;
         }
         Ok(())
-    }
-}
-
-/// Makes a tensor of its shape, kind and device the gradient of a weight.
-pub(crate) fn set_gradient(weight: &Tensor, gradient: &Tensor) -> Result<(), TrainerError> {
-    let mut message = std::ptr::null_mut();
-    // SAFETY: both tensors are live, and libtorch looks at them; `message` is written only on failure.
-    match unsafe { ecg_set_gradient(weight.as_ptr(), gradient.as_ptr(), &mut message) } {
-        0 => Ok(()),
-        _ => Err(TrainerError::Distributed(shim::message(message))),
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) struct Place {
     pub(super) stream: *mut c_void,
 }
 
-/// Bytes for what went wrong, with a zero at its end; `autograd.cpp` has as many.
+/// Bytes for what went wrong, with a zero at its end; `shim.h` has as many.
 const MESSAGE: usize = 256;
 
 type Forward =

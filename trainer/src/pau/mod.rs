@@ -1,13 +1,13 @@
 //! The Padé activation unit as a differentiable operation on libtorch tensors.
 //!
 //! The arithmetic is [`dualnet_engine::pau`]'s on the CPU and that of [`dualnet_cuda::pau`] and [`dualnet_cuda::site`] on a GPU;
-//! `autograd.cpp`, `conditional.cpp` and `site_autograd.cpp` are the thin nodes that libtorch's autograd calls.
+//! `autograd.cpp`, `conditional.cpp` and `conditional_cuda.cpp` are the thin nodes that libtorch's autograd calls.
 
 mod callbacks;
 mod conditional;
 mod cuda;
 mod gpu;
-mod site;
+mod site_channels;
 mod site_cpu;
 mod site_cuda;
 

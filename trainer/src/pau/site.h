@@ -1,4 +1,4 @@
-// What the operation of `conditional.cpp` and that of `site_autograd.cpp` have in common: one site of the network and its operands.
+// What the operation of `conditional.cpp` and that of `conditional_cuda.cpp` have in common: one site of the network and its operands.
 
 #pragma once
 

@@ -1,7 +1,7 @@
 //! The functions `conditional.cpp` calls for the arithmetic of a fused site, on the CPU.
 
 use super::callbacks::Operands;
-use super::site::{Site, Small, Statistics, input_coefficients, join_moments, small_gradients};
+use super::site_channels::{Site, Small, Statistics, input_coefficients, join_moments, small_gradients};
 use crate::distributed::Group;
 use dualnet_engine::pau::affine::{
     ChannelsLast, InputGradient, PooledMaps, affine_backward, affine_backward_pooled, affine_forward,

@@ -1,4 +1,4 @@
-//! The functions `site_autograd.cpp` calls for tensors on a GPU: launches of `dualnet_cuda::site` on the stream that libtorch works on.
+//! The functions `conditional_cuda.cpp` calls for tensors on a GPU: launches of `dualnet_cuda::site` on the stream that libtorch works on.
 
 use super::callbacks::{Operands, Place, answer};
 use super::gpu::{Driver, Gpu, launch};

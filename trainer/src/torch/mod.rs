@@ -3,12 +3,14 @@
 mod axial;
 mod dropout;
 mod fused;
+mod gradient;
 mod layout;
 mod ops;
 mod parameters;
 mod precision;
 mod synchronized;
 
+pub(crate) use gradient::set_gradient;
 pub use ops::{Mode, Observer, Torch};
 pub use parameters::Parameters;
 pub(crate) use parameters::flattened;

@@ -64,8 +64,6 @@ pub struct TrainOptions {
     pub batch_norm: BatchNorm,
     /// Where to compute: `cpu`, `cuda`, `cuda:1`, `auto`.
     pub device: String,
-    /// Whether whole batches on a GPU run as one recorded step (a CUDA graph), where one process computes them in one part.
-    pub cuda_graph: bool,
     /// Epochs between two validations; the last epoch is always validated.
     pub validate_every: usize,
     /// Epochs between two kept checkpoints (`epoch-010.safetensors`, …); 0 keeps none.
@@ -146,7 +144,6 @@ impl Default for TrainOptions {
             precision: Precision::F32,
             batch_norm: BatchNorm::Replica,
             device: "cpu".to_owned(),
-            cuda_graph: true,
             validate_every: 2,
             checkpoint_every: 10,
             checkpoint_steps: 0,

@@ -4,8 +4,8 @@ use super::options::TrainOptions;
 use super::step::{Inputs, Stepper, drawing, seed_draws};
 use crate::capture::{Graph, page_locked, use_own_stream};
 use crate::data::Batch;
-use crate::distributed::set_gradient;
 use crate::error::TrainerError;
+use crate::torch::set_gradient;
 use dualnet_engine::signal::{BINS, ECG_LEN, FRAMES, SPECTROGRAM_LEN, WINDOW, WINDOWS};
 use std::slice::from_raw_parts_mut;
 use tch::{Device, Tensor};
@@ -25,7 +25,7 @@ pub(super) struct Recorder {
 struct Recorded {
     graph: Graph,
     staging: Staging,
-    /// What the graph reads, at the addresses that it knows: the inputs, and the loss's weights of the classes, which are made anew in every epoch.
+    /// What the graph reads, at the addresses that it knows: the inputs, and the loss's weights of the classes.
     inputs: Inputs,
     _weights: Tensor,
     loss: Tensor,
@@ -37,10 +37,15 @@ impl Recorder {
     /// For a run on `device` in `processes` processes.
     pub(super) fn new(options: &TrainOptions, device: Device, processes: usize) -> Self {
         Self {
-            is_wanted: options.cuda_graph && device.is_cuda() && processes == 1 && options.accumulate == 1,
+            is_wanted: device.is_cuda() && processes == 1 && options.accumulate == 1,
             warmed_up: 0,
             recorded: None,
         }
+    }
+
+    /// Computes everything operation by operation from now on.
+    pub(super) fn switch_off(&mut self) {
+        self.is_wanted = false;
     }
 
     /// To be called by the thread that trains, before its first step.
@@ -83,6 +88,10 @@ impl Recorded {
     fn new(stepper: &Stepper<'_>, batch: &Batch, seed: u64) -> Result<Self, TrainerError> {
         let mut staging = Staging::new(batch.labels.len())?;
         let inputs = staging.inputs(stepper, batch, seed)?;
+        // What is recorded writes gradients; where there is one already it would add to it, step after step.
+        for (_, weight) in stepper.parameters.weights() {
+            set_gradient(weight, &Tensor::new())?;
+        }
         let (graph, (loss, gradients)) = {
             let _drawing = drawing();
             seed_draws(seed);

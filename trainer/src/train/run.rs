@@ -72,7 +72,13 @@ impl Training {
         &self.parameters
     }
 
-    /// Trains until the last epoch is done, then measures the best and the last checkpoint.
+    /// Starts each operation of a step by itself on a GPU, instead of recording a step once.
+    pub fn without_cuda_graph(&mut self) {
+        self.recorder.switch_off();
+    }
+
+    /// Trains until the last epoch is done, then measures the best and the last checkpoint. After an error the weights in memory are no longer
+    /// those of any epoch; the folder has the last good ones.
     pub fn run(&mut self, report: &mut dyn Report) -> Result<(), TrainerError> {
         let done = self.progress.epoch - 1;
         if self.team.is_first() && self.epochs_left() > 0 {
@@ -84,12 +90,15 @@ impl Training {
         };
         let reducer = self.team.reducer(&self.parameters)?;
         self.recorder.enter(self.device)?;
+        // One tensor for all epochs: recorded steps read it where it is.
+        let weights = self.options.class_weights(self.network.config().classes);
+        let weights = Tensor::f_from_slice(weights)?.f_to_device(self.device)?;
         while self.progress.epoch <= self.options.epochs {
             let epoch = self.progress.epoch;
             let learning_rate = self.options.learning_rate * self.options.schedule.factor(epoch, self.options.epochs);
             let started = Instant::now();
             let before = self.progress.records;
-            self.train_epoch(learning_rate, reducer.as_ref(), logs.as_mut(), report)?;
+            self.train_epoch(learning_rate, &weights, reducer.as_ref(), logs.as_mut(), report)?;
             let seconds = started.elapsed().as_secs_f64();
             let validate = epoch.is_multiple_of(self.options.validate_every) || epoch == self.options.epochs;
             let validation = validate.then(|| self.validate(report)).transpose()?;
@@ -122,7 +131,7 @@ impl Training {
     fn measure(&self, report: &mut dyn Report) -> Result<(), TrainerError> {
         let records = self.records.split.validation.len() * self.records.source.records_per_unit();
         let mut progress = |done| report.validating(done, records);
-        let batch_size = self.validation_batch();
+        let batch_size = self.validation_batch_size();
         result::write(
             &self.folder,
             &self.network,
@@ -136,6 +145,7 @@ impl Training {
     fn train_epoch(
         &mut self,
         learning_rate: f64,
+        weights: &Tensor,
         reducer: Option<&Reducer>,
         mut logs: Option<&mut Logs>,
         report: &mut dyn Report,
@@ -155,7 +165,6 @@ impl Training {
         };
         let mut loader = Loader::new(Arc::clone(&self.records.source), &self.records.split.train, options)?;
         report.epoch(epoch, self.options.epochs, loader.batches(), self.progress.batches);
-        let weights = Tensor::f_from_slice(self.options.class_weights(classes))?.f_to_device(self.device)?;
         while let Some(batch) = loader.next() {
             let batch = batch?;
             let stepper = Stepper {
@@ -164,12 +173,14 @@ impl Training {
                 parameters: &self.parameters,
                 team: &self.team,
                 reducer,
-                weights: &weights,
+                weights,
             };
             let part = self.recorder.gradients(&stepper, &batch, epoch, self.progress.batches);
             let part = part.map_err(|error| self.team.explain(error))?;
             // Before the loss is known, for which a GPU must be waited for; nothing is kept of a step whose loss is no number.
-            self.optimizer.step(&self.parameters, learning_rate)?;
+            self.optimizer
+                .step(&self.parameters, learning_rate)
+                .map_err(|error| self.team.explain(error))?;
             if let Some(average) = &mut self.average {
                 average.update(&self.parameters, self.optimizer.steps())?;
             }
@@ -226,8 +237,8 @@ impl Training {
         })
     }
 
-    /// Records of a batch in validation, which do not depend on each other: more of them on a GPU, which small batches leave idle.
-    fn validation_batch(&self) -> usize {
+    /// How many records a batch in validation has, which do not depend on each other: more of them on a GPU, which small batches leave idle.
+    fn validation_batch_size(&self) -> usize {
         let batch = self.options.batch_size;
         match self.device.is_cuda() {
             true => batch * (VALIDATION_BATCH / batch).max(1),
@@ -247,7 +258,7 @@ impl Training {
             &mut predictor,
             &self.records.source,
             indices,
-            self.validation_batch(),
+            self.validation_batch_size(),
             self.records.threads,
             &mut |done| report.validating(done, records),
         )?;

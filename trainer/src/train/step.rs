@@ -16,7 +16,8 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tch::Tensor;
 
-/// Held from seeding libtorch's generator, of which a process has one, until the last draw: runs side by side share it.
+/// Held from seeding libtorch's generator, of which a process has one, until the last draw: runs side by side share it. Not on a GPU, which
+/// draws when it gets to it: there a process trains one network at a time.
 static DRAWING: Mutex<()> = Mutex::new(());
 
 /// The right to seed libtorch's generator and to draw from it.
