@@ -8,7 +8,7 @@ use dualnet_export::network::Network;
 use dualnet_fixtures::{records_dir, report};
 use dualnet_trainer::data::{Classes, Dataset, Labels, Loader, LoaderOptions, Split, physionet};
 use dualnet_trainer::loss::{CLASS_WEIGHTS, weighted_cross_entropy};
-use dualnet_trainer::torch::{Mode, Parameters, Torch};
+use dualnet_trainer::torch::{Dropout, Mode, Parameters, Torch};
 use dualnet_trainer::train::{EpochRecord, Records, Report, TrainOptions, Training};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -82,7 +82,7 @@ fn a_batch_in_parts_steps_along_the_weighted_gradients_of_its_parts() {
         let spectrogram = &batch.spectrogram[part.start * SPECTROGRAM_LEN..part.end * SPECTROGRAM_LEN];
         let spectrogram = Tensor::from_slice(spectrogram).view([n, 1, 563, 33]);
         let labels = Tensor::from_slice(&batch.labels[part.clone()]);
-        let mut torch = Torch::new(&parameters, Mode::Training { dropout: 0.0 });
+        let mut torch = Torch::new(&parameters, Mode::Training(Dropout::NONE));
         let outputs = network.forward(&mut torch, &ecg, &spectrogram).expect("a forward pass");
         let loss = weighted_cross_entropy(&outputs.logits, &labels, &weights).expect("a loss");
         (loss * (n as f64 / RECORDS as f64)).backward();

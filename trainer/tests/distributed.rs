@@ -13,7 +13,7 @@ use dualnet_fixtures::{NetworkInputs, golden_weight};
 use dualnet_trainer::distributed::{Group, Host, Place, Reducer};
 use dualnet_trainer::loss::{CLASS_WEIGHTS, weighted_cross_entropy};
 use dualnet_trainer::random::Rng;
-use dualnet_trainer::torch::{Mode, Parameters, Torch};
+use dualnet_trainer::torch::{Dropout, Mode, Parameters, Torch};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -188,7 +188,7 @@ fn pass(network: &Network, records: Range<usize>, group: Option<&Group>, fused: 
         .clone()
         .flat_map(|i| record(&inputs.spectrogram, SPECTROGRAM_LEN, i))
         .collect();
-    let mut torch = Torch::new(&parameters, Mode::Training { dropout: 0.0 }).synchronized(group);
+    let mut torch = Torch::new(&parameters, Mode::Training(Dropout::NONE)).synchronized(group);
     assert_eq!(torch.synchronizes(), group.is_some());
     if !fused {
         torch = torch.unfused();

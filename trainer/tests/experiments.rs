@@ -10,7 +10,7 @@ use dualnet_trainer::experiments::{
     Ablation, Beginning, Data, Group, Listener, Outcome, Overrides, Reproduction, Run, Standing, TABLE, find,
     published, run_folder, select,
 };
-use dualnet_trainer::train::{EpochRecord, Records, Report, TrainOptions, Training};
+use dualnet_trainer::train::{DropoutUnit, EpochRecord, Records, Report, TrainOptions, Training};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,6 +64,14 @@ fn recipes_are_the_published_ones() {
             recipe.dropout,
         );
         assert_eq!(found, expected, "{}", recipe.name);
+    }
+    // What the original's code left out when it made each table.
+    for recipe in &TABLE {
+        let expected = match recipe.group {
+            Group::TwoClasses => DropoutUnit::Channels,
+            _ => DropoutUnit::Elements,
+        };
+        assert_eq!(recipe.dropout_unit, expected, "{}", recipe.name);
     }
     let weights = |name: &str| find(name).expect("a row").class_weights;
     assert_eq!(weights("dualnet-s"), [0.4, 0.7, 0.9, 0.9]);

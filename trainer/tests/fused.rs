@@ -2,12 +2,15 @@
 //!
 //! Tolerances: those of the golden numbers, for two ways to compute the same network in float32.
 
+use dualnet_engine::pau::affine::ElementDropout;
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
+use dualnet_engine::simd::Isa;
 use dualnet_export::network::{Network, preset};
 use dualnet_fixtures::{NetworkInputs, golden_weight};
 use dualnet_trainer::loss::{CLASS_WEIGHTS, weighted_cross_entropy};
-use dualnet_trainer::pau::{ConditionalPau, pau};
-use dualnet_trainer::torch::{Mode, Parameters, Torch};
+use dualnet_trainer::pau::{ConditionalPau, Gain, pau};
+use dualnet_trainer::torch::{Dropout, Mode, Parameters, Torch};
+use dualnet_trainer::train::DropoutUnit;
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
@@ -105,8 +108,11 @@ fn compare(network: &Network, mode: Mode) {
 fn fused_composites_equal_their_default_bodies() {
     for name in ["dualnet-s", "dualnet-pp-s"] {
         let network = Network::preset(name).expect("a preset");
-        compare(&network, Mode::Training { dropout: 0.0 });
-        compare(&network, Mode::Training { dropout: 0.3 });
+        compare(&network, Mode::Training(Dropout::NONE));
+        for unit in [DropoutUnit::Elements, DropoutUnit::Channels] {
+            let probability = 0.3;
+            compare(&network, Mode::Training(Dropout { probability, unit }));
+        }
         compare(&network, Mode::Evaluation);
     }
 }
@@ -117,23 +123,40 @@ fn without_a_latent_too() {
     config.signal_encoder = None;
     compare(
         &Network::new(config).expect("an ablation"),
-        Mode::Training { dropout: 0.0 },
+        Mode::Training(Dropout::NONE),
     );
 }
 
 /// The one site against the same steps written with libtorch's operations in float64.
 #[test]
 fn gain_and_shortcut_enter_where_they_should() {
-    site_equals_its_steps(false);
+    site_equals_its_steps(DropoutUnit::Channels, false);
 }
 
 /// Odd extents: the last row has no part in the means.
 #[test]
 fn the_pool_comes_last() {
-    site_equals_its_steps(true);
+    site_equals_its_steps(DropoutUnit::Channels, true);
 }
 
-fn site_equals_its_steps(pool: bool) {
+/// Which elements, the key decides.
+#[test]
+fn elements_are_left_out_before_the_pool() {
+    site_equals_its_steps(DropoutUnit::Elements, false);
+    site_equals_its_steps(DropoutUnit::Elements, true);
+}
+
+/// What dropout of elements multiplies a map `[N, C, H, W]` by.
+fn element_factors([records, channels, height, width]: [i64; 4], key: i64, share: f64) -> Tensor {
+    let mut factors = vec![f32::NAN; (records * channels * height * width) as usize];
+    let isa = Isa::detect().expect("an instruction set");
+    ElementDropout::new(key as u64, share).factors(isa, &mut factors);
+    Tensor::from_slice(&factors)
+        .view([records, height, width, channels])
+        .permute([0, 3, 1, 2])
+}
+
+fn site_equals_its_steps(unit: DropoutUnit, pool: bool) {
     let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, tch::Device::Cpu));
     tch::manual_seed(5);
     let leaf = |size: &[i64]| random(size).set_requires_grad(true);
@@ -142,6 +165,15 @@ fn site_equals_its_steps(pool: bool) {
     let numerator = Tensor::from_slice(&[0.03_f32, 0.5, 1.6, 2.0, 0.9, 0.15]).set_requires_grad(true);
     let denominator = Tensor::from_slice(&[0.1_f32, -3.9, 0.2, 0.3]).set_requires_grad(true);
     let gain = random(&[3, 8]);
+    let (number, share) = (0x1234_5678_90ab_cdef, 0.3);
+    let key = &Tensor::from_slice(&[number]);
+    let (gain, factors) = match unit {
+        DropoutUnit::Channels => (Gain::Channels(&gain), gain.unsqueeze(-1).unsqueeze(-1)),
+        DropoutUnit::Elements => (
+            Gain::Elements { key, share },
+            element_factors([3, 8, 5, 4], number, share),
+        ),
+    };
     let leaves = [&x, &shortcut, &modulation, &gamma, &beta, &numerator, &denominator];
     let running = || {
         (
@@ -157,7 +189,7 @@ fn site_equals_its_steps(pool: bool) {
         beta: &beta,
         modulation: Some(&modulation),
         shortcut: Some(&shortcut),
-        gain: Some(&gain),
+        gain: Some(gain),
         numerator: &numerator,
         denominator: &denominator,
         running_mean: &mean,
@@ -188,7 +220,7 @@ fn site_equals_its_steps(pool: bool) {
     );
     let parts = modulation.unsqueeze(-1).unsqueeze(-1).chunk(2, 1);
     let u = normalized * &parts[0] + &parts[1] + &shortcut;
-    let whole = pau(&u, &numerator, &denominator).expect("the unit") * gain.unsqueeze(-1).unsqueeze(-1);
+    let whole = pau(&u, &numerator, &denominator).expect("the unit") * factors;
     let plain = match pool {
         true => whole.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None),
         false => whole,
@@ -236,6 +268,20 @@ fn tensors_that_do_not_fit_are_refused() {
         ..site
     };
     assert!(unpoolable.apply().is_err(), "a row has no means");
+    let keys = [
+        Tensor::from_slice(&[5_i64, 6]),
+        Tensor::from_slice(&[5_i32]),
+        ones(&[1]),
+    ];
+    for key in &keys {
+        let keyed = ConditionalPau {
+            gamma: &eight,
+            gain: Some(Gain::Elements { key, share: 0.5 }),
+            ..site
+        };
+        let error = keyed.apply().expect_err("no key").to_string();
+        assert!(error.contains("the key of dropout"), "{error}");
+    }
     let doubles = x.to_kind(Kind::Double);
     let error = pau(&doubles, &numerator, &denominator)
         .expect_err("float64 has no kernel")

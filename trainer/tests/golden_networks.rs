@@ -6,7 +6,7 @@ use dualnet_export::network::{Network, NetworkConfig, ParameterKind, preset};
 use dualnet_fixtures::{GoldenNetwork, GoldenTraining, NetworkInputs, Summary, golden_weight, relative_error, report};
 use dualnet_trainer::loss::{CLASS_WEIGHTS, weighted_cross_entropy};
 use dualnet_trainer::optimizer::RAdam;
-use dualnet_trainer::torch::{Mode, Observer, Parameters, Torch};
+use dualnet_trainer::torch::{Dropout, Mode, Observer, Parameters, Torch};
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
@@ -176,7 +176,7 @@ fn training(golden: &GoldenNetwork, train: &GoldenTraining, compared: &mut Compa
     let (ecg, spectrogram, labels) = inputs(4);
     let weights = Tensor::from_slice(&CLASS_WEIGHTS);
     let loss = |parameters: &Parameters| {
-        let mut torch = Torch::new(parameters, Mode::Training { dropout: 0.0 });
+        let mut torch = Torch::new(parameters, Mode::Training(Dropout::NONE));
         let outputs = network.forward(&mut torch, &ecg, &spectrogram).expect("a forward pass");
         weighted_cross_entropy(&outputs.logits, &labels, &weights).expect("a loss")
     };

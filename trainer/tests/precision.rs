@@ -13,7 +13,7 @@ use dualnet_export::network::Network;
 use dualnet_fixtures::{NetworkInputs, records_dir, report};
 use dualnet_trainer::data::{Labels, Split, physionet};
 use dualnet_trainer::loss::{CLASS_WEIGHTS, weighted_cross_entropy};
-use dualnet_trainer::torch::{Mode, Parameters, Torch};
+use dualnet_trainer::torch::{Dropout, Mode, Parameters, Torch};
 use dualnet_trainer::train::{EpochRecord, Precision, Records, Report, TrainOptions, Training};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -65,7 +65,7 @@ fn pass(network: &Network, precision: Precision, rounding: impl Fn(f32) -> f32) 
     let inputs = NetworkInputs::read();
     let ecg = Tensor::from_slice(&inputs.ecg[..4 * ECG_LEN]).view([4, 80, 256]);
     let spectrogram = Tensor::from_slice(&inputs.spectrogram[..4 * SPECTROGRAM_LEN]).view([4, 1, 563, 33]);
-    let mut torch = Torch::new(&parameters, Mode::Training { dropout: 0.0 }).with_precision(precision);
+    let mut torch = Torch::new(&parameters, Mode::Training(Dropout::NONE)).with_precision(precision);
     let outputs = network.forward(&mut torch, &ecg, &spectrogram).expect("a forward pass");
     let labels = Tensor::from_slice(&[0_i64, 1, 2, 3]);
     weighted_cross_entropy(&outputs.logits, &labels, &Tensor::from_slice(&CLASS_WEIGHTS))

@@ -1,5 +1,5 @@
 //! What lies between two convolutions in training, as one operation and its gradient (`site.cu`): batch normalization that a latent may
-//! condition, a shortcut, the Padé activation, dropout of channels, and means over 2×2 pixels.
+//! condition, a shortcut, the Padé activation, dropout of channels or elements, and means over 2×2 pixels.
 //!
 //! With `x [N, H, W, C]`, statistics `μ, σ` of each channel and a modulation `[N, 2C]` of factors `s` and summands `t`:
 //! `u = s·(γ·(x − μ)/σ + β) + t + shortcut`, `y = gain · F(u)`, or the means of `y` over 2×2 pixels, an odd last row or column left out.
@@ -54,10 +54,42 @@ pub struct Operands<M> {
     pub modulation: Option<M>,
     /// `[N, H, W, C]`.
     pub shortcut: Option<M>,
-    /// `[N, C]`; 1 when absent.
-    pub gain: Option<M>,
+    /// 1 when absent.
+    pub gain: Option<Gain<M>>,
     /// The unit's coefficients.
     pub unit: Coefficients<M>,
+}
+
+/// What the result is multiplied by. `M` is an address.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Gain<M> {
+    /// `[N, C]`, such as dropout of channels.
+    Channels(M),
+    /// Dropout of single elements: 0 for what is left out, `1/(1 − share)` for the others.
+    Elements {
+        /// Two u32 numbers, the low word first, read when the kernels run; with an element's index in `[N, H, W, C]` they alone decide
+        /// about it.
+        key: M,
+        /// Probability of each element to be left out, limited to `0 … 1 − 2⁻³²`.
+        share: f64,
+    },
+}
+
+impl<M: Copy> Gain<M> {
+    /// How the kernels take a gain, or none: factors and key, with another address for what is not read; which of them it is,
+    /// `BY_CHANNELS` and `BY_ELEMENTS` in `site.cu`, and the draws below which an element is left out; the factor of the others.
+    fn arguments(gain: Option<Self>, instead: M) -> ([M; 2], [i32; 2], f32) {
+        match gain {
+            None => ([instead; 2], [0, 0], 1.0),
+            Some(Self::Channels(factors)) => ([factors, instead], [1, 0], 1.0),
+            Some(Self::Elements { key, share }) => {
+                // As `ElementDropout::new` of `dualnet-engine`.
+                let threshold = (share.clamp(0.0, 1.0) * 2_f64.powi(32)) as u32;
+                let factor = (1.0 / (1.0 - f64::from(threshold) * 2_f64.powi(-32))) as f32;
+                ([instead, key], [2, threshold as i32], factor)
+            }
+        }
+    }
 }
 
 /// What forward leaves for backward, which both need.
@@ -218,13 +250,21 @@ impl Site {
         numbers.extend([is_modulated, i32::from(batch_statistics)]);
         launches.push(self.over_channels("site_lines", &arguments.map(Argument::Memory), &numbers));
 
-        let mut arguments = vec![operands.x, kept.lines];
         let (shortcut, has_shortcut) = self.optional(operands.shortcut, operands.x);
-        let (gain, has_gain) = self.optional(operands.gain, operands.x);
-        arguments.extend([shortcut, gain, to.y, operands.unit.numerator, operands.unit.denominator]);
-        let arguments: Vec<Argument<M>> = arguments.into_iter().map(Argument::Memory).collect();
+        let ([gain, key], of_gain, factor) = Gain::arguments(operands.gain, operands.x);
+        let arguments = [
+            operands.x,
+            kept.lines,
+            shortcut,
+            gain,
+            key,
+            to.y,
+            operands.unit.numerator,
+            operands.unit.denominator,
+        ];
         let mut numbers = self.numbers().to_vec();
-        numbers.extend([has_shortcut, has_gain]);
+        numbers.push(has_shortcut);
+        numbers.extend(of_gain);
         numbers.extend(self.unit_numbers());
         let (kernel, pixels) = match self.pool {
             true => (
@@ -233,7 +273,10 @@ impl Site {
             ),
             false => ("site_forward", self.extents.height * self.extents.width),
         };
-        launches.push(self.over_pixels(kernel, self.chunks_of(pixels), &arguments, &numbers));
+        let arguments = arguments.map(Argument::Memory);
+        let mut launch = self.over_pixels(kernel, self.chunks_of(pixels), &arguments, &numbers);
+        launch.arguments.push(Argument::F32(factor));
+        launches.push(launch);
         launches
     }
 
@@ -246,13 +289,14 @@ impl Site {
         batch_statistics: bool,
     ) -> Vec<Launch<M>> {
         let (shortcut, has_shortcut) = self.optional(operands.shortcut, operands.x);
-        let (gain, has_gain) = self.optional(operands.gain, operands.x);
+        let ([gain, key], of_gain, factor) = Gain::arguments(operands.gain, operands.x);
         let arguments = [
             operands.x,
             kept.lines,
             kept.statistics,
             shortcut,
             gain,
+            key,
             to.grad_y,
             to.grad_u,
             to.sums,
@@ -261,11 +305,13 @@ impl Site {
             operands.unit.denominator,
         ];
         let mut numbers = self.numbers().to_vec();
-        numbers.extend([has_shortcut, has_gain]);
+        numbers.push(has_shortcut);
+        numbers.extend(of_gain);
         numbers.extend(self.unit_numbers());
         numbers.push(i32::from(self.pool));
-        let mut launches =
-            vec![self.over_pixels("site_backward", self.chunks, &arguments.map(Argument::Memory), &numbers)];
+        let mut launch = self.over_pixels("site_backward", self.chunks, &arguments.map(Argument::Memory), &numbers);
+        launch.arguments.push(Argument::F32(factor));
+        let mut launches = vec![launch];
 
         let (modulation, is_modulated) = self.optional(operands.modulation, operands.x);
         let (grad_modulation, _) = self.optional(to.grad_modulation, to.grad_gamma);
@@ -367,6 +413,8 @@ impl Site {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dualnet_engine::pau::affine::ElementDropout;
+    use dualnet_engine::simd::Isa;
 
     fn extents(records: usize, height: usize, width: usize, channels: usize) -> Extents {
         Extents {
@@ -386,6 +434,22 @@ mod tests {
         let wide = Site::new(extents(1, 4, 4, 2048), false, 6, 4).expect("kernels");
         assert_eq!((wide.chunks, wide.slices), (1, 2));
         assert_eq!(wide.unit_partials(), 20);
+    }
+
+    /// 1 without dropout of elements, finite however many are left out, and what the CPU's kernels have.
+    #[test]
+    fn what_is_kept_has_the_factor_of_the_cpu() {
+        let factor = |gain| Gain::arguments(gain, ()).2;
+        assert_eq!((factor(None), factor(Some(Gain::Channels(())))), (1.0, 1.0));
+        let of_elements = |share| factor(Some(Gain::Elements { key: (), share }));
+        assert!(of_elements(1.0).is_finite());
+        let isa = Isa::detect().expect("an instruction set");
+        for share in [0.0, 0.05, 0.25, 0.3] {
+            let mut factors = [0.0; 64];
+            ElementDropout::new(5, share).factors(isa, &mut factors);
+            let kept = factors.into_iter().find(|&factor| factor != 0.0);
+            assert_eq!(Some(of_elements(share)), kept, "{share}");
+        }
     }
 
     #[test]

@@ -203,6 +203,57 @@ DEVICE void lines(
     }
 }
 
+// What the result is multiplied by: 1, a factor of each record's channel, or what dropout draws for each element.
+constexpr i32 BY_CHANNELS = 1;
+constexpr i32 BY_ELEMENTS = 2;
+struct Gain {
+    In<f32> channels;
+    // Two words, the low one first.
+    In<u32> key;
+    i32 kind;
+    // Draws below it leave an element out.
+    i32 threshold;
+    // Of the elements that are kept; 1 unless they are drawn.
+    f32 factor;
+};
+
+// What the draws of all elements have in common.
+struct Draws {
+    bool are_made;
+    u32 low;
+    u32 high;
+    u32 threshold;
+};
+
+DEVICE Draws draws_of(const Gain& gain) {
+    Draws draws = {gain.kind == BY_ELEMENTS, 0, 0, static_cast<u32>(gain.threshold)};
+    if (draws.are_made) {
+        draws.low = gain.key[0];
+        draws.high = gain.key[1];
+    }
+    return draws;
+}
+
+// An element's draw, the one of `dualnet_engine::pau::affine::ElementDropout`.
+DEVICE u32 draw(const Draws& draws, u32 element) {
+    u32 bits = (element * 0x9e3779b1u) ^ draws.low;
+    bits = (bits ^ (bits >> 16)) * 0x85ebca6bu + draws.high;
+    bits = (bits ^ (bits >> 13)) * 0xc2b2ae35u;
+    bits = (bits ^ (bits >> 16)) * 0x27d4eb2fu;
+    return bits ^ (bits >> 15);
+}
+
+// Makes 0 what dropout leaves out of four elements, the first of which is number `index` of the batch's maps. Beyond 2^32 the draws repeat.
+DEVICE void leave_out(const Draws& draws, i64 index, Four& values) {
+    if (draws.are_made) {
+        UNROLL for (i32 k = 0; k < QUAD; ++k) {
+            if (draw(draws, static_cast<u32>(index) + static_cast<u32>(k)) < draws.threshold) {
+                values[k] = 0.0f;
+            }
+        }
+    }
+}
+
 // What a thread's four channels have in common over its pixels.
 struct Channels {
     Four scale;
@@ -210,15 +261,15 @@ struct Channels {
     Array<f32, QUAD> gain;
 };
 
-DEVICE Channels channels_at(const Extents& extents, i32 channel, In<f32> lines, In<f32> gain, i32 has_gain) {
+DEVICE Channels channels_at(const Extents& extents, i32 channel, In<f32> lines, const Gain& gain) {
     Channels own;
     const i64 row = static_cast<i64>(block_row()) * extents.channels + channel;
     own.scale = load_pack<QUAD>(lines, row);
     own.shift = load_pack<QUAD>(lines, static_cast<i64>(extents.records) * extents.channels + row);
     UNROLL for (i32 k = 0; k < QUAD; ++k) {
-        own.gain[k] = 1.0f;
-        if (has_gain != 0) {
-            own.gain[k] = gain[row + k];
+        own.gain[k] = gain.factor;
+        if (gain.kind == BY_CHANNELS) {
+            own.gain[k] = gain.channels[row + k];
         }
     }
     return own;
@@ -252,6 +303,7 @@ struct Forward {
     In<f32> x;
     In<f32> shortcut;
     i32 has_shortcut;
+    Gain gain;
     Out<f32> y;
     Coefficients coefficients;
     Extents extents;
@@ -263,6 +315,7 @@ DEVICE bool forward_walk(const Forward& from, const Unit<M, N>& unit, const Chan
     const Extents extents = from.extents;
     const Place at = place(extents);
     const i32 pixels = pixels_of(extents);
+    const Draws draws = draws_of(from.gain);
     bool beyond = false;
     for (i32 step = 0; step < STEPS; ++step) {
         const i32 pixel = at.pixel + step * at.lanes;
@@ -273,6 +326,7 @@ DEVICE bool forward_walk(const Forward& from, const Unit<M, N>& unit, const Chan
                 beyond = beyond || !(magnitude(u[k]) <= unit.limit);
                 u[k] = own.gain[k] * activation<EXACT>(unit, from.coefficients, u[k]);
             }
+            leave_out(draws, index, u);
             store_pack(from.y, index, u);
         }
     }
@@ -287,6 +341,7 @@ DEVICE bool pooled_walk(const Forward& from, const Unit<M, N>& unit, const Chann
     const i32 pixels = pixels_of(extents);
     const i32 across = extents.width / 2;
     const i32 means = extents.height / 2 * across;
+    const Draws draws = draws_of(from.gain);
     bool beyond = false;
     for (i32 step = 0; step < STEPS; ++step) {
         const i32 mean = at.pixel + step * at.lanes;
@@ -298,10 +353,14 @@ DEVICE bool pooled_walk(const Forward& from, const Unit<M, N>& unit, const Chann
             }
             UNROLL for (i32 i = 0; i < 4; ++i) {
                 const i64 index = at_pixel(extents, at.channel, corner + i / 2 * extents.width + i % 2, pixels);
-                const Four u = argument(own, load_pack<QUAD>(from.x, index), from.shortcut, from.has_shortcut, index);
+                Four u = argument(own, load_pack<QUAD>(from.x, index), from.shortcut, from.has_shortcut, index);
                 UNROLL for (i32 k = 0; k < QUAD; ++k) {
                     beyond = beyond || !(magnitude(u[k]) <= unit.limit);
-                    sum[k] += activation<EXACT>(unit, from.coefficients, u[k]);
+                    u[k] = activation<EXACT>(unit, from.coefficients, u[k]);
+                }
+                leave_out(draws, index, u);
+                UNROLL for (i32 k = 0; k < QUAD; ++k) {
+                    sum[k] += u[k];
                 }
             }
             UNROLL for (i32 k = 0; k < QUAD; ++k) {
@@ -321,6 +380,7 @@ struct Backward {
     In<f64> statistics;
     In<f32> shortcut;
     i32 has_shortcut;
+    Gain gain;
     In<f32> grad_y;
     Out<f32> grad_u;
     Coefficients coefficients;
@@ -374,6 +434,7 @@ DEVICE Sums backward_walk(const Backward& from, const Unit<M, N>& unit, const Ch
     const Extents extents = from.extents;
     const Place at = place(extents);
     const i32 pixels = pixels_of(extents);
+    const Draws draws = draws_of(from.gain);
     Array<f32, QUAD> mean;
     Sums sums;
     UNROLL for (i32 k = 0; k < QUAD; ++k) {
@@ -392,6 +453,7 @@ DEVICE Sums backward_walk(const Backward& from, const Unit<M, N>& unit, const Ch
             const Four x = load_pack<QUAD>(from.x, index);
             const Four u = argument(own, x, from.shortcut, from.has_shortcut, index);
             Four gradient = arriving(from, at.channel, pixel);
+            leave_out(draws, index, gradient);
             UNROLL for (i32 k = 0; k < QUAD; ++k) {
                 const bool beyond = !(magnitude(u[k]) <= unit.limit);
                 sums.beyond = sums.beyond || beyond;
@@ -414,12 +476,10 @@ DEVICE_COLD Sums backward_exactly(Backward from, Unit<M, N> unit, Channels own) 
     return backward_walk<true>(from, unit, own);
 }
 
-DEVICE void backward(
-    const Backward& from, In<f32> lines, In<f32> gain, i32 has_gain, Out<f32> partials, Out<f32> unit_partials
-) {
+DEVICE void backward(const Backward& from, In<f32> lines, Out<f32> partials, Out<f32> unit_partials) {
     const Unit<M, N> unit = load_unit<M, N>(from.coefficients);
     const Place at = place(from.extents);
-    const Channels own = channels_at(from.extents, at.channel, lines, gain, has_gain);
+    const Channels own = channels_at(from.extents, at.channel, lines, from.gain);
     Sums sums = backward_walk<false>(from, unit, own);
     if (sums.beyond) {
         sums = backward_exactly(from, unit, own);
@@ -534,13 +594,15 @@ KERNEL(
 
 KERNEL(
     site_forward, site::THREADS,
-    (In<f32> x, In<f32> lines, In<f32> shortcut, In<f32> gain, Out<f32> y, In<f32> numerator, In<f32> denominator, i32 records,
-     i32 height, i32 width, i32 channels, i32 chunks, i32 has_shortcut, i32 has_gain, i32 numerators, i32 denominators)
+    (In<f32> x, In<f32> lines, In<f32> shortcut, In<f32> gain, In<u32> key, Out<f32> y, In<f32> numerator,
+     In<f32> denominator, i32 records, i32 height, i32 width, i32 channels, i32 chunks, i32 has_shortcut, i32 gain_kind,
+     i32 threshold, i32 numerators, i32 denominators, f32 factor)
 ) {
-    const site::Forward from = {x, shortcut, has_shortcut, y, {numerator, numerators, denominator, denominators},
+    const site::Forward from = {x, shortcut, has_shortcut, {gain, key, gain_kind, threshold, factor}, y,
+                                {numerator, numerators, denominator, denominators},
                                 {records, height, width, channels, chunks}};
     const auto unit = pade::load_unit<site::M, site::N>(from.coefficients);
-    const site::Channels own = site::channels_at(from.extents, site::place(from.extents).channel, lines, gain, has_gain);
+    const site::Channels own = site::channels_at(from.extents, site::place(from.extents).channel, lines, from.gain);
     if (site::forward_walk<false>(from, unit, own)) {
         site::forward_exactly(from, unit, own);
     }
@@ -548,13 +610,15 @@ KERNEL(
 
 KERNEL(
     site_forward_pooled, site::THREADS,
-    (In<f32> x, In<f32> lines, In<f32> shortcut, In<f32> gain, Out<f32> y, In<f32> numerator, In<f32> denominator, i32 records,
-     i32 height, i32 width, i32 channels, i32 chunks, i32 has_shortcut, i32 has_gain, i32 numerators, i32 denominators)
+    (In<f32> x, In<f32> lines, In<f32> shortcut, In<f32> gain, In<u32> key, Out<f32> y, In<f32> numerator,
+     In<f32> denominator, i32 records, i32 height, i32 width, i32 channels, i32 chunks, i32 has_shortcut, i32 gain_kind,
+     i32 threshold, i32 numerators, i32 denominators, f32 factor)
 ) {
-    const site::Forward from = {x, shortcut, has_shortcut, y, {numerator, numerators, denominator, denominators},
+    const site::Forward from = {x, shortcut, has_shortcut, {gain, key, gain_kind, threshold, factor}, y,
+                                {numerator, numerators, denominator, denominators},
                                 {records, height, width, channels, chunks}};
     const auto unit = pade::load_unit<site::M, site::N>(from.coefficients);
-    const site::Channels own = site::channels_at(from.extents, site::place(from.extents).channel, lines, gain, has_gain);
+    const site::Channels own = site::channels_at(from.extents, site::place(from.extents).channel, lines, from.gain);
     if (site::pooled_walk<false>(from, unit, own)) {
         site::pooled_exactly(from, unit, own);
     }
@@ -562,14 +626,15 @@ KERNEL(
 
 KERNEL(
     site_backward, site::THREADS,
-    (In<f32> x, In<f32> lines, In<f64> statistics, In<f32> shortcut, In<f32> gain, In<f32> grad_y, Out<f32> grad_u,
-     Out<f32> sums, Out<f32> unit_partials, In<f32> numerator, In<f32> denominator, i32 records, i32 height, i32 width,
-     i32 channels, i32 chunks, i32 has_shortcut, i32 has_gain, i32 numerators, i32 denominators, i32 pool)
+    (In<f32> x, In<f32> lines, In<f64> statistics, In<f32> shortcut, In<f32> gain, In<u32> key, In<f32> grad_y,
+     Out<f32> grad_u, Out<f32> sums, Out<f32> unit_partials, In<f32> numerator, In<f32> denominator, i32 records, i32 height,
+     i32 width, i32 channels, i32 chunks, i32 has_shortcut, i32 gain_kind, i32 threshold, i32 numerators, i32 denominators,
+     i32 pool, f32 factor)
 ) {
-    const site::Backward from = {x, statistics, shortcut, has_shortcut, grad_y, grad_u,
+    const site::Backward from = {x, statistics, shortcut, has_shortcut, {gain, key, gain_kind, threshold, factor}, grad_y, grad_u,
                                  {numerator, numerators, denominator, denominators},
                                  {records, height, width, channels, chunks}, pool};
-    site::backward(from, lines, gain, has_gain, sums, unit_partials);
+    site::backward(from, lines, sums, unit_partials);
 }
 
 KERNEL(

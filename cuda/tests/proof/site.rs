@@ -6,10 +6,17 @@ use crate::pau::unit;
 use crate::program::{Build, build, family};
 use crate::script::{Fault, On, Script};
 use dualnet_cuda::pau::Coefficients;
-use dualnet_cuda::site::{Backward, Extents, Forward, Kept, Operands, Site};
+use dualnet_cuda::site::{Backward, Extents, Forward, Gain, Kept, Operands, Site};
+use dualnet_engine::pau::affine::ElementDropout;
+use dualnet_engine::simd::Isa;
 use dualnet_fixtures::stream;
-use reference::{Expected, expected};
+use reference::{Expected, expected, is_left_out};
 use std::path::Path;
+
+/// Key of dropout of elements; among the elements that [`Special`] changes it leaves out some, not all.
+const KEY: u64 = 0x1234_5678_90ab_cdef;
+/// Probability of an element to be left out.
+const SHARE: f64 = 0.3;
 
 /// A place in a network, which of its operands there are, and what is special about their numbers.
 #[derive(Clone, Copy, Debug)]
@@ -18,13 +25,22 @@ pub struct Case {
     pool: bool,
     modulated: bool,
     shortcut: bool,
-    gain: bool,
+    dropout: Dropout,
     batch_statistics: bool,
     /// Coefficients of the unit above and below.
     unit: (usize, usize),
     /// About where every channel's values lie, beside deviations of about 1.
     center: f64,
     special: Special,
+}
+
+/// What is left out of the result.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Dropout {
+    Nothing,
+    Channels,
+    /// As [`KEY`] and [`SHARE`] say.
+    Elements,
 }
 
 /// What is special about a case.
@@ -80,7 +96,7 @@ impl Case {
             pool,
             modulated: true,
             shortcut: true,
-            gain: true,
+            dropout: Dropout::Channels,
             batch_statistics: true,
             unit: (6, 4),
             center: 0.0,
@@ -144,7 +160,7 @@ impl Case {
             }),
             shortcut: self.shortcut.then_some(shortcut),
             // Dropped channels, and those that are kept.
-            gain: self.gain.then(|| {
+            gain: (self.dropout == Dropout::Channels).then(|| {
                 let drawn = stream("site gain", records * channels);
                 drawn.iter().map(|&v| if v < -0.5 { 0.0 } else { 1.25 }).collect()
             }),
@@ -170,7 +186,14 @@ impl Case {
             |name, values: &Option<Vec<f32>>| values.as_ref().map(|values| script.input(name, values.as_slice()));
         let modulation = optional("modulation", &data.modulation);
         let shortcut = optional("shortcut", &data.shortcut);
-        let gain = optional("gain", &data.gain);
+        let gain = optional("gain", &data.gain).map(Gain::Channels);
+        let gain = match self.dropout {
+            Dropout::Elements => Some(Gain::Elements {
+                key: script.input("key", &[KEY as u32, (KEY >> 32) as u32]),
+                share: SHARE,
+            }),
+            _ => gain,
+        };
         let operands = Operands {
             x: script.input("x", &data.x),
             gamma: script.input("gamma", &data.gamma),
@@ -281,7 +304,7 @@ pub fn thorough() -> Vec<Case> {
         Case {
             modulated: false,
             shortcut: false,
-            gain: false,
+            dropout: Dropout::Nothing,
             special: Special::Zero,
             ..small
         },
@@ -292,7 +315,7 @@ pub fn thorough() -> Vec<Case> {
             ..small
         },
         Case {
-            gain: false,
+            dropout: Dropout::Nothing,
             modulated: false,
             batch_statistics: false,
             special: Special::Far,
@@ -315,6 +338,20 @@ pub fn thorough() -> Vec<Case> {
             unit: (1, 2),
             ..small
         },
+        Case {
+            dropout: Dropout::Elements,
+            ..pooled
+        },
+        Case {
+            dropout: Dropout::Elements,
+            special: Special::NotFinite,
+            ..pooled
+        },
+        Case {
+            dropout: Dropout::Elements,
+            special: Special::Far,
+            ..small
+        },
         // A second chunk of one pixel, and of one mean over pixels.
         Case::new(2, 5, 205, 16, false),
         Case::new(1, 2, 8195, 4, true),
@@ -328,7 +365,15 @@ pub fn wide() -> Vec<Case> {
 
 /// Places in the published networks.
 pub fn published() -> Vec<Case> {
-    vec![Case::new(24, 563, 33, 16, true), Case::new(24, 70, 4, 128, false)]
+    let first = Case::new(24, 563, 33, 16, true);
+    vec![
+        first,
+        Case {
+            dropout: Dropout::Elements,
+            ..first
+        },
+        Case::new(24, 70, 4, 128, false),
+    ]
 }
 
 fn passes(case: &Case, program: &Path, seed: u64) -> (Outcome, usize) {
@@ -347,6 +392,22 @@ fn sites_follow_their_definition() {
         "{compared} numbers of the site kernels compared on the host"
     ));
     assert!(compared > 100_000, "{compared}");
+}
+
+/// The reference's draws, to which the kernels are held, are those of the CPU's kernels.
+#[test]
+fn elements_left_out_are_those_of_the_cpu() {
+    let isa = Isa::detect().expect("an instruction set");
+    for key in [0, 1, 1 << 32, KEY, u64::MAX] {
+        for share in [0.05, SHARE] {
+            let mut factors = vec![f32::NAN; 4096];
+            ElementDropout::new(key, share).factors(isa, &mut factors);
+            for (element, factor) in factors.into_iter().enumerate() {
+                let left_out = is_left_out(key, share, element as u64);
+                assert_eq!(factor == 0.0, left_out, "key {key:#x}, element {element}");
+            }
+        }
+    }
 }
 
 /// Without the sanitizers, under which blocks of so many threads are slow.

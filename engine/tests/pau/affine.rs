@@ -3,8 +3,8 @@
 use crate::bound::{COEFFICIENT, DERIVATIVE, VALUE, expected, wide, within};
 use dualnet_engine::pau::Pau;
 use dualnet_engine::pau::affine::{
-    Affine, AffineGradients, ChannelsLast, InputGradient, PooledMaps, affine_backward, affine_backward_pooled,
-    affine_forward, affine_forward_pooled, affine_input_gradient, channel_moments,
+    Affine, AffineGradients, ChannelsLast, ElementDropout, Gain, InputGradient, PooledMaps, affine_backward,
+    affine_backward_pooled, affine_forward, affine_forward_pooled, affine_input_gradient, channel_moments,
 };
 use dualnet_engine::simd::Isa;
 use dualnet_fixtures::stream;
@@ -37,6 +37,8 @@ struct Data {
     shift: Vec<f32>,
     shortcut: Option<Vec<f32>>,
     gain: Option<Vec<f32>>,
+    /// Dropout of elements, and their factors.
+    dropout: Option<(ElementDropout, Vec<f32>)>,
 }
 
 impl Data {
@@ -56,18 +58,38 @@ impl Data {
         }
     }
 
+    /// With a shortcut, and without some elements.
+    fn with_dropout(extents: [usize; 3]) -> Self {
+        let residual = Self::residual(extents);
+        let dropout = ElementDropout::new(0x0123_4567_89ab_cdef, 0.2);
+        let mut factors = vec![f32::NAN; residual.x.len()];
+        dropout.factors(Isa::detect().expect("an instruction set"), &mut factors);
+        Self {
+            gain: None,
+            dropout: Some((dropout, factors)),
+            ..residual
+        }
+    }
+
     fn operands(&self) -> Affine<'_> {
         Affine {
             x: &self.x,
             scale: &self.scale,
             shift: &self.shift,
             shortcut: self.shortcut.as_deref(),
-            gain: self.gain.as_deref(),
+            gain: match &self.dropout {
+                Some((dropout, _)) => Some(Gain::Elements(*dropout)),
+                None => self.gain.as_deref().map(Gain::Channels),
+            },
         }
     }
 
     fn gain(&self, i: usize) -> f32 {
-        self.gain.as_ref().map_or(1.0, |gain| gain[self.line(i)])
+        match (&self.gain, &self.dropout) {
+            (Some(gain), _) => gain[self.line(i)],
+            (None, Some((_, factors))) => factors[i],
+            (None, None) => 1.0,
+        }
     }
 
     fn new([samples, pixels, channels]: [usize; 3]) -> Self {
@@ -90,6 +112,7 @@ impl Data {
             shift: values("affine/shift", shape.lines()),
             shortcut: None,
             gain: None,
+            dropout: None,
         }
     }
 
@@ -129,7 +152,7 @@ fn forward_and_backward() {
     for isa in Isa::available() {
         for data in SHAPES
             .into_iter()
-            .flat_map(|extents| [Data::new(extents), Data::residual(extents)])
+            .flat_map(|extents| [Data::new, Data::residual, Data::with_dropout].map(|data| data(extents)))
         {
             let of = |what: &str| format!("{what} of {:?} on {isa:?}", data.shape);
             let gained: Vec<f32> = data
@@ -343,40 +366,43 @@ fn pooling_changes_no_bits() {
                 width,
                 channels,
             };
-            let mut data = Data::residual([samples, height * width, channels]);
-            let mut y = vec![f32::NAN; data.x.len()];
-            affine_forward(&pau, data.shape, data.operands(), &mut y);
-            let grad_means: Vec<f32> = stream("affine/means", maps.means().elements())
-                .into_iter()
-                .map(|v| v as f32)
-                .collect();
-            let at = |sample: usize, row: usize, column: usize, channel: usize| {
-                ((sample * height + row) * width + column) * channels + channel
-            };
-            let mut expected = Vec::new();
-            data.grad_y.fill(0.0);
-            for sample in 0..samples {
-                for (row, column) in (0..height / 2).flat_map(|row| (0..width / 2).map(move |column| (row, column))) {
-                    for channel in 0..channels {
-                        let quad = [(0, 0), (0, 1), (1, 0), (1, 1)]
-                            .map(|(dy, dx)| at(sample, 2 * row + dy, 2 * column + dx, channel));
-                        for index in quad {
-                            data.grad_y[index] = grad_means[expected.len()] / 4.0;
+            for data in [Data::residual, Data::with_dropout] {
+                let mut data = data([samples, height * width, channels]);
+                let mut y = vec![f32::NAN; data.x.len()];
+                affine_forward(&pau, data.shape, data.operands(), &mut y);
+                let grad_means: Vec<f32> = stream("affine/means", maps.means().elements())
+                    .into_iter()
+                    .map(|v| v as f32)
+                    .collect();
+                let at = |sample: usize, row: usize, column: usize, channel: usize| {
+                    ((sample * height + row) * width + column) * channels + channel
+                };
+                let mut expected = Vec::new();
+                data.grad_y.fill(0.0);
+                for sample in 0..samples {
+                    for (row, column) in (0..height / 2).flat_map(|row| (0..width / 2).map(move |column| (row, column)))
+                    {
+                        for channel in 0..channels {
+                            let quad = [(0, 0), (0, 1), (1, 0), (1, 1)]
+                                .map(|(dy, dx)| at(sample, 2 * row + dy, 2 * column + dx, channel));
+                            for index in quad {
+                                data.grad_y[index] = grad_means[expected.len()] / 4.0;
+                            }
+                            let [a, b, c, d] = quad.map(|index| y[index]);
+                            expected.push((a + b + c + d) / 4.0);
                         }
-                        let [a, b, c, d] = quad.map(|index| y[index]);
-                        expected.push((a + b + c + d) / 4.0);
                     }
                 }
-            }
-            let mut means = vec![f32::NAN; expected.len()];
-            affine_forward_pooled(&pau, maps, data.operands(), &mut means);
-            assert_eq!(bits(&means), bits(&expected), "{isa:?} {maps:?}");
+                let mut means = vec![f32::NAN; expected.len()];
+                affine_forward_pooled(&pau, maps, data.operands(), &mut means);
+                assert_eq!(bits(&means), bits(&expected), "{isa:?} {maps:?}");
 
-            let (expected, sums) = data.backward(&pau);
-            let mut grad_u = vec![f32::NAN; data.x.len()];
-            let pooled = affine_backward_pooled(&pau, maps, data.operands(), &grad_means, &mut grad_u);
-            assert_eq!(bits(&grad_u), bits(&expected), "{isa:?} {maps:?}");
-            assert_eq!(pooled, sums);
+                let (expected, sums) = data.backward(&pau);
+                let mut grad_u = vec![f32::NAN; data.x.len()];
+                let pooled = affine_backward_pooled(&pau, maps, data.operands(), &grad_means, &mut grad_u);
+                assert_eq!(bits(&grad_u), bits(&expected), "{isa:?} {maps:?}");
+                assert_eq!(pooled, sums);
+            }
         }
     }
 }

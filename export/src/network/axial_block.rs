@@ -52,7 +52,7 @@ pub(super) fn forward<O: Ops>(
     for site in sites(block, extents) {
         main = ops.axial_attention(&main, &site)?;
     }
-    main = ops.dropout2d_pool(&main)?;
+    main = ops.spectrogram_dropout_pool(&main)?;
     main = ops.conv2d(&main, &format!("{prefix}.output_mapping_conv.weight"), 0)?;
     let mut shortcut = ops.average_pool(x)?;
     if block.input != block.output {

@@ -58,7 +58,7 @@ pub fn conditional_norm_pau_dropout<O: Ops>(
     pau: &str,
 ) -> Result<O::Tensor, O::Error> {
     let activated = ops.conditional_norm_pau(x, latent, norm, pau)?;
-    ops.dropout2d(&activated)
+    ops.spectrogram_dropout(&activated)
 }
 
 /// The default body of [`Ops::residual_tail`].
@@ -71,12 +71,12 @@ pub fn residual_tail<O: Ops>(
     pau: &str,
 ) -> Result<O::Tensor, O::Error> {
     let activated = ops.conditional_norm_add_pau(x, latent, norm, shortcut, pau)?;
-    ops.dropout2d_pool(&activated)
+    ops.spectrogram_dropout_pool(&activated)
 }
 
-/// The default body of [`Ops::dropout2d_pool`].
-pub fn dropout2d_pool<O: Ops>(ops: &mut O, x: &O::Tensor) -> Result<O::Tensor, O::Error> {
-    let dropped = ops.dropout2d(x)?;
+/// The default body of [`Ops::spectrogram_dropout_pool`].
+pub fn spectrogram_dropout_pool<O: Ops>(ops: &mut O, x: &O::Tensor) -> Result<O::Tensor, O::Error> {
+    let dropped = ops.spectrogram_dropout(x)?;
     ops.average_pool(&dropped)
 }
 

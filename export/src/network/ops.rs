@@ -72,8 +72,8 @@ pub trait Ops: Sized {
     fn global_average_pool(&mut self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
     /// Dropout of single elements while training.
     fn dropout(&mut self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
-    /// Dropout of whole channels while training.
-    fn dropout2d(&mut self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
+    /// Dropout in the spectrogram encoder while training, of single elements or of whole channels.
+    fn spectrogram_dropout(&mut self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error>;
     /// Adds the embedding `[L, 1, D]` called `embedding` to `[N, L, D]`.
     fn add_positional(&mut self, x: &Self::Tensor, embedding: &str) -> Result<Self::Tensor, Self::Error>;
     /// `E [rows, span, span]` with `E[c, i, j] = R[c, i − j + span − 1]`, `R [rows, 2·span − 1]` being the parameter `name`.
@@ -116,7 +116,7 @@ pub trait Ops: Sized {
         composites::conditional_norm_add_pau(self, x, latent, norm, shortcut, pau)
     }
 
-    /// [`Ops::conditional_norm_pau`] followed by dropout of channels: the middle of a residual block.
+    /// [`Ops::conditional_norm_pau`] followed by the spectrogram encoder's dropout: the middle of a residual block.
     fn conditional_norm_pau_dropout(
         &mut self,
         x: &Self::Tensor,
@@ -127,7 +127,7 @@ pub trait Ops: Sized {
         composites::conditional_norm_pau_dropout(self, x, latent, norm, pau)
     }
 
-    /// [`Ops::conditional_norm_add_pau`], dropout of channels, 2×2 average pooling: the end of a residual block.
+    /// [`Ops::conditional_norm_add_pau`], the spectrogram encoder's dropout, 2×2 average pooling: the end of a residual block.
     fn residual_tail(
         &mut self,
         x: &Self::Tensor,
@@ -139,9 +139,9 @@ pub trait Ops: Sized {
         composites::residual_tail(self, x, latent, norm, shortcut, pau)
     }
 
-    /// Dropout of channels followed by 2×2 average pooling.
-    fn dropout2d_pool(&mut self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error> {
-        composites::dropout2d_pool(self, x)
+    /// [`Ops::spectrogram_dropout`] followed by 2×2 average pooling.
+    fn spectrogram_dropout_pool(&mut self, x: &Self::Tensor) -> Result<Self::Tensor, Self::Error> {
+        composites::spectrogram_dropout_pool(self, x)
     }
 
     /// Axial attention along one axis: `[N, C, H, W]` to the same shape (MODEL: axial attention, steps 1 to 7).

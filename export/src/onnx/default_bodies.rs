@@ -71,7 +71,7 @@ impl Ops for Primitives<'_> {
         average_pool(x: &Value);
         global_average_pool(x: &Value);
         dropout(x: &Value);
-        dropout2d(x: &Value);
+        spectrogram_dropout(x: &Value);
         add_positional(x: &Value, embedding: &str);
         relative_embeddings(name: &str, span: usize);
         lstm_layer(x: &Value, site: &LstmSite, layer: usize);

@@ -256,7 +256,7 @@ impl Ops for Lowering<'_> {
         Ok(x.clone())
     }
 
-    fn dropout2d(&mut self, x: &Value) -> Result<Value, ExportError> {
+    fn spectrogram_dropout(&mut self, x: &Value) -> Result<Value, ExportError> {
         Ok(x.clone())
     }
 

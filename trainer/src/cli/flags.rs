@@ -3,7 +3,7 @@
 use crate::data::Labels;
 use crate::data::icentia::SEGMENTS;
 use crate::optimizer::Schedule;
-use crate::train::{BatchNorm, DATASETS, Precision, TrainOptions};
+use crate::train::{BatchNorm, DATASETS, DropoutUnit, Precision, TrainOptions};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dualnet_export::network::{Network, NetworkConfig, PRESETS, preset};
@@ -69,6 +69,9 @@ pub(super) struct RunFlags {
     /// Dropout, whatever the other flags imply.
     #[arg(long, value_name = "P")]
     dropout: Option<f64>,
+    /// What dropout in the spectrogram encoder leaves out [default: elements; channels with two classes].
+    #[arg(long, value_name = "UNIT")]
+    dropout_unit: Option<DropoutUnit>,
     /// The loss's weights of the classes, separated by commas.
     #[arg(long, value_name = "W,…", value_delimiter = ',')]
     class_weights: Option<Vec<f32>>,
@@ -239,6 +242,7 @@ impl RunFlags {
             options.augmentation = 0.0;
         }
         options.dropout = self.dropout.or(options.dropout);
+        options.dropout_unit = self.dropout_unit.or(options.dropout_unit);
         options.keep_last_layer |= self.keep_last_layer;
         options.load = self.load.clone().or(options.load.take());
         options.class_weights = self.class_weights.clone().or(options.class_weights.take());

@@ -1,7 +1,7 @@
 //! What one experiment trains, on what and how.
 
 use super::Overrides;
-use crate::train::{ICENTIA11K, PHYSIONET, TrainOptions};
+use crate::train::{DropoutUnit, ICENTIA11K, PHYSIONET, TrainOptions};
 use dualnet_export::network::{ClassSet, Network, NetworkConfig, NetworkError, preset};
 use std::path::PathBuf;
 
@@ -30,6 +30,8 @@ pub struct Recipe {
     pub augmentation: f64,
     /// Dropout while training.
     pub dropout: f64,
+    /// What dropout in the spectrogram encoder left out when the row was published.
+    pub dropout_unit: DropoutUnit,
     /// The loss's weights of the classes.
     pub class_weights: &'static [f32],
     /// The row whose last checkpoint this one starts from.
@@ -152,6 +154,7 @@ impl Recipe {
             accumulate: overrides.accumulate.unwrap_or(defaults.accumulate),
             augmentation: self.augmentation,
             dropout: Some(self.dropout),
+            dropout_unit: Some(self.dropout_unit),
             class_weights: Some(self.class_weights.to_vec()),
             load,
             device: overrides.device.clone().unwrap_or_else(|| defaults.device.clone()),

@@ -1,6 +1,7 @@
 //! Every experiment of the paper, in the order of its tables.
 
 use super::recipe::{Ablation, Data, Group, Recipe};
+use crate::train::DropoutUnit;
 
 /// The published recipe on the paper's split, 7000 records to 1528: what every row has unless it says otherwise.
 const PAPER: Recipe = Recipe {
@@ -15,6 +16,7 @@ const PAPER: Recipe = Recipe {
     batch_size: 24,
     augmentation: 0.2,
     dropout: 0.05,
+    dropout_unit: DropoutUnit::Elements,
     class_weights: &[0.4, 0.7, 0.9, 0.9],
     starts_from: None,
     runs: 3,
@@ -96,6 +98,7 @@ const fn two_classes(recipe: Recipe, augmentation: f64, dropout: f64) -> Recipe 
         class_weights: &[1.0, 1.0],
         augmentation,
         dropout,
+        dropout_unit: DropoutUnit::Channels,
         runs: 1,
         ..recipe
     }

@@ -29,6 +29,10 @@ pub(super) struct Operands {
     pub(super) modulation: *const f32,
     pub(super) shortcut: *const f32,
     pub(super) gain: *const f32,
+    /// Of dropout of elements, one number where x is.
+    pub(super) key: *const u64,
+    /// Probability of each element to be left out.
+    pub(super) share: f64,
 }
 
 /// Where an operation runs, as the shim says it.

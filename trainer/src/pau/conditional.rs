@@ -1,4 +1,4 @@
-//! Conditional batch normalization, an optional shortcut, the Padé activation, channel dropout and an optional average pool as one
+//! Conditional batch normalization, an optional shortcut, the Padé activation, dropout and an optional average pool as one
 //! differentiable operation: what the two-storey trait calls `conditional_norm_pau`, `conditional_norm_add_pau` and `residual_tail`.
 
 use super::{site_cpu, site_cuda};
@@ -6,7 +6,7 @@ use crate::distributed::{Group, release};
 use crate::shim;
 use std::ffi::{c_char, c_void};
 use std::ptr::null;
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 use torch_sys::C_tensor;
 
 /// The tensors of one fused site.
@@ -22,8 +22,8 @@ pub struct ConditionalPau<'a> {
     pub modulation: Option<&'a Tensor>,
     /// Added before the activation, `[N, C, H, W]`.
     pub shortcut: Option<&'a Tensor>,
-    /// Factor of the result, `[N, C]`, through which no gradient flows.
-    pub gain: Option<&'a Tensor>,
+    /// Factor of the result, through which no gradient flows.
+    pub gain: Option<Gain<'a>>,
     /// Coefficients `a0 … am`.
     pub numerator: &'a Tensor,
     /// Coefficients `b1 … bn`.
@@ -38,6 +38,20 @@ pub struct ConditionalPau<'a> {
     pub pool: bool,
     /// The processes over whose batches the batch's statistics are taken; this process's own batch when absent.
     pub group: Option<&'a Group>,
+}
+
+/// What a site's result is multiplied by.
+#[derive(Clone, Copy)]
+pub enum Gain<'a> {
+    /// `[N, C]`, such as dropout of channels.
+    Channels(&'a Tensor),
+    /// Dropout of single elements: which ones, in the order `[N, H, W, C]`, the key decides, on any device alike.
+    Elements {
+        /// Number of the sequence of draws, `[1]` of int64 where x is.
+        key: &'a Tensor,
+        /// Probability of each element to be left out.
+        share: f64,
+    },
 }
 
 impl ConditionalPau<'_> {
@@ -57,7 +71,7 @@ impl ConditionalPau<'_> {
         }
     }
 
-    /// Refuses extents that do not fit.
+    /// Refuses extents that do not fit, and keys that are none.
     fn check(&self) -> Result<(), TchError> {
         let channels = self.x.size().get(1).copied().unwrap_or(0);
         let vectors = [self.gamma, self.beta, self.running_mean, self.running_variance];
@@ -70,14 +84,36 @@ impl ConditionalPau<'_> {
                 .iter()
                 .all(|vector| vector.size() == [channels] && vector.is_contiguous())
             && per_sample(self.modulation, 2 * channels)
-            && per_sample(self.gain, channels)
+            && per_sample(self.channel_gain(), channels)
             && self.shortcut.is_none_or(|shortcut| shortcut.size() == self.x.size())
             && (!self.pool || self.x.size()[2..].iter().all(|&extent| extent >= 2));
-        match fits {
-            true => Ok(()),
-            false => Err(TchError::Shape(
+        if !fits {
+            return Err(TchError::Shape(
                 "conditional Padé activation: the tensors' extents do not fit, or are 0".to_owned(),
+            ));
+        }
+        let (key, _) = self.draws();
+        let is_key = |key: &Tensor| key.numel() == 1 && key.kind() == Kind::Int64 && key.device() == self.x.device();
+        match key.is_none_or(is_key) {
+            true => Ok(()),
+            false => Err(TchError::Kind(
+                "conditional Padé activation: the key of dropout is one int64 on the device of its input".to_owned(),
             )),
+        }
+    }
+
+    fn channel_gain(&self) -> Option<&Tensor> {
+        match self.gain {
+            Some(Gain::Channels(gain)) => Some(gain),
+            _ => None,
+        }
+    }
+
+    /// Key and probability of dropout of elements.
+    fn draws(&self) -> (Option<&Tensor>, f64) {
+        match self.gain {
+            Some(Gain::Elements { key, share }) => (Some(key), share),
+            _ => (None, 0.0),
         }
     }
 
@@ -89,9 +125,10 @@ impl ConditionalPau<'_> {
     fn apply_on_cpu(self) -> Result<Tensor, TchError> {
         self.check()?;
         let group = self.sharing();
+        let (key, share) = self.draws();
         let mut message = std::ptr::null_mut();
-        // SAFETY: all pointers come from live tensors or are null where the shim allows it, the extents were checked
-        // above and none is 0, KERNELS is a static, the group's reference goes to the shim, which gives it to `release`,
+        // SAFETY: all pointers come from live tensors or are null where the shim allows it, extents and key were checked
+        // above and no extent is 0, KERNELS is a static, the group's reference goes to the shim, which gives it to `release`,
         // and `message` is written only on failure.
         let result = unsafe {
             ecg_conditional_pau(
@@ -100,7 +137,9 @@ impl ConditionalPau<'_> {
                 self.beta.as_ptr(),
                 pointer(self.modulation),
                 pointer(self.shortcut),
-                pointer(self.gain),
+                pointer(self.channel_gain()),
+                pointer(key),
+                share,
                 self.numerator.as_ptr(),
                 self.denominator.as_ptr(),
                 self.running_mean.as_ptr(),
@@ -124,8 +163,9 @@ impl ConditionalPau<'_> {
                 "conditional Padé activation: statistics are not shared with other processes on CUDA".to_owned(),
             ));
         }
+        let (key, share) = self.draws();
         let mut message = std::ptr::null_mut();
-        // SAFETY: all pointers come from live tensors or are null where the shim allows it, the extents were checked
+        // SAFETY: all pointers come from live tensors or are null where the shim allows it, extents and key were checked
         // above, the kernels are a static, and `message` is written only on failure.
         let result = unsafe {
             ecg_site(
@@ -134,7 +174,9 @@ impl ConditionalPau<'_> {
                 self.beta.as_ptr(),
                 pointer(self.modulation),
                 pointer(self.shortcut),
-                pointer(self.gain),
+                pointer(self.channel_gain()),
+                pointer(key),
+                share,
                 self.numerator.as_ptr(),
                 self.denominator.as_ptr(),
                 self.running_mean.as_ptr(),
@@ -162,6 +204,8 @@ unsafe extern "C" {
         modulation: *const C_tensor,
         shortcut: *const C_tensor,
         gain: *const C_tensor,
+        key: *const C_tensor,
+        share: f64,
         numerator: *const C_tensor,
         denominator: *const C_tensor,
         running_mean: *const C_tensor,
@@ -180,6 +224,8 @@ unsafe extern "C" {
         modulation: *const C_tensor,
         shortcut: *const C_tensor,
         gain: *const C_tensor,
+        key: *const C_tensor,
+        share: f64,
         numerator: *const C_tensor,
         denominator: *const C_tensor,
         running_mean: *const C_tensor,

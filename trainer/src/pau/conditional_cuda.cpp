@@ -104,16 +104,19 @@ Kept kept_in(const at::Tensor& statistics, const at::Tensor& lines) {
 class SitePade : public Function<SitePade> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
-                            const Optional& modulation, const Optional& shortcut, const Optional& gain,
-                            const at::Tensor& numerator, const at::Tensor& denominator, const at::Tensor& running_mean,
-                            const at::Tensor& running_variance, bool batch_statistics, bool pool, int64_t kernels_address) {
+                            const Optional& modulation, const Optional& shortcut, const Optional& gain, const Optional& key,
+                            double share, const at::Tensor& numerator, const at::Tensor& denominator,
+                            const at::Tensor& running_mean, const at::Tensor& running_variance, bool batch_statistics, bool pool,
+                            int64_t kernels_address) {
     require_alike(input, {weight, bias, tensor(modulation), tensor(shortcut), tensor(gain), running_mean, running_variance});
     const auto* kernels = reinterpret_cast<const Kernels*>(kernels_address);
     const c10::OptionalDeviceGuard guard(input.device());
     const at::Tensor x = map(input), added = map(tensor(shortcut));
     const at::Tensor gamma = vector(weight), beta = vector(bias), p = vector(numerator), q = vector(denominator);
     const at::Tensor conditions = vector(tensor(modulation)), factors = vector(tensor(gain));
-    const Operands o = ecg::operands(x, gamma, beta, conditions, added, factors, ecg::coefficients(x, p, q), pool);
+    const at::Tensor draws = ecg::contiguous_or_none(key);
+    const Operands o =
+        ecg::operands(x, gamma, beta, conditions, added, factors, draws, share, ecg::coefficients(x, p, q), pool);
     const Room sizes = room(kernels, o);
     at::Tensor statistics = numbers(sizes.statistics, x, at::kDouble);
     at::Tensor lines = numbers(sizes.lines, x);
@@ -127,10 +130,11 @@ class SitePade : public Function<SitePade> {
                         partials.mutable_data_ptr<float>(), y.mutable_data_ptr<float>()};
     char message[MESSAGE] = "";
     TORCH_CHECK(kernels->forward(&place, &o, batch_statistics, &kept, &result, message) == 0, message);
-    context->save_for_backward({x, gamma, beta, conditions, added, factors, p, q, statistics, lines});
+    context->save_for_backward({x, gamma, beta, conditions, added, factors, draws, p, q, statistics, lines});
     context->saved_data["kernels"] = kernels_address;
     context->saved_data["batch_statistics"] = batch_statistics;
     context->saved_data["pool"] = pool;
+    context->saved_data["share"] = share;
     return y;
   }
 
@@ -138,11 +142,12 @@ class SitePade : public Function<SitePade> {
     const auto saved = context->get_saved_variables();
     const auto* kernels = reinterpret_cast<const Kernels*>(context->saved_data["kernels"].toInt());
     const at::Tensor &x = saved[0], &gamma = saved[1], &beta = saved[2], &modulation = saved[3], &shortcut = saved[4];
-    const at::Tensor &p = saved[6], &q = saved[7], &statistics = saved[8], &lines = saved[9];
+    const at::Tensor &p = saved[7], &q = saved[8], &statistics = saved[9], &lines = saved[10];
     const c10::OptionalDeviceGuard guard(x.device());
     require_alike(gradients[0], {x});
     const at::Tensor grad_y = map(gradients[0]);
-    const Operands o = ecg::operands(x, gamma, beta, modulation, shortcut, saved[5], ecg::coefficients(x, p, q),
+    const Operands o = ecg::operands(x, gamma, beta, modulation, shortcut, saved[5], saved[6],
+                                     context->saved_data["share"].toDouble(), ecg::coefficients(x, p, q),
                                      context->saved_data["pool"].toBool());
     const Room sizes = room(kernels, o);
     at::Tensor grad_u = at::empty_like(x), grad_x = at::empty_like(x);
@@ -170,20 +175,21 @@ class SitePade : public Function<SitePade> {
     TORCH_CHECK(kernels->backward(&place, &o, batch_statistics, &kept, &to, message) == 0, message);
     const at::Tensor none;
     return {grad_x, grad_gamma, grad_beta, grad_modulation, shortcut.defined() ? grad_u : none,
-            none,   grad_p,     grad_q,    none,            none,
-            none,   none,       none};
+            none,   none,       none,      grad_p,          grad_q,
+            none,   none,       none,      none,            none};
   }
 };
 
 }  // namespace
 
 extern "C" at::Tensor* ecg_site(const at::Tensor* x, const at::Tensor* gamma, const at::Tensor* beta, const at::Tensor* modulation,
-                                const at::Tensor* shortcut, const at::Tensor* gain, const at::Tensor* numerator,
-                                const at::Tensor* denominator, const at::Tensor* running_mean,
+                                const at::Tensor* shortcut, const at::Tensor* gain, const at::Tensor* key, double share,
+                                const at::Tensor* numerator, const at::Tensor* denominator, const at::Tensor* running_mean,
                                 const at::Tensor* running_variance, bool batch_statistics, bool pool, const Kernels* kernels,
                                 char** message) {
   return ecg::guarded(message, [&] {
-    return SitePade::apply(*x, *gamma, *beta, or_none(modulation), or_none(shortcut), or_none(gain), *numerator, *denominator,
-                           *running_mean, *running_variance, batch_statistics, pool, reinterpret_cast<int64_t>(kernels));
+    return SitePade::apply(*x, *gamma, *beta, or_none(modulation), or_none(shortcut), or_none(gain), or_none(key), share,
+                           *numerator, *denominator, *running_mean, *running_variance, batch_statistics, pool,
+                           reinterpret_cast<int64_t>(kernels));
   });
 }

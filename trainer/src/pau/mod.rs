@@ -11,7 +11,7 @@ mod site_channels;
 mod site_cpu;
 mod site_cuda;
 
-pub use conditional::ConditionalPau;
+pub use conditional::{ConditionalPau, Gain};
 
 use crate::shim;
 use callbacks::Kernels;

@@ -1,7 +1,7 @@
 //! The arithmetic per channel of a fused site, in float64: its normalization as one affine map, and the gradients of
 //! everything that is not a feature map.
 
-use dualnet_engine::pau::affine::{Affine, ChannelsLast, Moments};
+use dualnet_engine::pau::affine::{Affine, ChannelsLast, Gain, Moments};
 
 /// The operands as slices.
 pub(super) struct Site<'a> {
@@ -11,7 +11,7 @@ pub(super) struct Site<'a> {
     pub(super) beta: &'a [f32],
     pub(super) modulation: Option<&'a [f32]>,
     pub(super) shortcut: Option<&'a [f32]>,
-    pub(super) gain: Option<&'a [f32]>,
+    pub(super) gain: Option<Gain<'a>>,
 }
 
 /// Mean and reciprocal deviation of every channel.

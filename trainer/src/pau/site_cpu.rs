@@ -4,8 +4,8 @@ use super::callbacks::Operands;
 use super::site_channels::{Site, Small, Statistics, input_coefficients, join_moments, small_gradients};
 use crate::distributed::Group;
 use dualnet_engine::pau::affine::{
-    ChannelsLast, InputGradient, PooledMaps, affine_backward, affine_backward_pooled, affine_forward,
-    affine_forward_pooled, affine_input_gradient, channel_moments,
+    ChannelsLast, ElementDropout, Gain, InputGradient, PooledMaps, affine_backward, affine_backward_pooled,
+    affine_forward, affine_forward_pooled, affine_input_gradient, channel_moments,
 };
 use dualnet_export::network::{NORM_EPSILON, NORM_MOMENTUM};
 use std::ffi::c_void;
@@ -69,7 +69,13 @@ impl Operands {
                 beta: slice(self.beta, self.channels),
                 modulation: optional(self.modulation, 2 * shape.lines()),
                 shortcut: optional(self.shortcut, shape.elements()),
-                gain: optional(self.gain, shape.lines()),
+                gain: match optional(self.gain, shape.lines()) {
+                    Some(gain) => Some(Gain::Channels(gain)),
+                    None => self
+                        .key
+                        .as_ref()
+                        .map(|&key| Gain::Elements(ElementDropout::new(key, self.share))),
+                },
             }
         }
     }

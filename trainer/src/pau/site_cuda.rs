@@ -99,7 +99,11 @@ impl Operands {
             beta: self.beta as u64,
             modulation: optional(self.modulation),
             shortcut: optional(self.shortcut),
-            gain: optional(self.gain),
+            gain: match (optional(self.gain), optional(self.key)) {
+                (Some(gain), _) => Some(site::Gain::Channels(gain)),
+                (None, Some(key)) => Some(site::Gain::Elements { key, share: self.share }),
+                (None, None) => None,
+            },
             unit: Coefficients {
                 numerator: self.coefficients.numerator as u64,
                 denominator: self.coefficients.denominator as u64,
@@ -152,9 +156,9 @@ unsafe extern "C" fn forward<G: Gpu>(
         };
         site.forward(operands.addresses(), kept.addresses(), to, batch_statistics != 0)
     });
-    // SAFETY: the shim passes addresses of live float32 tensors on the device of `place`, of the stated extents and at multiples of 16
-    // bytes, whose allocator hands their memory to later work of the same stream only. What is kept, `y` and the workspace are freshly
-    // allocated, as large as `room` said; the running statistics overlap nothing else.
+    // SAFETY: the shim passes addresses of live tensors on the device of `place`, of an int64 for the key and of float32 otherwise, of the
+    // stated extents and at multiples of 16 bytes, of 8 for the key, whose allocator hands their memory to later work of the same stream
+    // only. What is kept, `y` and the workspace are freshly allocated, as large as `room` said; the running statistics overlap nothing else.
     unsafe { launch::<G>(place, launches, message) }
 }
 

@@ -1,6 +1,6 @@
 //! The site that the fused composites share.
 
-use super::dropout::factors;
+use super::dropout::Factors;
 use super::ops::Torch;
 use crate::error::TrainerError;
 use crate::pau::ConditionalPau;
@@ -13,9 +13,9 @@ use tch::{Device, Kind, Tensor};
 pub(super) enum Ends {
     /// The activation.
     Plain,
-    /// Dropout of channels.
+    /// The encoder's dropout.
     Dropout,
-    /// Dropout of channels, then means over 2×2 pixels.
+    /// The encoder's dropout, then means over 2×2 pixels.
     Pool,
 }
 
@@ -34,7 +34,7 @@ impl Torch<'_> {
             }
     }
 
-    /// Conditional batch normalization, the shortcut, the Padé activation, dropout of channels and an average pool in one pass over the feature map.
+    /// Conditional batch normalization, the shortcut, the Padé activation, dropout and an average pool in one pass over the feature map.
     pub(super) fn fused_site(
         &mut self,
         x: &Tensor,
@@ -44,9 +44,8 @@ impl Torch<'_> {
         pau: &str,
         ends: Ends,
     ) -> Result<Tensor, TrainerError> {
-        let size = x.size();
-        let gain = match self.dropout_probability() {
-            Some(p) if ends != Ends::Plain => Some(factors(x, p, &size[..2])?),
+        let factors = match self.active_dropout() {
+            Some(dropout) if ends != Ends::Plain => Some(dropout.spectrogram_factors(x)?),
             _ => None,
         };
         let modulation = match latent {
@@ -63,7 +62,7 @@ impl Torch<'_> {
             beta: get("bias")?,
             modulation: modulation.as_ref(),
             shortcut,
-            gain: gain.as_ref(),
+            gain: factors.as_ref().map(Factors::gain),
             numerator: self.parameters.get(&format!("{pau}.weight_numerator"))?,
             denominator: self.parameters.get(&format!("{pau}.weight_denominator"))?,
             running_mean: get("running_mean")?,

@@ -10,6 +10,7 @@ mod parameters;
 mod precision;
 mod synchronized;
 
+pub use dropout::Dropout;
 pub(crate) use gradient::set_gradient;
 pub use ops::{Mode, Observer, Torch};
 pub use parameters::Parameters;

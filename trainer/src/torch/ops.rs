@@ -1,6 +1,6 @@
 //! The primitives of the network on libtorch.
 
-use super::dropout::dropout;
+use super::dropout::Dropout;
 use super::fused::Ends;
 use super::layout::channels_last;
 use super::parameters::Parameters;
@@ -17,11 +17,8 @@ use tch::{Device, Kind, TchError, Tensor};
 pub enum Mode {
     /// Running statistics, no dropout.
     Evaluation,
-    /// Batch statistics, running ones updated, dropout with this probability.
-    Training {
-        /// Probability of every dropout; 0 switches it off.
-        dropout: f64,
-    },
+    /// Batch statistics, running ones updated, this dropout.
+    Training(Dropout),
 }
 
 /// Hears the names and values of intermediate results.
@@ -84,12 +81,12 @@ impl<'a> Torch<'a> {
     }
 
     pub(super) fn training(&self) -> bool {
-        matches!(self.mode, Mode::Training { .. })
+        matches!(self.mode, Mode::Training(_))
     }
 
-    pub(super) fn dropout_probability(&self) -> Option<f64> {
+    pub(super) fn active_dropout(&self) -> Option<Dropout> {
         match self.mode {
-            Mode::Training { dropout } if dropout > 0.0 => Some(dropout),
+            Mode::Training(dropout) if dropout.probability > 0.0 => Some(dropout),
             _ => None,
         }
     }
@@ -247,16 +244,15 @@ impl Ops for Torch<'_> {
     }
 
     fn dropout(&mut self, x: &Tensor) -> Result<Tensor, TrainerError> {
-        Ok(match self.dropout_probability() {
-            Some(p) => dropout(x, p, &x.size())?,
+        Ok(match self.active_dropout() {
+            Some(dropout) => dropout.of_elements(x)?,
             None => x.shallow_clone(),
         })
     }
 
-    fn dropout2d(&mut self, x: &Tensor) -> Result<Tensor, TrainerError> {
-        let size = x.size();
-        Ok(match self.dropout_probability() {
-            Some(p) => dropout(x, p, &[size[0], size[1], 1, 1])?,
+    fn spectrogram_dropout(&mut self, x: &Tensor) -> Result<Tensor, TrainerError> {
+        Ok(match self.active_dropout() {
+            Some(dropout) => dropout.in_spectrogram(x)?,
             None => x.shallow_clone(),
         })
     }

@@ -22,6 +22,7 @@ pub(super) fn training(config: &NetworkConfig, options: &TrainOptions, records: 
         "epochs": options.epochs,
         "seed": options.seed,
         "dropout": options.dropout(config.classes, config.dropout),
+        "dropout_unit": options.dropout_unit(config.classes),
         "revision": REVISION,
         "options": options,
     })

@@ -22,7 +22,9 @@ pub use card::REVISION;
 pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 pub use folder::RunFolder;
 pub use log::{EpochLog, EpochRecord};
-pub use options::{BatchNorm, COURSE_6000, DATASETS, EarlierPlan, ICENTIA11K, PHYSIONET, Precision, TrainOptions};
+pub use options::{
+    BatchNorm, COURSE_6000, DATASETS, DropoutUnit, EarlierPlan, ICENTIA11K, PHYSIONET, Precision, TrainOptions,
+};
 pub use records::Records;
 pub use report::Report;
 pub use run::Training;

@@ -37,6 +37,9 @@ pub struct TrainOptions {
     /// Dropout while training, whatever else says; absent for the published rule ([`dropout`](Self::dropout)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
+    /// What dropout in the spectrogram encoder leaves out; absent for the published rule ([`dropout_unit`](Self::dropout_unit)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout_unit: Option<DropoutUnit>,
     /// The loss's weights of the classes; absent for the published ones of the data set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<Vec<f32>>,
@@ -89,6 +92,16 @@ pub enum Precision {
     Bf16,
 }
 
+/// What dropout in the spectrogram encoder leaves out, each with the same probability; elsewhere it is always single elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DropoutUnit {
+    /// Single elements of a feature map.
+    Elements,
+    /// Whole channels of a record (Tompson et al. 2015).
+    Channels,
+}
+
 /// Over which records batch normalization takes its statistics when several processes train.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -132,6 +145,7 @@ impl Default for TrainOptions {
             seed: 0,
             augmentation: Augmentation::PUBLISHED.probability,
             dropout: None,
+            dropout_unit: None,
             class_weights: None,
             clean_epochs: 0,
             fresh_crops: false,
@@ -242,6 +256,17 @@ impl TrainOptions {
             (None, 2, _) => TWO_CLASS_DROPOUT,
             (None, _, false) => 0.0,
             (None, _, true) => configured,
+        }
+    }
+
+    /// What dropout in the spectrogram encoder leaves out: what is given explicitly, else the published rule. The original's four-class
+    /// results, of May and June 2021, are of code that left out elements; from commit c887d8f of June 2021 on, before its two-class results,
+    /// it has left out channels.
+    pub fn dropout_unit(&self, classes: usize) -> DropoutUnit {
+        match (self.dropout_unit, classes) {
+            (Some(unit), _) => unit,
+            (None, 2) => DropoutUnit::Channels,
+            (None, _) => DropoutUnit::Elements,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::error::TrainerError;
 use crate::evaluate::input_tensors;
 use crate::loss::smoothed_cross_entropy;
 use crate::random::Rng;
-use crate::torch::{Mode, Parameters, Torch};
+use crate::torch::{Dropout, Mode, Parameters, Torch};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::Network;
 use std::ops::Range;
@@ -182,9 +182,12 @@ impl Stepper<'_> {
     /// The mean loss of some records. Draws from libtorch's generator.
     pub(super) fn loss(&self, inputs: &Inputs, shares_statistics: bool) -> Result<Tensor, TrainerError> {
         let config = self.network.config();
-        let dropout = self.options.dropout(config.classes, config.dropout);
+        let dropout = Dropout {
+            probability: self.options.dropout(config.classes, config.dropout),
+            unit: self.options.dropout_unit(config.classes),
+        };
         let group = self.team.statistics(self.options.batch_norm);
-        let mut torch = Torch::new(self.parameters, Mode::Training { dropout })
+        let mut torch = Torch::new(self.parameters, Mode::Training(dropout))
             .with_precision(self.options.precision)
             .synchronized(group.filter(|_| shares_statistics));
         let logits = self

@@ -4,7 +4,7 @@
 //! moments of a channel move `u` by at most some `e`, and the unit's value, slope and terms may be those anywhere from `u − e` to `u + e`.
 //! The second is rounding, relative to the magnitudes of what is added up.
 
-use super::{Case, Data};
+use super::{Case, Data, Dropout, KEY, SHARE};
 use crate::bound::{COEFFICIENT, DERIVATIVE, Scale, VALUE, wide};
 use dualnet_cuda::site::Extents;
 use dualnet_engine::pau::reference::{Point, sign};
@@ -232,6 +232,20 @@ fn condition(data: &Data, channels: usize, record: usize, channel: usize) -> (f6
     })
 }
 
+/// Whether dropout with this key and probability leaves an element out: its number, all but the lower 32 bits ignored, is multiplied
+/// by odd constants and shifted onto itself, and the halves of the key enter in between. Of the 2³² results, the lowest are left out.
+pub fn is_left_out(key: u64, share: f64, element: u64) -> bool {
+    const RESULTS: u64 = 1 << 32;
+    let times = |bits: u64, factor: u64| bits * factor % RESULTS;
+    let bits = times(element % RESULTS, 0x9e37_79b1) ^ (key % RESULTS);
+    let bits = times(bits ^ (bits >> 16), 0x85eb_ca6b);
+    let bits = (bits + key / RESULTS) % RESULTS;
+    let bits = times(bits ^ (bits >> 13), 0xc2b2_ae35);
+    let bits = times(bits ^ (bits >> 16), 0x27d4_eb2f);
+    let bits = bits ^ (bits >> 15);
+    (bits as f64) < (share * RESULTS as f64).floor()
+}
+
 fn of_record(case: &Case, data: &Data, channel: &[Channel], record: usize) -> Part {
     let Extents {
         height,
@@ -264,10 +278,14 @@ fn of_record(case: &Case, data: &Data, channel: &[Channel], record: usize) -> Pa
                 .shortcut
                 .as_ref()
                 .map_or(0.0, |of| f64::from(of[record * elements + index]));
-            let gain = data
-                .gain
-                .as_ref()
-                .map_or(1.0, |of| f64::from(of[record * channels + c]));
+            let left_out =
+                case.dropout == Dropout::Elements && is_left_out(KEY, SHARE, (record * elements + index) as u64);
+            let gain = match (case.dropout, &data.gain) {
+                (Dropout::Elements, _) if left_out => 0.0,
+                // As f32 has it.
+                (Dropout::Elements, _) => f64::from((1.0 / (1.0 - SHARE)) as f32),
+                (_, gain) => gain.as_ref().map_or(1.0, |of| f64::from(of[record * channels + c])),
+            };
             let slope = s * gamma * of.reciprocal.want;
             let centred = x - of.mean.want;
             let u = slope * centred + s * beta + t + add;
@@ -281,7 +299,10 @@ fn of_record(case: &Case, data: &Data, channel: &[Channel], record: usize) -> Pa
             let changed = |of: &dyn Fn(&Point) -> f64| ends.iter().map(|end| (of(end) - of(&point)).abs()).sum::<f64>();
             let scale = Scale::new(&a, &b, &[u], &[g]);
             let value = VALUE * scale.y[0] + changed(&|at| at.value) + ROUNDING * point.value.abs();
-            part.y[result].add(share * gain * point.value, share * gain * value);
+            // What is left out is 0 even where the unit has no number.
+            if !left_out {
+                part.y[result].add(share * gain * point.value, share * gain * value);
+            }
             let du = Bound {
                 want: g * point.derivative,
                 allowed: DERIVATIVE * scale.grad_x[0]

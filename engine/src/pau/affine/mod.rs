@@ -1,13 +1,14 @@
 //! Conditional batch normalization followed by the PAU, in one pass over channels-last data, for training.
 //!
 //! With batch statistics, both steps of the normalization are one affine map per record and channel, so that block is
-//! `y[i,p,c] = F(u)`, `u = scale[i,c] · x[i,p,c] + shift[i,c]`; a residual block adds its shortcut to `u`, a dropout of channels
+//! `y[i,p,c] = F(u)`, `u = scale[i,c] · x[i,p,c] + shift[i,c]`; a residual block adds its shortcut to `u`, dropout
 //! multiplies `y` by a gain, and of its maps means may be all that is wanted. The gradient towards `x` is again affine in `∂L/∂u` and `x`; its coefficients follow from the sums
 //! that [`affine_backward`] returns.
 //!
 //! Everything runs on rayon's current thread pool and gives the same bits for any number of threads. Sums over pixels are
 //! within 1e-5 of the sum of their terms' magnitudes. Activation and gradients are as accurate as [`Pau`]'s at the `f32` value of `u`.
 
+mod dropout;
 mod input_gradient;
 mod moments;
 mod operands;
@@ -15,9 +16,10 @@ mod pattern;
 mod pooled;
 mod unit;
 
+pub use dropout::ElementDropout;
 pub use input_gradient::{InputGradient, affine_input_gradient};
 pub use moments::{Moments, channel_moments};
-pub use operands::Affine;
+pub use operands::{Affine, Gain};
 pub use pooled::{PooledMaps, affine_backward_pooled, affine_forward_pooled};
 pub use unit::{AffineGradients, affine_backward, affine_forward};
 

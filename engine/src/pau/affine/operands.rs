@@ -1,7 +1,8 @@
 //! What the fused kernels read, whole and cut into blocks.
 
 use super::pattern::repeat;
-use super::{ChannelsLast, expect_length};
+use super::{ChannelsLast, ElementDropout, expect_length};
+use crate::simd::Isa;
 use std::ops::Range;
 
 /// What `y = gain · F(u)`, `u = scale · x + shift + shortcut`, is computed from.
@@ -15,8 +16,17 @@ pub struct Affine<'a> {
     pub shift: &'a [f32],
     /// `[samples, pixels, channels]`; nothing is added when absent.
     pub shortcut: Option<&'a [f32]>,
-    /// `[samples, channels]`, such as a dropout of channels; 1 when absent.
-    pub gain: Option<&'a [f32]>,
+    /// 1 when absent.
+    pub gain: Option<Gain<'a>>,
+}
+
+/// What the result is multiplied by.
+#[derive(Clone, Copy, Debug)]
+pub enum Gain<'a> {
+    /// `[samples, channels]`, such as dropout of channels.
+    Channels(&'a [f32]),
+    /// Dropout of single elements.
+    Elements(ElementDropout),
 }
 
 impl<'a> Affine<'a> {
@@ -28,7 +38,7 @@ impl<'a> Affine<'a> {
         if let Some(shortcut) = self.shortcut {
             expect_length("shortcut", shortcut, shape.elements());
         }
-        if let Some(gain) = self.gain {
+        if let Some(Gain::Channels(gain)) = self.gain {
             expect_length("gain", gain, shape.lines());
         }
     }
@@ -43,12 +53,22 @@ impl<'a> Affine<'a> {
             shortcut: self.shortcut.map(|shortcut| &shortcut[data]),
             scale: &self.scale[line.clone()],
             shift: &self.shift[line.clone()],
-            gain: self.gain.map(|gain| &gain[line]),
+            gain: match self.gain {
+                Some(Gain::Channels(gain)) => Some(&gain[line]),
+                _ => None,
+            },
+        }
+    }
+
+    /// Multiplies values of one sample, the first of which is its element `first`, by their draws, if elements are left out.
+    pub(super) fn drop_elements(&self, isa: Isa, shape: ChannelsLast, sample: usize, first: usize, values: &mut [f32]) {
+        if let Some(Gain::Elements(dropout)) = self.gain {
+            dropout.apply(isa, sample * shape.sample() + first, values);
         }
     }
 }
 
-/// [`Affine`] for some pixels of one sample; `scale`, `shift` and `gain` hold one value per channel.
+/// [`Affine`] for some pixels of one sample, but for dropout of elements; `scale`, `shift` and `gain` hold one value per channel.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
     pub(super) x: &'a [f32],

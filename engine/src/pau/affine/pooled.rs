@@ -2,7 +2,7 @@
 //!
 //! Both give the same bits as the unit followed by a pool that adds the four in order and divides.
 
-use super::operands::Affine;
+use super::operands::{Affine, Gain};
 use super::unit::{AffineGradients, Forward, backward_of};
 use super::{ChannelsLast, expect_length};
 use crate::pau::Pau;
@@ -73,6 +73,7 @@ pub fn affine_forward_pooled(pau: &Pau, maps: PooledMaps, operands: Affine<'_>, 
             PART.with_borrow_mut(|part| {
                 part.resize(elements, 0.0);
                 pau.isa().run(Forward { rational, block, y: &mut *part });
+                operands.drop_elements(pau.isa(), shape, sample, first, part);
                 pau.isa().run(Means { maps, from: part, means });
             });
         });
@@ -102,18 +103,30 @@ pub(super) enum Incoming<'a> {
     Pooled(PooledMaps, &'a [f32]),
 }
 
+/// Some elements of one sample, whole pixels.
+pub(super) struct Part {
+    pub(super) shape: ChannelsLast,
+    pub(super) sample: usize,
+    pub(super) elements: Range<usize>,
+}
+
 impl Incoming<'_> {
-    /// Hands over the gradient of some elements of one sample, whole pixels.
-    pub(super) fn with_part<T>(
-        &self,
-        isa: Isa,
-        shape: ChannelsLast,
-        sample: usize,
-        elements: Range<usize>,
-        take: impl FnOnce(&[f32]) -> T,
-    ) -> T {
+    /// Hands over the gradient of a part, dropout of elements already in it.
+    pub(super) fn with_part<T>(&self, isa: Isa, operands: Affine<'_>, part: Part, take: impl FnOnce(&[f32]) -> T) -> T {
+        let Part {
+            shape,
+            sample,
+            elements,
+        } = part;
+        let drops = matches!(operands.gain, Some(Gain::Elements(_)));
         match *self {
-            Self::Whole(gradient) => take(&gradient[sample * shape.sample()..][elements]),
+            Self::Whole(gradient) if !drops => take(&gradient[sample * shape.sample()..][elements]),
+            Self::Whole(gradient) => PART.with_borrow_mut(|part| {
+                part.clear();
+                part.extend_from_slice(&gradient[sample * shape.sample()..][elements.clone()]);
+                operands.drop_elements(isa, shape, sample, elements.start, part);
+                take(part)
+            }),
             Self::Pooled(maps, gradient) => PART.with_borrow_mut(|part| {
                 part.resize(elements.len(), 0.0);
                 let length = maps.means().sample();
@@ -123,6 +136,7 @@ impl Incoming<'_> {
                     first: elements.start / maps.channels,
                     to: &mut *part,
                 });
+                operands.drop_elements(isa, shape, sample, elements.start, part);
                 take(part)
             }),
         }

@@ -2,7 +2,7 @@
 
 use super::operands::{Affine, Block, Lines};
 use super::pattern::{fold, period};
-use super::pooled::Incoming;
+use super::pooled::{Incoming, Part};
 use super::{ChannelsLast, expect_length};
 use crate::pau::backward;
 use crate::pau::order::with_order;
@@ -37,7 +37,8 @@ pub fn affine_forward(pau: &Pau, shape: ChannelsLast, operands: Affine<'_>, y: &
         y.par_chunks_mut(shape.block()).enumerate().for_each(|(index, y)| {
             let first = index * shape.block();
             let block = operands.part(shape, sample, first..first + y.len());
-            pau.isa().run(Forward { rational, block, y });
+            pau.isa().run(Forward { rational, block, y: &mut *y });
+            operands.drop_elements(pau.isa(), shape, sample, first, y);
         });
     }));
 }
@@ -85,7 +86,8 @@ pub(super) fn backward_of(
                 blocks.map(move |(index, grad_u)| {
                     let first = index * length;
                     let block = operands.part(shape, sample, first..first + grad_u.len());
-                    grad_y.with_part(isa, shape, sample, first..first + grad_u.len(), |grad_y| {
+                    let part = Part { shape, sample, elements: first..first + grad_u.len() };
+                    grad_y.with_part(isa, operands, part, |grad_y| {
                         isa.run(Backward { rational, block, grad_y, grad_u })
                     })
                 })

@@ -1,7 +1,8 @@
-use super::super::ConditionalPau;
 use super::super::gpu::Broken;
+use super::super::{ConditionalPau, Gain};
 use super::super::{callbacks, site_cpu};
 use super::*;
+use crate::train::DropoutUnit;
 use dualnet_cuda::{Argument, Device, Launch};
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -36,14 +37,16 @@ impl Gpu for Recorder {
     }
 }
 
-/// Addresses, then numbers.
+/// Addresses, then whole numbers.
 fn arguments(launch: &Launch<u64>) -> (Vec<u64>, Vec<usize>) {
     let (mut addresses, mut numbers) = (Vec::new(), Vec::new());
     for argument in &launch.arguments {
         match *argument {
             Argument::Memory(address) => addresses.push(address),
-            Argument::I32(number) => numbers.push(number as usize),
-            _ => panic!("a site has no such argument"),
+            Argument::I32(number) => numbers.push(number as u32 as usize),
+            // See `gain`.
+            Argument::F32(_) => {}
+            Argument::I64(_) => panic!("a site has no such argument"),
         }
     }
     (addresses, numbers)
@@ -54,6 +57,24 @@ fn given(is_given: usize, address: u64) -> *const f32 {
     match is_given {
         0 => null(),
         _ => address as *const f32,
+    }
+}
+
+/// A gain as the shim passes it: factors, key and probability.
+type Passed = (*const f32, *const u64, f64);
+
+/// The gain that a launch states: addresses of factors and key, which of them it is, and the threshold of the draws.
+fn gain(launch: &Launch<u64>, [factors, key]: [u64; 2], [kind, threshold]: [usize; 2]) -> Passed {
+    let share = threshold as f64 * 2_f64.powi(-32);
+    let factor = (1.0 / (1.0 - share)) as f32;
+    assert_eq!(launch.arguments.last(), Some(&Argument::F32(factor)));
+    match kind {
+        0 | 1 => {
+            assert_eq!(threshold, 0, "nothing is drawn");
+            (given(kind, factors), null(), 0.0)
+        }
+        2 => (null(), key as *const u64, share),
+        _ => panic!("a gain of kind {kind}"),
     }
 }
 
@@ -68,7 +89,8 @@ unsafe fn overwrite(address: u64, count: usize) {
 /// Operands from the arguments of a kernel over maps: `[x, …]`, the optional ones, the unit's, extents and numbers of coefficients.
 fn operands(
     [x, gamma, beta, p, q]: [u64; 5],
-    [modulation, shortcut, gain]: [*const f32; 3],
+    [modulation, shortcut]: [*const f32; 2],
+    (gain, key, share): Passed,
     extents: &[usize],
     [m, n, pool]: [usize; 3],
 ) -> Operands {
@@ -93,6 +115,8 @@ fn operands(
         modulation,
         shortcut,
         gain,
+        key,
+        share,
     }
 }
 
@@ -104,10 +128,10 @@ unsafe fn forward(moments: Option<&Launch<u64>>, lines: &Launch<u64>, map: &Laun
         panic!("arguments")
     };
     let (maps, numbers) = arguments(map);
-    let [x, same, shortcut, gain, y, p, q] = maps[..] else {
+    let [x, same, shortcut, factors, key, y, p, q] = maps[..] else {
         panic!("arguments")
     };
-    let [records, _, _, channels, chunks, has_shortcut, has_gain, m, n] = numbers[..] else {
+    let [records, _, _, channels, chunks, has_shortcut, kind, threshold, m, n] = numbers[..] else {
         panic!("arguments")
     };
     assert_eq!(kept, same);
@@ -116,12 +140,9 @@ unsafe fn forward(moments: Option<&Launch<u64>>, lines: &Launch<u64>, map: &Laun
         assert_eq!(arguments(moments).0, [x, mean, partials]);
     }
     let pool = usize::from(map.kernel == "site_forward_pooled");
-    let optional = [
-        given(of_lines[5], modulation),
-        given(has_shortcut, shortcut),
-        given(has_gain, gain),
-    ];
-    let operands = operands([x, gamma, beta, p, q], optional, &numbers, [m, n, pool]);
+    let optional = [given(of_lines[5], modulation), given(has_shortcut, shortcut)];
+    let gain = gain(map, [factors, key], [kind, threshold]);
+    let operands = operands([x, gamma, beta, p, q], optional, gain, &numbers, [m, n, pool]);
     // SAFETY: the caller vouches for addresses and lengths.
     let answer = unsafe {
         overwrite(partials, 2 * records * chunks * channels);
@@ -144,13 +165,15 @@ unsafe fn forward(moments: Option<&Launch<u64>>, lines: &Launch<u64>, map: &Laun
 /// # Safety
 /// As for [`forward`].
 unsafe fn backward(launches: &[Launch<u64>]) {
+    let of_map = &launches[0];
     let [map, gradients, unit, input] = [0, 1, 2, 3].map(|index| arguments(&launches[index]));
     let [
         x,
         lines,
         statistics,
         shortcut,
-        gain,
+        factors,
+        key,
         grad_y,
         grad_u,
         sums,
@@ -161,7 +184,20 @@ unsafe fn backward(launches: &[Launch<u64>]) {
     else {
         panic!("arguments")
     };
-    let [records, _, _, channels, chunks, has_shortcut, has_gain, m, n, pool] = map.1[..] else {
+    let [
+        records,
+        _,
+        _,
+        channels,
+        chunks,
+        has_shortcut,
+        kind,
+        threshold,
+        m,
+        n,
+        pool,
+    ] = map.1[..]
+    else {
         panic!("arguments")
     };
     let [
@@ -188,12 +224,9 @@ unsafe fn backward(launches: &[Launch<u64>]) {
     assert_eq!(gradients.0[..2], [sums, statistics]);
     assert_eq!(unit.0[..3], [unit_partials, p, q]);
     assert_eq!(input.0[..4], [x, grad_u, lines, towards]);
-    let optional = [
-        given(is_modulated, modulation),
-        given(has_shortcut, shortcut),
-        given(has_gain, gain),
-    ];
-    let operands = operands([x, gamma, beta, p, q], optional, &map.1, [m, n, pool]);
+    let optional = [given(is_modulated, modulation), given(has_shortcut, shortcut)];
+    let gain = gain(of_map, [factors, key], [kind, threshold]);
+    let operands = operands([x, gamma, beta, p, q], optional, gain, &map.1, [m, n, pool]);
     assert_eq!(grad_y % 16, 0);
     // SAFETY: the caller vouches for addresses and lengths.
     let answer = unsafe {
@@ -235,17 +268,21 @@ fn map(step: f64, offset: i64) -> Tensor {
     flat.view([2, 5, 4, 8]).permute([0, 3, 1, 2])
 }
 
-/// One way to put a site together: whether there is a modulation, a shortcut, dropout, pooling, statistics of the batch.
+/// One way to put a site together: whether there is a modulation, a shortcut, pooling, statistics of the batch; what is left out.
 #[derive(Clone, Copy, Debug)]
-struct Case([bool; 5]);
+struct Case([bool; 4], Option<DropoutUnit>);
+
+impl Case {
+    const FULL: Self = Self([true; 4], Some(DropoutUnit::Channels));
+}
 
 /// What a site gives and takes: the result, the running statistics, then all gradients; and the addresses of x and the result.
 fn run(
-    Case(case): Case,
+    Case(case, dropout): Case,
     x: Tensor,
     kernels: Option<&'static Kernels>,
 ) -> Result<(Vec<Tensor>, [u64; 2]), tch::TchError> {
-    let [modulated, shortcut, gain, pool, batch_statistics] = case;
+    let [modulated, shortcut, pool, batch_statistics] = case;
     let x = leaf(x);
     let channels = x.size()[1];
     let [gamma, beta] = [0.7, 0.3].map(|step| leaf(values(&[channels], step)));
@@ -253,6 +290,7 @@ fn run(
     // Not in the order of the kernels.
     let added = leaf(values(&x.size(), 0.13));
     let factors = values(&[2, channels], 1.7).relu();
+    let key = Tensor::from_slice(&[0x1234_5678_90ab_cdef_i64]);
     let p = leaf(Tensor::from_slice(&[0.1_f32, 0.5, 0.3, -0.2, 0.4, 0.1]));
     let q = leaf(Tensor::from_slice(&[0.2_f32, -0.4, 0.1, 0.3]));
     let (running_mean, running_variance) = (values(&[channels], 0.5), values(&[channels], 0.4).exp());
@@ -262,7 +300,10 @@ fn run(
         beta: &beta,
         modulation: modulated.then_some(&modulation),
         shortcut: shortcut.then_some(&added),
-        gain: gain.then_some(&factors),
+        gain: dropout.map(|unit| match unit {
+            DropoutUnit::Channels => Gain::Channels(&factors),
+            DropoutUnit::Elements => Gain::Elements { key: &key, share: 0.3 },
+        }),
         numerator: &p,
         denominator: &q,
         running_mean: &running_mean,
@@ -292,15 +333,16 @@ fn run(
 /// The whole way through libtorch's autograd, forward and backward: all that goes in and comes out is where it belongs.
 #[test]
 fn results_and_gradients_are_those_of_the_cpu() {
-    for bits in 0..32 {
-        let case = Case([1, 2, 4, 8, 16].map(|bit| bits & bit != 0));
+    let dropouts = [None, Some(DropoutUnit::Channels), Some(DropoutUnit::Elements)];
+    let cases = (0..16).flat_map(|bits| dropouts.map(|dropout| Case([1, 2, 4, 8].map(|bit| bits & bit != 0), dropout)));
+    for case in cases {
         let (cpu, _) = run(case, map(0.17, 0), None).expect("the CPU's operation");
         for (x, is_own) in [(map(0.17, 0), true), (map(0.17, 0).contiguous(), false)] {
             let (stood_in, [x, y]) = run(case, x, Some(&RECORDING)).expect("launches");
             let seen = SEEN.take();
-            assert_eq!(seen.len(), if case.0[4] { 7 } else { 6 });
+            assert_eq!(seen.len(), if case.0[3] { 7 } else { 6 });
             let [forward, backward] = [&seen[seen.len() - 5], &seen[seen.len() - 4]].map(|launch| arguments(launch).0);
-            assert_eq!((forward[0] == x, forward[4]), (is_own, y), "{case:?}");
+            assert_eq!((forward[0] == x, forward[5]), (is_own, y), "{case:?}");
             assert_eq!(backward[0], forward[0], "the map is saved, not copied");
             for (index, (a, b)) in cpu.iter().zip(&stood_in).enumerate() {
                 assert!(a.equal(b), "{case:?}: {index}");
@@ -313,9 +355,8 @@ fn results_and_gradients_are_those_of_the_cpu() {
 /// Kernels read 16 bytes at once: a map elsewhere is copied first, which the stand-in checks.
 #[test]
 fn maps_are_brought_to_multiples_of_16_bytes() {
-    let case = Case([true; 5]);
-    let (cpu, _) = run(case, map(0.17, 1), None).expect("the CPU's operation");
-    let (stood_in, _) = run(case, map(0.17, 1), Some(&RECORDING)).expect("launches");
+    let (cpu, _) = run(Case::FULL, map(0.17, 1), None).expect("the CPU's operation");
+    let (stood_in, _) = run(Case::FULL, map(0.17, 1), Some(&RECORDING)).expect("launches");
     SEEN.take();
     assert!(cpu.iter().zip(&stood_in).all(|(a, b)| a.equal(b)));
 }
@@ -323,8 +364,7 @@ fn maps_are_brought_to_multiples_of_16_bytes() {
 #[test]
 fn what_cannot_run_is_an_error() {
     static REFUSING: Kernels = kernels::<Broken>();
-    let case = Case([true; 5]);
-    let error = |x: Tensor, kernels| run(case, x, Some(kernels)).expect_err("refused").to_string();
+    let error = |x: Tensor, kernels| run(Case::FULL, x, Some(kernels)).expect_err("refused").to_string();
     assert!(error(map(0.17, 0), &REFUSING).contains("out of memory"));
     let narrow = map(0.17, 0).narrow(1, 0, 6);
     assert!(error(narrow, &RECORDING).contains("supported"));
@@ -340,7 +380,7 @@ fn without_a_gpu_nothing_runs() {
         dualnet_fixtures::report(format_args!("skipped: this machine has a GPU"));
         return;
     }
-    let error = run(Case([false; 5]), map(0.17, 0), Some(&KERNELS))
+    let error = run(Case([false; 4], None), map(0.17, 0), Some(&KERNELS))
         .expect_err("no GPU")
         .to_string();
     assert!(error.contains("NVIDIA driver"), "{error}");
