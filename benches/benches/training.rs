@@ -5,10 +5,14 @@
 //! process's peak memory is that of a run. `ECG_DATA_DIR` names the full training set; without it the fixture records are
 //! taken again and again. `ECG_ORIGINAL_CODE` and `ECG_PEER_PYTHON` (see `peers/original_training.py`) add the original code,
 //! measured in turn with ours. Arguments choose: `dualnet-s`, `dualnet-pp-s`, `preparation`.
+//!
+//! The original runs as where a user starts it, without the allocator settings that this program gives itself and its children
+//! ([`environment::ALLOCATOR`]): with them it is faster and takes more memory. Idle OpenMP threads sleep in both.
 
 use dualnet_export::network::Network;
 use dualnet_fixtures::{data_dir, records_dir};
 use dualnet_trainer::data::{Dataset, Labels, Loader, LoaderOptions, Split, physionet};
+use dualnet_trainer::environment;
 use dualnet_trainer::train::{EpochRecord, Records, Report, TrainOptions, Training};
 use serde_json::{Value, json};
 use std::env;
@@ -34,7 +38,7 @@ const CHILD: &str = "ECG_TRAINING_CHILD";
 const PUBLISHED: [(&str, f64, f64); 2] = [("dualnet-s", 8.4, 3.5), ("dualnet-pp-s", 3.6, 5.9)];
 
 fn main() {
-    dualnet_trainer::environment::settle();
+    environment::settle();
     if let Ok(network) = env::var(CHILD) {
         println!("{}", train(&network));
         return;
@@ -65,7 +69,11 @@ fn compare(network: &str, rate: f64, gigabytes: f64) {
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/original_training.py");
             let mut command = Command::new(python);
             command.arg(script).arg("--code").arg(code).args(["--network", network]);
-            theirs.push(answer(command.env("OMP_WAIT_POLICY", "passive")));
+            command.env("OMP_WAIT_POLICY", "passive");
+            for (name, _) in environment::ALLOCATOR {
+                command.env_remove(name);
+            }
+            theirs.push(answer(&mut command));
         }
     }
     println!("{network}, batch {BATCH}, {REPEATS} runs of {STEPS} steps:");

@@ -6,6 +6,8 @@ The code itself is not part of this repository. To measure it:
 2. Make a virtual environment and install `torch torchaudio numpy scipy tqdm rtpt torch_optimizer==0.1.0`.
 3. `OMP_WAIT_POLICY=passive PYTHON original_training.py --code CHECKOUT --network dualnet-s`, or let
    `cargo bench -p dualnet-benches --bench training` call it: ECG_ORIGINAL_CODE=CHECKOUT, ECG_PEER_PYTHON=PYTHON.
+   Idle threads sleep, as in our trainer; its allocator settings, MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_, are not
+   given to the original.
 
 A step is the original's own: its network in training mode, its Python implementation of the Pade activation (its other one
 needs CUDA), its loss with its weights, backward, RAdam of torch_optimizer. Inputs are random numbers in the network's shapes;

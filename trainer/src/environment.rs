@@ -4,8 +4,8 @@
 const OPENMP: (&str, &str) = ("OMP_WAIT_POLICY", "passive");
 
 /// Large blocks stay with the process between steps instead of being mapped, zeroed by the kernel and unmapped again, which
-/// costs a third of a step's time.
-const ALLOCATOR: [(&str, &str); 2] = [
+/// costs a third of a step's time. Names and values; processes that this one starts inherit them.
+pub const ALLOCATOR: [(&str, &str); 2] = [
     ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
     ("MALLOC_TRIM_THRESHOLD_", "8589934592"),
 ];

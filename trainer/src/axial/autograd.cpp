@@ -14,9 +14,6 @@ using torch::autograd::tensor_list;
 
 struct Shape {
   size_t records, height, width, channels, groups, stride, along_height;
-
-  int64_t span() const { return static_cast<int64_t>(along_height ? height : width); }
-  int64_t lines() const { return static_cast<int64_t>(records * (along_height ? width : height)); }
 };
 
 struct Norm {
@@ -54,23 +51,16 @@ class Axial : public Function<Axial> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& projected, const at::Tensor& embeddings,
                             const at::Tensor& gamma0, const at::Tensor& beta0, const at::Tensor& gamma1,
                             const at::Tensor& beta1, const at::Tensor& gamma2, const at::Tensor& beta2,
-                            const std::vector<at::Tensor>& running, int64_t groups, int64_t stride, bool along_height,
+                            const std::vector<at::Tensor>& running, int64_t shape_address, int64_t kept,
                             bool batch_statistics, int64_t kernels_address) {
     ecg::require_cpu_float(projected);
     const auto* kernels = reinterpret_cast<const Kernels*>(kernels_address);
     const at::Tensor p = projected.contiguous();
     const at::Tensor r = embeddings.contiguous();
-    const auto extent = [&](int64_t axis) { return static_cast<size_t>(p.size(axis)); };
-    const Shape shape{extent(0),
-                      extent(1),
-                      extent(2),
-                      extent(3) / 2,
-                      static_cast<size_t>(groups),
-                      static_cast<size_t>(stride),
-                      along_height};
+    const Shape shape = *reinterpret_cast<const Shape*>(shape_address);
     at::Tensor statistics = at::empty({2 * (gamma0.numel() + gamma1.numel() + gamma2.numel())},
                                       p.options().dtype(at::kDouble));
-    at::Tensor products = at::empty({shape.lines(), groups, shape.span(), stride}, p.options());
+    at::Tensor products = at::empty({kept}, p.options());
     at::Tensor pairs = at::empty_like(p);
     at::Tensor out = at::empty({p.size(0), p.size(1), p.size(2), p.size(3) / 2}, p.options());
     Operands o{shape, batch_statistics, p.const_data_ptr<float>(), r.const_data_ptr<float>(), {}, nullptr, nullptr,
@@ -86,9 +76,9 @@ class Axial : public Function<Axial> {
     TORCH_CHECK(kernels->forward(&o, out.mutable_data_ptr<float>()) == 0, REFUSED);
     context->save_for_backward(
         {p, r, gamma0, beta0, gamma1, beta1, gamma2, beta2, statistics, products, pairs});
-    context->saved_data["groups"] = groups;
-    context->saved_data["stride"] = stride;
-    context->saved_data["along_height"] = along_height;
+    context->saved_data["groups"] = static_cast<int64_t>(shape.groups);
+    context->saved_data["stride"] = static_cast<int64_t>(shape.stride);
+    context->saved_data["along_height"] = shape.along_height != 0;
     context->saved_data["batch_statistics"] = batch_statistics;
     context->saved_data["kernels"] = kernels_address;
     return out;
@@ -128,7 +118,7 @@ class Axial : public Function<Axial> {
                 REFUSED);
     const at::Tensor none;
     return {grad_p, grad_r, grads[0], grads[1], grads[2], grads[3], grads[4],
-            grads[5], none, none, none, none, none, none};
+            grads[5], none, none, none, none, none};
   }
 };
 
@@ -136,13 +126,13 @@ class Axial : public Function<Axial> {
 
 extern "C" at::Tensor* ecg_axial_attention(const at::Tensor* projected, const at::Tensor* embeddings,
                                            const at::Tensor* const* affine, const at::Tensor* const* running,
-                                           int64_t groups, int64_t stride, bool along_height, bool batch_statistics,
+                                           Shape shape, int64_t kept, bool batch_statistics,
                                            const Kernels* kernels, char** message) {
   return ecg::guarded(message, [&] {
     std::vector<at::Tensor> buffers;
     for (int i = 0; i < 6; ++i) buffers.push_back(*running[i]);
     return Axial::apply(*projected, *embeddings, *affine[0], *affine[1], *affine[2], *affine[3], *affine[4],
-                        *affine[5], buffers, groups, stride, along_height, batch_statistics,
+                        *affine[5], buffers, reinterpret_cast<int64_t>(&shape), kept, batch_statistics,
                         reinterpret_cast<int64_t>(kernels));
   });
 }

@@ -29,6 +29,29 @@ pub(super) struct Similarities {
     pub(super) embeddings: Vec<f64>,
 }
 
+impl Similarities {
+    pub(super) fn zeros(shape: &Shape) -> Self {
+        Self {
+            sum: vec![0.0; 3 * shape.groups],
+            product: vec![0.0; 3 * shape.groups],
+            embeddings: vec![0.0; 2 * shape.values() * (2 * shape.span() - 1)],
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.sum, &other.sum),
+            (&mut self.product, &other.product),
+            (&mut self.embeddings, &other.embeddings),
+        ];
+        for (total, other) in pairs {
+            for (total, other) in total.iter_mut().zip(other) {
+                *total += other;
+            }
+        }
+    }
+}
+
 /// Writes the gradient `g` of the sum of the three normalized maps, laid out as the products, and those of the normalized
 /// values into `[lines, span, 2C]`.
 pub(super) fn similarities(
@@ -63,11 +86,7 @@ pub(super) fn similarities(
             },
         )
         .collect();
-    let mut total = Similarities {
-        sum: vec![0.0; 3 * shape.groups],
-        product: vec![0.0; 3 * shape.groups],
-        embeddings: vec![0.0; 2 * shape.values() * (2 * shape.span() - 1)],
-    };
+    let mut total = Similarities::zeros(&shape);
     for line in partial {
         for (total, line) in total.sum.iter_mut().zip(line.sum) {
             *total += line;

@@ -3,6 +3,7 @@
 use super::backward::{Arriving, queries_and_keys, similarities};
 use super::embeddings::Embeddings;
 use super::forward::{products, results};
+use super::lanes;
 use super::maps::Source;
 use super::norm::{Norm, Statistics, from_batch, from_running};
 use super::shape::Shape;
@@ -35,7 +36,7 @@ pub(super) struct Operands {
     norms: [RawNorm; 3],
     /// Mean, then reciprocal deviation, of each norm in turn.
     statistics: *mut f64,
-    /// `[lines, groups, span, stride]`.
+    /// `[lines, groups, span, stride]`, or `[bundles, groups, span, span]` vectors.
     products: *mut f32,
     /// `[positions, 2C]`.
     pairs: *mut f32,
@@ -102,7 +103,7 @@ unsafe extern "C" fn forward(operands: *const Operands, out: *mut f32) -> i32 {
             from_raw_parts(o.embeddings, shape.projected() / shape.groups * (2 * shape.span() - 1)),
             [0, 1, 2].map(|i| o.norms[i].norm(widths[i])),
             from_raw_parts_mut(o.statistics, 2 * widths.iter().sum::<usize>()),
-            from_raw_parts_mut(o.products, shape.lines() * shape.line_maps()),
+            from_raw_parts_mut(o.products, shape.kept()),
             from_raw_parts_mut(o.pairs, shape.positions() * shape.projected()),
             from_raw_parts_mut(out, shape.positions() * shape.channels),
         )
@@ -147,7 +148,10 @@ unsafe extern "C" fn forward(operands: *const Operands, out: *mut f32) -> i32 {
         embeddings: &embeddings,
     };
 
-    let sums = products(isa, source, maps);
+    let sums = match shape.in_lanes() {
+        true => lanes::products(isa, source, maps),
+        false => products(isa, source, maps),
+    };
     let count = shape.similarities() as f64;
     let mean: Vec<f64> = sums.first.iter().map(|sum| sum / count).collect();
     let squares = sums.second.iter().zip(&mean);
@@ -156,7 +160,10 @@ unsafe extern "C" fn forward(operands: *const Operands, out: *mut f32) -> i32 {
         .collect();
     let moments = batch_statistics.then_some((&mean[..], &variance[..]));
     let (similarity, _) = fill(1, shape.similarities(), moments);
-    results(isa, source, maps, &similarity, pairs);
+    match shape.in_lanes() {
+        true => lanes::results(isa, source, maps, &similarity, pairs),
+        false => results(isa, source, maps, &similarity, pairs),
+    }
 
     let moments = batch_statistics.then(|| of_map(pairs));
     let moments = moments.as_ref().map(|(mean, variance)| (&mean[..], &variance[..]));
@@ -197,7 +204,7 @@ unsafe extern "C" fn backward(
             from_raw_parts(o.embeddings, relative),
             [0, 1, 2].map(|i| o.norms[i].norm(widths[i])),
             from_raw_parts(o.statistics.cast_const(), 2 * widths.iter().sum::<usize>()),
-            from_raw_parts(o.products.cast_const(), shape.lines() * shape.line_maps()),
+            from_raw_parts(o.products.cast_const(), shape.kept()),
             from_raw_parts(o.pairs.cast_const(), shape.positions() * shape.projected()),
             from_raw_parts(grad_out, shape.positions() * shape.channels),
             from_raw_parts_mut(grad_projected, shape.positions() * shape.projected()),
@@ -241,6 +248,10 @@ unsafe extern "C" fn backward(
     };
     let mut gradients = vec![0.0; maps.len()];
     let mut channels = vec![0.0; projected.len()];
+    let similarities = match shape.in_lanes() {
+        true => lanes::similarities,
+        false => similarities,
+    };
     let mut found = similarities(isa, source, maps, &similarity, arriving, &mut gradients, &mut channels);
     let means = of(statistics, at[1]).mean.iter().zip(&found.sum);
     let centred: Vec<f64> = found
@@ -250,6 +261,10 @@ unsafe extern "C" fn backward(
         .map(|(product, (mean, sum))| product - mean * sum)
         .collect();
     let of_similarities = through(1, shape.similarities(), (&found.sum, &centred));
+    let queries_and_keys = match shape.in_lanes() {
+        true => lanes::queries_and_keys,
+        false => queries_and_keys,
+    };
     queries_and_keys(
         isa,
         source,

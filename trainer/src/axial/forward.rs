@@ -29,16 +29,7 @@ pub(super) fn products(isa: Isa, source: Source<'_>, products: &mut [f32]) -> Su
             },
         )
         .collect();
-    let mut total = Sums::zeros(source.shape.groups);
-    for line in partial {
-        for (total, line) in total.first.iter_mut().zip(line.first) {
-            *total += line;
-        }
-        for (total, line) in total.second.iter_mut().zip(line.second) {
-            *total += line;
-        }
-    }
-    total
+    Sums::total(source.shape.groups, partial)
 }
 
 /// Writes `y₀, z₀, y₁, z₁, …` of every position, `[positions, 2C]`, from the products and the similarities' `scale` per
@@ -75,7 +66,21 @@ pub(super) fn results(isa: Isa, source: Source<'_>, products: &[f32], scale: &[f
 }
 
 impl Sums {
-    fn zeros(groups: usize) -> Self {
+    /// Adds up in order.
+    pub(super) fn total(groups: usize, parts: Vec<Self>) -> Self {
+        let mut total = Self::zeros(groups);
+        for part in parts {
+            for (total, part) in total.first.iter_mut().zip(part.first) {
+                *total += part;
+            }
+            for (total, part) in total.second.iter_mut().zip(part.second) {
+                *total += part;
+            }
+        }
+        total
+    }
+
+    pub(super) fn zeros(groups: usize) -> Self {
         Self {
             first: vec![0.0; 3 * groups],
             second: vec![0.0; 3 * groups],

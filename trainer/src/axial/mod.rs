@@ -10,6 +10,7 @@ mod channels;
 mod embeddings;
 mod forward;
 mod gemm;
+mod lanes;
 mod maps;
 mod norm;
 mod rows;
@@ -18,6 +19,7 @@ mod shape;
 use crate::shim;
 use callbacks::{KERNELS, Kernels};
 use dualnet_engine::simd::{Isa, Kernel, Simd};
+use shape::Shape;
 use std::ffi::c_char;
 use tch::{Kind, TchError, Tensor};
 use torch_sys::C_tensor;
@@ -85,7 +87,20 @@ impl AxialAttention<'_> {
             ));
         };
         let span = size[if self.along_height { 1 } else { 2 }] as usize;
-        let stride = span.next_multiple_of(isa.run(Lanes));
+        let lanes = isa.run(Lanes);
+        let [records, height, width] = [size[0], size[1], size[2]].map(|extent| extent as usize);
+        let mut shape = Shape {
+            records,
+            height,
+            width,
+            channels: size[3] as usize / 2,
+            groups: self.groups,
+            stride: span.next_multiple_of(lanes),
+            along_height: usize::from(self.along_height),
+        };
+        if shape.in_lanes() {
+            shape.stride = lanes;
+        }
         let affine = norms.map(|norm| [norm.gamma.as_ptr(), norm.beta.as_ptr()]);
         let running = norms.map(|norm| [norm.running_mean.as_ptr(), norm.running_variance.as_ptr()]);
         let mut message = std::ptr::null_mut();
@@ -97,9 +112,8 @@ impl AxialAttention<'_> {
                 self.embeddings.as_ptr(),
                 affine.as_ptr().cast(),
                 running.as_ptr().cast(),
-                groups,
-                stride as i64,
-                self.along_height,
+                shape,
+                shape.kept() as i64,
                 self.batch_statistics,
                 &raw const KERNELS,
                 &mut message,
@@ -140,9 +154,8 @@ unsafe extern "C" {
         embeddings: *const C_tensor,
         affine: *const *const C_tensor,
         running: *const *const C_tensor,
-        groups: i64,
-        stride: i64,
-        along_height: bool,
+        shape: Shape,
+        kept: i64,
         batch_statistics: bool,
         kernels: *const Kernels,
         message: *mut *mut c_char,

@@ -142,7 +142,7 @@ pub(super) fn softmax<S: Simd>(simd: S, row: &mut [f32], span: usize) {
 /// `x = n·ln 2 + r` with `|r| ≤ ln 2 / 2`: a polynomial for `eʳ` and the exponent's bits for `2ⁿ`. Plain arithmetic, which the
 /// compiler turns into vectors.
 #[inline(always)]
-fn exponential(x: f32) -> f32 {
+pub(super) fn exponential(x: f32) -> f32 {
     /// 1.5 · 2²³ + 127: adding it leaves `n + 127` in the lowest bits.
     const ROUND: f32 = 12_583_039.0;
     const LN_2_HIGH: f32 = 0.693_359_4;

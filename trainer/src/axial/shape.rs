@@ -1,6 +1,7 @@
 //! Extents of an axial attention, and where its lines lie in the feature map.
 
 use super::channels::Rows;
+use super::lanes::LONGEST;
 use dualnet_engine::pau::affine::ChannelsLast;
 
 /// An attention along one axis of a channels-last map `[records, height, width, ·]`.
@@ -13,7 +14,8 @@ pub(super) struct Shape {
     /// Channels of the result; queries, keys and values have twice as many together.
     pub(super) channels: usize,
     pub(super) groups: usize,
-    /// Floats from one row of an attention map to the next: the span, rounded up to whole vectors.
+    /// Floats from one row of an attention map to the next: the span, rounded up to whole vectors. Lanes of a vector where lines are computed
+    /// [in lanes](Self::in_lanes).
     pub(super) stride: usize,
     /// 1 along the height, 0 along the width.
     pub(super) along_height: usize,
@@ -66,6 +68,29 @@ impl Shape {
     /// Floats of the attention maps of one line.
     pub(super) fn line_maps(&self) -> usize {
         self.groups * self.map()
+    }
+
+    /// Whether lines are computed as lanes of vectors.
+    pub(super) fn in_lanes(&self) -> bool {
+        self.along_height == 0 && self.width <= LONGEST
+    }
+
+    /// Positions of the lines that are computed together in lanes.
+    pub(super) fn bundle(&self) -> usize {
+        self.stride * self.span()
+    }
+
+    /// Floats of the attention maps of these lines.
+    pub(super) fn bundle_maps(&self) -> usize {
+        self.groups * self.span() * self.span() * self.stride
+    }
+
+    /// Floats of all attention maps of one kind.
+    pub(super) fn kept(&self) -> usize {
+        match self.in_lanes() {
+            true => self.lines().div_ceil(self.stride) * self.bundle_maps(),
+            false => self.lines() * self.line_maps(),
+        }
     }
 
     /// Numbers one similarity channel is normalized over.
