@@ -13,7 +13,7 @@ using torch::autograd::Function;
 using torch::autograd::tensor_list;
 
 struct Shape {
-  size_t records, height, width, channels, groups, stride, along_height;
+  size_t records, height, width, channels, groups, lanes, along_height;
 };
 
 struct Norm {
@@ -37,7 +37,8 @@ struct Operands {
 };
 
 using Forward = int32_t (*)(const Operands*, float* out);
-using Backward = int32_t (*)(const Operands*, const float* grad_out, float* grad_projected, float* grad_embeddings);
+// `similarities` is memory for as many maps as the products.
+using Backward = int32_t (*)(const Operands*, const float* grad_out, float* similarities, float* grad_projected, float* grad_embeddings);
 
 struct Kernels {
   Forward forward;
@@ -51,7 +52,7 @@ class Axial : public Function<Axial> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& projected, const at::Tensor& embeddings,
                             const at::Tensor& gamma0, const at::Tensor& beta0, const at::Tensor& gamma1,
                             const at::Tensor& beta1, const at::Tensor& gamma2, const at::Tensor& beta2,
-                            const std::vector<at::Tensor>& running, int64_t shape_address, int64_t kept,
+                            const std::vector<at::Tensor>& running, int64_t shape_address, int64_t maps,
                             bool batch_statistics, int64_t kernels_address) {
     ecg::require_cpu_float(projected);
     const auto* kernels = reinterpret_cast<const Kernels*>(kernels_address);
@@ -60,7 +61,7 @@ class Axial : public Function<Axial> {
     const Shape shape = *reinterpret_cast<const Shape*>(shape_address);
     at::Tensor statistics = at::empty({2 * (gamma0.numel() + gamma1.numel() + gamma2.numel())},
                                       p.options().dtype(at::kDouble));
-    at::Tensor products = at::empty({kept}, p.options());
+    at::Tensor products = at::empty({maps}, p.options());
     at::Tensor pairs = at::empty_like(p);
     at::Tensor out = at::empty({p.size(0), p.size(1), p.size(2), p.size(3) / 2}, p.options());
     Operands o{shape, batch_statistics, p.const_data_ptr<float>(), r.const_data_ptr<float>(), {}, nullptr, nullptr,
@@ -77,7 +78,7 @@ class Axial : public Function<Axial> {
     context->save_for_backward(
         {p, r, gamma0, beta0, gamma1, beta1, gamma2, beta2, statistics, products, pairs});
     context->saved_data["groups"] = static_cast<int64_t>(shape.groups);
-    context->saved_data["stride"] = static_cast<int64_t>(shape.stride);
+    context->saved_data["lanes"] = static_cast<int64_t>(shape.lanes);
     context->saved_data["along_height"] = shape.along_height != 0;
     context->saved_data["batch_statistics"] = batch_statistics;
     context->saved_data["kernels"] = kernels_address;
@@ -95,7 +96,7 @@ class Axial : public Function<Axial> {
                       extent(2),
                       extent(3) / 2,
                       static_cast<size_t>(context->saved_data["groups"].toInt()),
-                      static_cast<size_t>(context->saved_data["stride"].toInt()),
+                      static_cast<size_t>(context->saved_data["lanes"].toInt()),
                       context->saved_data["along_height"].toBool()};
     Operands o{shape,
                context->saved_data["batch_statistics"].toBool(),
@@ -113,7 +114,9 @@ class Axial : public Function<Axial> {
     }
     at::Tensor grad_p = at::empty_like(p);
     at::Tensor grad_r = at::empty_like(r);
-    TORCH_CHECK(kernels->backward(&o, grad_out.const_data_ptr<float>(), grad_p.mutable_data_ptr<float>(),
+    at::Tensor similarities = at::empty_like(saved[9]);
+    TORCH_CHECK(kernels->backward(&o, grad_out.const_data_ptr<float>(), similarities.mutable_data_ptr<float>(),
+                                  grad_p.mutable_data_ptr<float>(),
                                   grad_r.mutable_data_ptr<float>()) == 0,
                 REFUSED);
     const at::Tensor none;
@@ -126,13 +129,13 @@ class Axial : public Function<Axial> {
 
 extern "C" at::Tensor* ecg_axial_attention(const at::Tensor* projected, const at::Tensor* embeddings,
                                            const at::Tensor* const* affine, const at::Tensor* const* running,
-                                           Shape shape, int64_t kept, bool batch_statistics,
+                                           Shape shape, int64_t maps, bool batch_statistics,
                                            const Kernels* kernels, char** message) {
   return ecg::guarded(message, [&] {
     std::vector<at::Tensor> buffers;
     for (int i = 0; i < 6; ++i) buffers.push_back(*running[i]);
     return Axial::apply(*projected, *embeddings, *affine[0], *affine[1], *affine[2], *affine[3], *affine[4],
-                        *affine[5], buffers, reinterpret_cast<int64_t>(&shape), kept, batch_statistics,
+                        *affine[5], buffers, reinterpret_cast<int64_t>(&shape), maps, batch_statistics,
                         reinterpret_cast<int64_t>(kernels));
   });
 }

@@ -1,10 +1,10 @@
 //! The backward kernels: through the results to the similarities, then through the products to queries and keys.
 
-use super::channels::{RowsMut, combine_back, combine_products_back, dots_back};
-use super::embeddings::{Direction, Embeddings};
-use super::maps::{Scratch, Source};
-use super::rows::{STRETCH, affine, affine_and, dot, mixture, softmax};
+use super::bundle::{Bundle, Scratch, Source, scatter};
+use super::embeddings::{Embeddings, add_backwards};
+use super::product::{Factor, product};
 use super::shape::Shape;
+use super::vectors::{add_product, all_channels, get, over_lines, put, rows, splats};
 use dualnet_engine::simd::{Isa, Kernel, Simd};
 use rayon::prelude::*;
 
@@ -29,31 +29,8 @@ pub(super) struct Similarities {
     pub(super) embeddings: Vec<f64>,
 }
 
-impl Similarities {
-    pub(super) fn zeros(shape: &Shape) -> Self {
-        Self {
-            sum: vec![0.0; 3 * shape.groups],
-            product: vec![0.0; 3 * shape.groups],
-            embeddings: vec![0.0; 2 * shape.values() * (2 * shape.span() - 1)],
-        }
-    }
-
-    pub(super) fn add(&mut self, other: &Self) {
-        let pairs = [
-            (&mut self.sum, &other.sum),
-            (&mut self.product, &other.product),
-            (&mut self.embeddings, &other.embeddings),
-        ];
-        for (total, other) in pairs {
-            for (total, other) in total.iter_mut().zip(other) {
-                *total += other;
-            }
-        }
-    }
-}
-
 /// Writes the gradient `g` of the sum of the three normalized maps, laid out as the products, and those of the normalized
-/// values into `[lines, span, 2C]`.
+/// values into `[positions, 2C]`.
 pub(super) fn similarities(
     isa: Isa,
     source: Source<'_>,
@@ -61,45 +38,48 @@ pub(super) fn similarities(
     scale: &[f32],
     arriving: Arriving<'_>,
     gradients: &mut [f32],
-    channels: &mut [f32],
+    projected: &mut [f32],
 ) -> Similarities {
     let shape = source.shape;
-    let lines = products
-        .par_chunks(shape.line_maps())
-        .zip(gradients.par_chunks_mut(shape.line_maps()))
-        .zip(channels.par_chunks_mut(shape.span() * shape.projected()));
-    let partial: Vec<LineSums> = lines
+    let parts = products
+        .par_chunks(shape.map())
+        .zip(gradients.par_chunks_mut(shape.map()));
+    let partial: Vec<GroupSums> = parts
         .enumerate()
         .map_init(
-            || Scratch::new(&shape),
-            |scratch, (line, ((products, gradients), channels))| {
+            || Scratch::with_gradients(&shape),
+            |scratch, (index, (products, gradients))| {
                 isa.run(OfSimilarities {
-                    source,
-                    line,
+                    bundle: source.bundle(index),
                     products,
                     scale,
                     arriving,
                     gradients,
-                    channels,
                     scratch,
                 })
             },
         )
         .collect();
-    let mut total = Similarities::zeros(&shape);
-    for line in partial {
-        for (total, line) in total.sum.iter_mut().zip(line.sum) {
-            *total += line;
+    let mut total = Similarities {
+        sum: vec![0.0; 3 * shape.groups],
+        product: vec![0.0; 3 * shape.groups],
+        embeddings: vec![0.0; 2 * shape.values() * (2 * shape.span() - 1)],
+    };
+    let mut values = Vec::with_capacity(partial.len());
+    for (index, part) in partial.into_iter().enumerate() {
+        for kind in 0..3 {
+            let channel = kind * shape.groups + index % shape.groups;
+            total.sum[channel] += part.sum;
+            total.product[channel] += part.products[kind];
         }
-        for (total, line) in total.product.iter_mut().zip(line.product) {
-            *total += line;
-        }
-        line.embeddings.add_to(&mut total.embeddings);
+        add_backwards(&part.embeddings, shape.span(), &mut total.embeddings);
+        values.push(part.values);
     }
+    scatter(&shape, &values, projected, source.values().start);
     total
 }
 
-/// Writes the gradients of the normalized queries and keys into `[lines, span, 2C]`, and adds those of their embeddings'
+/// Writes the gradients of the normalized queries and keys into `[positions, 2C]`, and adds those of their embeddings'
 /// rows. `lines` are `[alpha, beta, delta]` per similarity channel: each map's gradient is `alpha · g + beta · map + delta`.
 pub(super) fn queries_and_keys(
     isa: Isa,
@@ -107,265 +87,297 @@ pub(super) fn queries_and_keys(
     products: &[f32],
     gradients: &[f32],
     lines: &[[f32; 3]],
-    channels: &mut [f32],
+    projected: &mut [f32],
     embeddings: &mut [f64],
 ) {
     let shape = source.shape;
-    let each = products
-        .par_chunks(shape.line_maps())
-        .zip(gradients.par_chunks(shape.line_maps()))
-        .zip(channels.par_chunks_mut(shape.span() * shape.projected()));
-    let partial: Vec<Embeddings> = each
+    let parts = products.par_chunks(shape.map()).zip(gradients.par_chunks(shape.map()));
+    let partial: Vec<(Vec<f32>, Vec<f64>)> = parts
         .enumerate()
         .map_init(
-            || Scratch::new(&shape),
-            |scratch, (line, ((products, gradients), channels))| {
+            || Scratch::with_gradients(&shape),
+            |scratch, (index, (products, gradients))| {
                 isa.run(OfQueriesAndKeys {
-                    source,
-                    line,
+                    bundle: source.bundle(index),
                     products,
                     gradients,
                     lines,
-                    channels,
                     scratch,
                 })
             },
         )
         .collect();
-    for line in partial {
-        line.add_to(embeddings);
+    let (channels, of_embeddings): (Vec<_>, Vec<_>) = partial.into_iter().unzip();
+    for part in &of_embeddings {
+        add_backwards(part, shape.span(), embeddings);
     }
+    scatter(&shape, &channels, projected, source.queries().start);
 }
 
-struct LineSums {
-    sum: Vec<f64>,
-    product: Vec<f64>,
-    embeddings: Embeddings,
+/// Of one group of one bundle.
+struct GroupSums {
+    sum: f64,
+    products: [f64; 3],
+    /// Laid out as [`Embeddings`].
+    embeddings: Vec<f64>,
+    /// Gradients of the values: `[values, span]` vectors.
+    values: Vec<f32>,
 }
 
 struct OfSimilarities<'a> {
-    source: Source<'a>,
-    line: usize,
+    bundle: Bundle<'a>,
     products: &'a [f32],
     scale: &'a [f32],
     arriving: Arriving<'a>,
     gradients: &'a mut [f32],
-    channels: &'a mut [f32],
     scratch: &'a mut Scratch,
 }
 
 impl Arriving<'_> {
-    /// Reads the gradients of `y`, then of `z`, of one line and group: `[span, 2·values]`.
+    /// Reads the gradients of `y`, then of `z`, of one group: `[2·values, span]` vectors.
     #[inline(always)]
-    fn read(&self, shape: &Shape, line: usize, group: usize, out: &mut [f32]) {
-        let values = shape.values();
-        let own = group * values..(group + 1) * values;
+    fn read(&self, bundle: &Bundle<'_>, lanes: usize, out: &mut [f32]) {
+        let shape: &Shape = &bundle.source.shape;
+        let (span, values) = (shape.span(), shape.values());
+        let own = bundle.group * values..(bundle.group + 1) * values;
         let lines = &self.lines[2 * own.start..2 * own.end];
-        for step in 0..shape.span() {
-            let position = shape.position(line, step);
-            let gradients = &self.grad_out[position * shape.channels..][own.clone()];
-            let pairs = &self.pairs[position * shape.projected()..][2 * own.start..2 * own.end];
-            let (of_y, of_z) = out[step * 2 * values..][..2 * values].split_at_mut(values);
-            let pairs = pairs.as_chunks::<2>().0.iter().zip(lines.as_chunks::<2>().0);
-            let each = pairs.zip(gradients).zip(of_y.iter_mut().zip(of_z));
-            for (((pair, [y, z]), gradient), (of_y, of_z)) in each {
-                *of_y = y[0] * gradient + y[1] * pair[0] + y[2];
-                *of_z = z[0] * gradient + z[1] * pair[1] + z[2];
+        for (lane, line) in bundle.lines().enumerate() {
+            for step in 0..span {
+                let position = shape.position(line, step);
+                let gradients = &self.grad_out[position * shape.channels..][own.clone()];
+                let pairs = &self.pairs[position * shape.projected()..][2 * own.start..2 * own.end];
+                for (c, gradient) in gradients.iter().enumerate() {
+                    for part in 0..2 {
+                        let [alpha, beta, delta] = lines[2 * c + part];
+                        let towards = alpha * gradient + beta * pairs[2 * c + part] + delta;
+                        out[((part * values + c) * span + step) * lanes + lane] = towards;
+                    }
+                }
             }
         }
     }
 }
 
 impl Kernel for OfSimilarities<'_> {
-    type Output = LineSums;
+    type Output = GroupSums;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> LineSums {
-        let (source, shape, line) = (self.source, self.source.shape, self.line);
-        let (values, stride, span) = (shape.values(), shape.stride, shape.span());
-        let first_value = source.values().start;
+    fn run<S: Simd>(self, simd: S) -> GroupSums {
+        let (bundle, source) = (self.bundle, self.bundle.source);
+        let (span, lines) = (source.shape.span(), bundle.lines().len());
         let Scratch {
             channels,
-            steps,
-            gradients: value_gradients,
+            maps,
+            rows: [attention, towards],
             results,
-            rows: [attention, query, key, towards],
+            embeddings,
             ..
         } = self.scratch;
-        let mut sum = vec![0.0; 3 * shape.groups];
-        let mut product_sum = vec![0.0; 3 * shape.groups];
-        let mut embeddings = Embeddings::zeros(2 * values, span, stride);
-        for group in 0..shape.groups {
-            source.load(line, group, channels, steps);
-            self.arriving.read(&shape, line, group, results);
-            value_gradients[..values * stride].fill(0.0);
-            let scales = [0, 1, 2].map(|kind| self.scale[kind * shape.groups + group]);
-            let values_of = shape.rows(channels, first_value);
-            let map = group * shape.map()..(group + 1) * shape.map();
-            let products = &self.products[map.clone()];
-            let gradients = &mut self.gradients[map];
-            let mut sums = [simd.splat(0.0); 4];
-            let mut summed = 0;
-            for i in 0..span {
-                let product = &products[i * stride..(i + 1) * stride];
-                let gradient = &mut gradients[i * stride..(i + 1) * stride];
-                source.row(simd, steps, source.queries(), i, query);
-                source.row(simd, steps, source.keys(), i, key);
-                mixture(simd, scales, [product, query, key], attention);
-                softmax(simd, attention, span);
-                let (of_y, of_z) = results[i * 2 * values..(i + 1) * 2 * values].split_at(values);
-                let positions = source.embeddings.row(Direction::Backward, first_value, i);
-                let mut of_rows = [
-                    RowsMut {
-                        values: value_gradients,
-                        apart: stride,
-                    },
-                    embeddings.row_mut(Direction::Backward, first_value, i),
-                ];
-                towards.fill(0.0);
-                dots_back(
-                    simd,
-                    [of_y, of_z],
-                    attention,
-                    [values_of, positions],
-                    &mut of_rows,
-                    towards,
-                );
-                let mean = dot(simd, attention, towards);
-                let mean = simd.splat(mean);
-                let mut at = 0;
-                while at + S::LANES <= stride {
-                    let part = at..at + S::LANES;
-                    let towards = simd.sub(simd.load(&towards[part.clone()]), mean);
-                    let g = simd.mul(simd.load(&attention[part.clone()]), towards);
-                    simd.store(g, &mut gradient[part.clone()]);
-                    sums[0] = simd.add(sums[0], g);
-                    sums[1] = simd.mul_add(g, simd.load(&product[part.clone()]), sums[1]);
-                    sums[2] = simd.mul_add(g, simd.load(&query[part.clone()]), sums[2]);
-                    sums[3] = simd.mul_add(g, simd.load(&key[part]), sums[3]);
-                    at += S::LANES;
-                }
-                summed += stride / S::LANES;
-                if summed >= STRETCH || i + 1 == span {
-                    let total = simd.sum(sums[0]);
-                    for kind in 0..3 {
-                        sum[kind * shape.groups + group] += total;
-                        product_sum[kind * shape.groups + group] += simd.sum(sums[kind + 1]);
-                    }
-                    sums = [simd.splat(0.0); 4];
-                    summed = 0;
-                }
+        bundle.load(simd, channels, maps);
+        self.arriving.read(&bundle, S::LANES, results);
+        embeddings.fill(0.0);
+        let scales = bundle.of_kinds(self.scale);
+        let mut values = vec![0.0; source.shape.values() * span * S::LANES];
+        let (mut sum, mut products) = (0.0, [0.0; 3]);
+        for i in 0..span {
+            bundle.attention(simd, [self.products, &maps[0], &maps[1]], scales, i, attention);
+            towards.fill(0.0);
+            let start = source.values().start;
+            all_channels!(source.values(), |first| mixtures_back(
+                simd,
+                source.embeddings,
+                channels,
+                [start, first, i],
+                results,
+                attention,
+                [&mut values, embeddings],
+                towards
+            ));
+            let mut mean = simd.splat(0.0);
+            for j in 0..span {
+                mean = simd.mul_add(get(simd, attention, j), get(simd, towards, j), mean);
             }
-            let first = group * 2 * values + first_value;
-            for (step, row) in self.channels.chunks_exact_mut(shape.projected()).enumerate() {
-                for (c, to) in row[first..first + values].iter_mut().enumerate() {
-                    *to = value_gradients[c * stride + step];
-                }
+            let own = i * span * S::LANES..(i + 1) * span * S::LANES;
+            let gradients = &mut self.gradients[own.clone()];
+            let (product, query, key) = (&self.products[own.clone()], &maps[0][own.clone()], &maps[1][own]);
+            let mut sums = [simd.splat(0.0); 4];
+            for j in 0..span {
+                let g = simd.mul(get(simd, attention, j), simd.sub(get(simd, towards, j), mean));
+                put(simd, g, gradients, j);
+                sums[0] = simd.add(sums[0], g);
+                sums[1] = simd.mul_add(g, get(simd, product, j), sums[1]);
+                sums[2] = simd.mul_add(g, get(simd, query, j), sums[2]);
+                sums[3] = simd.mul_add(g, get(simd, key, j), sums[3]);
+            }
+            sum += over_lines(simd, sums[0], lines);
+            for kind in 0..3 {
+                products[kind] += over_lines(simd, sums[kind + 1], lines);
             }
         }
-        LineSums {
+        GroupSums {
             sum,
-            product: product_sum,
-            embeddings,
+            products,
+            embeddings: totals(simd, embeddings, lines),
+            values,
         }
     }
 }
 
-/// Kinds of similarity channels; the first are products.
-const QUERIES: usize = 1;
-const KEYS: usize = 2;
+/// The way back through a row of results: `towards[j] += Σc y[c] · v[c, j] + z[c] · E[c, i, j]`, and the gradients of the values and of
+/// their embeddings take `y[c] · row[j]` and `z[c] · row[j]`. `results` holds the gradients `y`, then `z`; the values' channels are those
+/// from `start` on.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn mixtures_back<S: Simd, const N: usize>(
+    simd: S,
+    embeddings: &Embeddings,
+    channels: &[f32],
+    [start, first, i]: [usize; 3],
+    results: &[f32],
+    row: &[f32],
+    [of_values, of_embeddings]: [&mut [f32]; 2],
+    towards: &mut [f32],
+) {
+    let length = row.len();
+    let span = length / S::LANES;
+    let count = results.len() / (2 * length);
+    let channel = first - start;
+    let values: [&[f32]; N] = rows(channels, first, length, length);
+    let positions: [&[f32]; N] = embeddings.rows(first, i);
+    let (mut y, mut z) = ([simd.splat(0.0); N], [simd.splat(0.0); N]);
+    for c in 0..N {
+        y[c] = get(simd, results, (channel + c) * span + i);
+        z[c] = get(simd, results, (count + channel + c) * span + i);
+    }
+    for j in 0..span {
+        let weight = get(simd, row, j);
+        let mut sum = get(simd, towards, j);
+        for c in 0..N {
+            sum = simd.mul_add(y[c], get(simd, values[c], j), sum);
+            sum = simd.mul_add(z[c], simd.splat(positions[c][j]), sum);
+            add_product(simd, y[c], weight, of_values, (channel + c) * span + j);
+            add_product(simd, z[c], weight, of_embeddings, relative(first + c, span, i) + j);
+        }
+        put(simd, sum, towards, j);
+    }
+}
 
 struct OfQueriesAndKeys<'a> {
-    source: Source<'a>,
-    line: usize,
+    bundle: Bundle<'a>,
     products: &'a [f32],
     gradients: &'a [f32],
     lines: &'a [[f32; 3]],
-    channels: &'a mut [f32],
     scratch: &'a mut Scratch,
 }
 
 impl Kernel for OfQueriesAndKeys<'_> {
-    type Output = Embeddings;
+    /// Gradients of queries and keys, `[2·queries, span]` vectors, and of the embeddings.
+    type Output = (Vec<f32>, Vec<f64>);
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Embeddings {
-        let (source, shape, line) = (self.source, self.source.shape, self.line);
-        let (values, stride, span) = (shape.values(), shape.stride, shape.span());
-        let mut embeddings = Embeddings::zeros(2 * values, span, stride);
-        let half = shape.queries();
+    fn run<S: Simd>(self, simd: S) -> (Vec<f32>, Vec<f64>) {
+        let (bundle, source) = (self.bundle, self.bundle.source);
+        let span = source.shape.span();
         let Scratch {
             channels,
-            steps,
-            gradients: own_gradients,
-            maps: [first, second, of_product, of_map],
-            rows: [row, towards, ..],
+            maps,
+            more_maps: [of_product, of_map],
             panels,
+            embeddings,
             ..
         } = self.scratch;
-        of_product.resize(shape.map(), 0.0);
-        of_map.resize(shape.map(), 0.0);
-        for group in 0..shape.groups {
-            source.load(line, group, channels, steps);
-            let of_channels = &mut own_gradients[..2 * half * stride];
-            of_channels.fill(0.0);
-            let lines = [0, 1, 2].map(|kind| self.lines[kind * shape.groups + group]);
-            let map = group * shape.map()..(group + 1) * shape.map();
-            let gradients = &self.gradients[map.clone()];
-            affine(simd, lines[0], gradients, &self.products[map], of_product);
-            for i in 0..span {
-                of_product[i * stride + span..(i + 1) * stride].fill(0.0);
-            }
-
-            // Keys: along rows, from the product and from their own map.
-            source.by_rows(simd, steps, source.queries(), first);
-            source.product(simd, first, of_product, of_map, panels);
-            // Queries: along columns from the product, along rows from their own map, which is at hand.
-            for (which, kind) in [(source.keys(), KEYS), (source.queries(), QUERIES)] {
-                for i in 0..span {
-                    let gradient = &gradients[i * stride..(i + 1) * stride];
-                    source.row(simd, steps, which.clone(), i, row);
-                    match kind {
-                        KEYS => {
-                            let of_row = &of_map[i * stride..(i + 1) * stride];
-                            affine_and(simd, lines[kind], [gradient, row, of_row], towards);
-                        }
-                        _ => affine(simd, lines[kind], gradient, row, towards),
-                    }
-                    towards[span..].fill(0.0);
-                    let factors = &steps[i * 2 * values..][which.clone()];
-                    let rows = source.embeddings.row(Direction::Backward, which.start, i);
-                    let mut sums = RowsMut {
-                        values: &mut of_channels[which.start * stride + i..],
-                        apart: stride,
-                    };
-                    let mut gradients = embeddings.row_mut(Direction::Backward, which.start, i);
-                    combine_back(simd, towards, factors, rows, &mut sums, &mut gradients);
+        bundle.load(simd, channels, maps);
+        embeddings.fill(0.0);
+        let mut of_channels = vec![0.0; 2 * source.shape.queries() * span * S::LANES];
+        let lines = bundle.of_kinds(self.lines);
+        let [alpha, beta, delta] = splats(simd, lines[0]);
+        for at in 0..span * span {
+            let constant = simd.mul_add(beta, get(simd, self.products, at), delta);
+            put(
+                simd,
+                simd.mul_add(alpha, get(simd, self.gradients, at), constant),
+                of_product,
+                at,
+            );
+        }
+        // From Σk query[k, i] · key[k, j]: the gradient of query[k, i] is Σj of_product[i, j] · key[k, j], that of key[k, j] the sum over i.
+        for (kind, which) in [source.queries(), source.keys()].into_iter().enumerate() {
+            let left = Factor {
+                map: &maps[1 - kind],
+                along: 1,
+                apart: span,
+            };
+            let (along, apart) = if kind == 0 { (1, span) } else { (span, 1) };
+            let right = Factor {
+                map: of_product,
+                along,
+                apart,
+            };
+            product(simd, span, left, right, of_map, panels);
+            let [alpha, beta, delta] = splats(simd, lines[1 + kind]);
+            for k in 0..span {
+                let own = k * span * S::LANES..(k + 1) * span * S::LANES;
+                let (map, gradients) = (&maps[kind][own.clone()], &self.gradients[own.clone()]);
+                let towards = &mut of_map[own];
+                for j in 0..span {
+                    let constant = simd.add(simd.mul_add(beta, get(simd, map, j), delta), get(simd, towards, j));
+                    put(simd, simd.mul_add(alpha, get(simd, gradients, j), constant), towards, j);
                 }
-            }
-            source.by_columns(simd, channels, source.keys(), second);
-            source.product(simd, of_product, second, of_map, panels);
-            for i in 0..span {
-                let towards = &of_map[i * stride..(i + 1) * stride];
-                let first = source.queries().start;
-                let weights = shape.rows(channels, first);
-                let rows = source.embeddings.row(Direction::Forward, first, i);
-                let mut gradients = [
-                    RowsMut {
-                        values: &mut of_channels[first * stride..],
-                        apart: stride,
-                    },
-                    embeddings.row_mut(Direction::Forward, first, i),
-                ];
-                combine_products_back(simd, half, towards, [weights, rows], &mut gradients);
-            }
-            let start = group * 2 * values;
-            for (step, row) in self.channels.chunks_exact_mut(shape.projected()).enumerate() {
-                for (c, to) in row[start..start + 2 * half].iter_mut().enumerate() {
-                    *to = of_channels[c * stride + step];
-                }
+                all_channels!(which.clone(), |first| embed_back(
+                    simd,
+                    source.embeddings,
+                    channels,
+                    [first, k],
+                    towards,
+                    [&mut of_channels, embeddings]
+                ));
             }
         }
-        embeddings
+        let lines = bundle.lines().len();
+        (of_channels, totals(simd, embeddings, lines))
     }
+}
+
+/// The way back through row `i` of the map of channels from the `first` on, which has the gradient `towards`.
+#[inline(always)]
+fn embed_back<S: Simd, const N: usize>(
+    simd: S,
+    embeddings: &Embeddings,
+    channels: &[f32],
+    [first, i]: [usize; 2],
+    towards: &[f32],
+    [of_channels, of_embeddings]: [&mut [f32]; 2],
+) {
+    let span = towards.len() / S::LANES;
+    let positions: [&[f32]; N] = embeddings.rows(first, i);
+    let (mut factors, mut sums) = ([simd.splat(0.0); N], [simd.splat(0.0); N]);
+    for c in 0..N {
+        factors[c] = get(simd, channels, (first + c) * span + i);
+    }
+    for j in 0..span {
+        let x = get(simd, towards, j);
+        for c in 0..N {
+            sums[c] = simd.mul_add(x, simd.splat(positions[c][j]), sums[c]);
+            add_product(simd, factors[c], x, of_embeddings, relative(first + c, span, i) + j);
+        }
+    }
+    for c in 0..N {
+        put(simd, sums[c], of_channels, (first + c) * span + i);
+    }
+}
+
+/// Where the gradient of `E[c, i, 0]` lies; those of `E[c, i, 1]` and so on follow.
+#[inline(always)]
+fn relative(c: usize, span: usize, i: usize) -> usize {
+    c * (2 * span - 1) + span - 1 - i
+}
+
+/// The sum of every vector's lanes.
+#[inline(always)]
+fn totals<S: Simd>(simd: S, vectors: &[f32], lines: usize) -> Vec<f64> {
+    let mut totals = vec![0.0; vectors.len() / S::LANES];
+    for (index, total) in totals.iter_mut().enumerate() {
+        *total = over_lines(simd, get(simd, vectors, index), lines);
+    }
+    totals
 }

@@ -1,10 +1,9 @@
 //! The functions `autograd.cpp` calls: an axial attention between its projection and its output, forward and backward.
 
 use super::backward::{Arriving, queries_and_keys, similarities};
+use super::bundle::Source;
 use super::embeddings::Embeddings;
 use super::forward::{products, results};
-use super::lanes;
-use super::maps::Source;
 use super::norm::{Norm, Statistics, from_batch, from_running};
 use super::shape::Shape;
 use dualnet_engine::pau::affine::{InputGradient, affine_input_gradient, channel_moments};
@@ -36,7 +35,7 @@ pub(super) struct Operands {
     norms: [RawNorm; 3],
     /// Mean, then reciprocal deviation, of each norm in turn.
     statistics: *mut f64,
-    /// `[lines, groups, span, stride]`, or `[bundles, groups, span, span]` vectors.
+    /// `[bundles, groups, span, span]` vectors.
     products: *mut f32,
     /// `[positions, 2C]`.
     pairs: *mut f32,
@@ -46,7 +45,7 @@ pub(super) struct Operands {
 #[repr(C)]
 pub(super) struct Kernels {
     forward: unsafe extern "C" fn(*const Operands, *mut f32) -> i32,
-    backward: unsafe extern "C" fn(*const Operands, *const f32, *mut f32, *mut f32) -> i32,
+    backward: unsafe extern "C" fn(*const Operands, *const f32, *mut f32, *mut f32, *mut f32) -> i32,
 }
 
 pub(super) static KERNELS: Kernels = Kernels { forward, backward };
@@ -103,7 +102,7 @@ unsafe extern "C" fn forward(operands: *const Operands, out: *mut f32) -> i32 {
             from_raw_parts(o.embeddings, shape.projected() / shape.groups * (2 * shape.span() - 1)),
             [0, 1, 2].map(|i| o.norms[i].norm(widths[i])),
             from_raw_parts_mut(o.statistics, 2 * widths.iter().sum::<usize>()),
-            from_raw_parts_mut(o.products, shape.kept()),
+            from_raw_parts_mut(o.products, shape.maps()),
             from_raw_parts_mut(o.pairs, shape.positions() * shape.projected()),
             from_raw_parts_mut(out, shape.positions() * shape.channels),
         )
@@ -139,7 +138,7 @@ unsafe extern "C" fn forward(operands: *const Operands, out: *mut f32) -> i32 {
     let moments = batch_statistics.then(|| of_map(projected));
     let moments = moments.as_ref().map(|(mean, variance)| (&mean[..], &variance[..]));
     let (scale, shift) = fill(0, shape.positions(), moments);
-    let embeddings = Embeddings::new(embeddings, shape.span(), shape.stride);
+    let embeddings = Embeddings::new(embeddings, shape.span());
     let source = Source {
         shape,
         projected,
@@ -148,10 +147,7 @@ unsafe extern "C" fn forward(operands: *const Operands, out: *mut f32) -> i32 {
         embeddings: &embeddings,
     };
 
-    let sums = match shape.in_lanes() {
-        true => lanes::products(isa, source, maps),
-        false => products(isa, source, maps),
-    };
+    let sums = products(isa, source, maps);
     let count = shape.similarities() as f64;
     let mean: Vec<f64> = sums.first.iter().map(|sum| sum / count).collect();
     let squares = sums.second.iter().zip(&mean);
@@ -160,10 +156,7 @@ unsafe extern "C" fn forward(operands: *const Operands, out: *mut f32) -> i32 {
         .collect();
     let moments = batch_statistics.then_some((&mean[..], &variance[..]));
     let (similarity, _) = fill(1, shape.similarities(), moments);
-    match shape.in_lanes() {
-        true => lanes::results(isa, source, maps, &similarity, pairs),
-        false => results(isa, source, maps, &similarity, pairs),
-    }
+    results(isa, source, maps, &similarity, pairs);
 
     let moments = batch_statistics.then(|| of_map(pairs));
     let moments = moments.as_ref().map(|(mean, variance)| (&mean[..], &variance[..]));
@@ -187,12 +180,26 @@ unsafe extern "C" fn forward(operands: *const Operands, out: *mut f32) -> i32 {
 unsafe extern "C" fn backward(
     operands: *const Operands,
     grad_out: *const f32,
+    gradients: *mut f32,
     grad_projected: *mut f32,
     grad_embeddings: *mut f32,
 ) -> i32 {
     // SAFETY: as in `forward`, with the tensors that it saved; every gradient is freshly allocated with the extents of what
     // it is the gradient of.
-    let (o, shape, projected, embeddings, norms, statistics, maps, pairs, grad_out, grad_projected, grad_embeddings) = unsafe {
+    let (
+        o,
+        shape,
+        projected,
+        embeddings,
+        norms,
+        statistics,
+        maps,
+        pairs,
+        grad_out,
+        gradients,
+        grad_projected,
+        grad_embeddings,
+    ) = unsafe {
         let o = &*operands;
         let shape = o.shape;
         let widths = widths(&shape);
@@ -204,9 +211,10 @@ unsafe extern "C" fn backward(
             from_raw_parts(o.embeddings, relative),
             [0, 1, 2].map(|i| o.norms[i].norm(widths[i])),
             from_raw_parts(o.statistics.cast_const(), 2 * widths.iter().sum::<usize>()),
-            from_raw_parts(o.products.cast_const(), shape.kept()),
+            from_raw_parts(o.products.cast_const(), shape.maps()),
             from_raw_parts(o.pairs.cast_const(), shape.positions() * shape.projected()),
             from_raw_parts(grad_out, shape.positions() * shape.channels),
+            from_raw_parts_mut(gradients, shape.maps()),
             from_raw_parts_mut(grad_projected, shape.positions() * shape.projected()),
             from_raw_parts_mut(grad_embeddings, relative),
         )
@@ -232,7 +240,7 @@ unsafe extern "C" fn backward(
     let of_results = through(2, shape.positions(), (&sum, &centred));
 
     let (scale, shift) = norms[0].lines(&of(statistics, at[0]));
-    let embeddings = Embeddings::new(embeddings, shape.span(), shape.stride);
+    let embeddings = Embeddings::new(embeddings, shape.span());
     let source = Source {
         shape,
         projected,
@@ -246,13 +254,8 @@ unsafe extern "C" fn backward(
         pairs,
         lines: &of_results,
     };
-    let mut gradients = vec![0.0; maps.len()];
-    let mut channels = vec![0.0; projected.len()];
-    let similarities = match shape.in_lanes() {
-        true => lanes::similarities,
-        false => similarities,
-    };
-    let mut found = similarities(isa, source, maps, &similarity, arriving, &mut gradients, &mut channels);
+    let mut normalized = vec![0.0; projected.len()];
+    let mut found = similarities(isa, source, maps, &similarity, arriving, gradients, &mut normalized);
     let means = of(statistics, at[1]).mean.iter().zip(&found.sum);
     let centred: Vec<f64> = found
         .product
@@ -261,39 +264,22 @@ unsafe extern "C" fn backward(
         .map(|(product, (mean, sum))| product - mean * sum)
         .collect();
     let of_similarities = through(1, shape.similarities(), (&found.sum, &centred));
-    let queries_and_keys = match shape.in_lanes() {
-        true => lanes::queries_and_keys,
-        false => queries_and_keys,
-    };
     queries_and_keys(
         isa,
         source,
         maps,
-        &gradients,
+        gradients,
         &of_similarities,
-        &mut channels,
+        &mut normalized,
         &mut found.embeddings,
     );
-    drop(gradients);
     for (to, &from) in grad_embeddings.iter_mut().zip(&found.embeddings) {
         *to = from as f32;
     }
 
     let width = shape.projected();
-    let mut ordered = vec![0.0; projected.len()];
-    let line = shape.span() * width;
-    let records = ordered.par_chunks_mut(shape.height * shape.width * width);
-    let records = records.zip(channels.par_chunks(shape.lines_per_record() * line));
-    records.for_each(|(ordered, lines)| {
-        for (index, rows) in lines.chunks_exact(line).enumerate() {
-            for (step, row) in rows.chunks_exact(width).enumerate() {
-                ordered[shape.position(index, step) * width..][..width].copy_from_slice(row);
-            }
-        }
-    });
-    drop(channels);
     let (sum, centred) = centred_sums(&shape, of(statistics, at[0]).mean, projected, |position, channel| {
-        ordered[position * width + channel]
+        normalized[position * width + channel]
     });
     let of_projected = through(0, shape.positions(), (&sum, &centred));
     let part = |index: usize| -> Vec<f32> { of_projected.iter().map(|line| line[index]).collect() };
@@ -303,7 +289,7 @@ unsafe extern "C" fn backward(
         delta: &part(2),
     };
     let extents = shape.channels_last(width);
-    affine_input_gradient(isa, extents, projected, &ordered, coefficients, grad_projected);
+    affine_input_gradient(isa, extents, projected, &normalized, coefficients, grad_projected);
     0
 }
 

@@ -1,20 +1,18 @@
 //! Axial attention between its projection and its output as one differentiable operation on libtorch tensors.
 //!
 //! No map of relative embeddings is built, and of the maps over pairs of positions only one, the product of the embedded
-//! queries and keys, is kept for the way back; the rest is computed line by line and group by group in a core's caches. Every
-//! sum has a fixed order, so that results do not depend on the number of threads.
+//! queries and keys, is kept for the way back; the rest is computed group by group in a core's caches, as many lines at once as a vector has
+//! lanes. Every sum has a fixed order, so that results do not depend on the number of threads.
 
 mod backward;
+mod bundle;
 mod callbacks;
-mod channels;
 mod embeddings;
 mod forward;
-mod gemm;
-mod lanes;
-mod maps;
 mod norm;
-mod rows;
+mod product;
 mod shape;
+mod vectors;
 
 use crate::shim;
 use callbacks::{KERNELS, Kernels};
@@ -86,21 +84,16 @@ impl AxialAttention<'_> {
                 "axial attention: no instruction set to run on".to_owned(),
             ));
         };
-        let span = size[if self.along_height { 1 } else { 2 }] as usize;
-        let lanes = isa.run(Lanes);
         let [records, height, width] = [size[0], size[1], size[2]].map(|extent| extent as usize);
-        let mut shape = Shape {
+        let shape = Shape {
             records,
             height,
             width,
             channels: size[3] as usize / 2,
             groups: self.groups,
-            stride: span.next_multiple_of(lanes),
+            lanes: isa.run(Lanes),
             along_height: usize::from(self.along_height),
         };
-        if shape.in_lanes() {
-            shape.stride = lanes;
-        }
         let affine = norms.map(|norm| [norm.gamma.as_ptr(), norm.beta.as_ptr()]);
         let running = norms.map(|norm| [norm.running_mean.as_ptr(), norm.running_variance.as_ptr()]);
         let mut message = std::ptr::null_mut();
@@ -113,7 +106,7 @@ impl AxialAttention<'_> {
                 affine.as_ptr().cast(),
                 running.as_ptr().cast(),
                 shape,
-                shape.kept() as i64,
+                shape.maps() as i64,
                 self.batch_statistics,
                 &raw const KERNELS,
                 &mut message,
@@ -155,7 +148,7 @@ unsafe extern "C" {
         affine: *const *const C_tensor,
         running: *const *const C_tensor,
         shape: Shape,
-        kept: i64,
+        maps: i64,
         batch_statistics: bool,
         kernels: *const Kernels,
         message: *mut *mut c_char,

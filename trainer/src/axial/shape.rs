@@ -1,7 +1,5 @@
 //! Extents of an axial attention, and where its lines lie in the feature map.
 
-use super::channels::Rows;
-use super::lanes::LONGEST;
 use dualnet_engine::pau::affine::ChannelsLast;
 
 /// An attention along one axis of a channels-last map `[records, height, width, ·]`.
@@ -14,9 +12,8 @@ pub(super) struct Shape {
     /// Channels of the result; queries, keys and values have twice as many together.
     pub(super) channels: usize,
     pub(super) groups: usize,
-    /// Floats from one row of an attention map to the next: the span, rounded up to whole vectors. Lanes of a vector where lines are computed
-    /// [in lanes](Self::in_lanes).
-    pub(super) stride: usize,
+    /// Lanes of a vector: lines that are computed together.
+    pub(super) lanes: usize,
     /// 1 along the height, 0 along the width.
     pub(super) along_height: usize,
 }
@@ -60,37 +57,19 @@ impl Shape {
         self.values() / 2
     }
 
-    /// Floats of one attention map.
+    /// Lines that are computed together, in as many bundles.
+    fn bundles(&self) -> usize {
+        self.lines().div_ceil(self.lanes)
+    }
+
+    /// Floats of one group's map over pairs of positions, of one bundle.
     pub(super) fn map(&self) -> usize {
-        self.span() * self.stride
+        self.span() * self.span() * self.lanes
     }
 
-    /// Floats of the attention maps of one line.
-    pub(super) fn line_maps(&self) -> usize {
-        self.groups * self.map()
-    }
-
-    /// Whether lines are computed as lanes of vectors.
-    pub(super) fn in_lanes(&self) -> bool {
-        self.along_height == 0 && self.width <= LONGEST
-    }
-
-    /// Positions of the lines that are computed together in lanes.
-    pub(super) fn bundle(&self) -> usize {
-        self.stride * self.span()
-    }
-
-    /// Floats of the attention maps of these lines.
-    pub(super) fn bundle_maps(&self) -> usize {
-        self.groups * self.span() * self.span() * self.stride
-    }
-
-    /// Floats of all attention maps of one kind.
-    pub(super) fn kept(&self) -> usize {
-        match self.in_lanes() {
-            true => self.lines().div_ceil(self.stride) * self.bundle_maps(),
-            false => self.lines() * self.line_maps(),
-        }
+    /// Floats of all maps of one kind.
+    pub(super) fn maps(&self) -> usize {
+        self.bundles() * self.groups * self.map()
     }
 
     /// Numbers one similarity channel is normalized over.
@@ -104,14 +83,6 @@ impl Shape {
         match self.along_height {
             0 => (record * self.height + across) * self.width + step,
             _ => (record * self.height + step) * self.width + across,
-        }
-    }
-
-    /// The rows of `channels`, `[·, stride]`, from the `first` on.
-    pub(super) fn rows<'a>(&self, channels: &'a [f32], first: usize) -> Rows<'a> {
-        Rows {
-            values: &channels[first * self.stride..],
-            apart: self.stride,
         }
     }
 

@@ -12,7 +12,7 @@ struct Line([u8; 64]);
 ///
 /// # Safety
 /// Implementors promise exactly this.
-pub(in crate::cpu) unsafe trait Number: Copy {}
+pub unsafe trait Number: Copy {}
 // SAFETY: four bytes, any bits.
 unsafe impl Number for f32 {}
 // SAFETY: four bytes, any bits.
@@ -24,14 +24,14 @@ unsafe impl Number for i8 {}
 
 /// A buffer of numbers whose first element starts a cache line, so that no vector of a panel crosses one.
 #[derive(Debug)]
-pub(in crate::cpu) struct Buffer<T> {
+pub struct Buffer<T> {
     memory: Memory,
     len: usize,
     numbers: PhantomData<T>,
 }
 
 /// A buffer of floats.
-pub(in crate::cpu) type Aligned = Buffer<f32>;
+pub type Aligned = Buffer<f32>;
 
 #[derive(Debug)]
 enum Memory {
@@ -79,7 +79,7 @@ impl<T> Default for Buffer<T> {
 
 impl<T: Number> Buffer<T> {
     /// `len` zeros.
-    pub(in crate::cpu) fn zeros(len: usize) -> Self {
+    pub fn zeros(len: usize) -> Self {
         Self {
             memory: Memory::zeros(len.saturating_mul(size_of::<T>())),
             len,
@@ -88,7 +88,7 @@ impl<T: Number> Buffer<T> {
     }
 
     /// Makes the buffer `len` long, whatever it holds then, and never smaller than it was in memory.
-    pub(in crate::cpu) fn resize(&mut self, len: usize) -> &mut [T] {
+    pub fn resize(&mut self, len: usize) -> &mut [T] {
         let bytes = len.saturating_mul(size_of::<T>());
         if self.memory.capacity() < bytes {
             // Zeros come from the system; the old contents are not needed.

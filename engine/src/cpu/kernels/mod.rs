@@ -24,7 +24,8 @@ mod vecmath;
 mod winograd;
 
 pub(super) use activate::{Activate, ActivatePlanes, Affine, patches};
-pub(super) use aligned::{Aligned, Buffer};
+pub use aligned::Aligned;
+pub(super) use aligned::Buffer;
 pub(super) use axial::{AlongTime, Embeddings, Equal, Frequency, Group, NARROW, along_time_scratch};
 pub(super) use gemm::{Gemm, Operand};
 pub(super) use lstm::{GATES, Recurrence};
