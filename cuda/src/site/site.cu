@@ -217,41 +217,38 @@ struct Gain {
     f32 factor;
 };
 
-// What the draws of all elements have in common.
-struct Draws {
-    bool are_made;
-    u32 low;
-    u32 high;
-    u32 threshold;
-};
-
-DEVICE Draws draws_of(const Gain& gain) {
-    Draws draws = {gain.kind == BY_ELEMENTS, 0, 0, static_cast<u32>(gain.threshold)};
-    if (draws.are_made) {
-        draws.low = gain.key[0];
-        draws.high = gain.key[1];
-    }
-    return draws;
-}
-
 // An element's draw, the one of `dualnet_engine::pau::affine::ElementDropout`.
-DEVICE u32 draw(const Draws& draws, u32 element) {
-    u32 bits = (element * 0x9e3779b1u) ^ draws.low;
-    bits = (bits ^ (bits >> 16)) * 0x85ebca6bu + draws.high;
+DEVICE u32 draw(u32 low, u32 high, u32 element) {
+    u32 bits = (element * 0x9e3779b1u) ^ low;
+    bits = (bits ^ (bits >> 16)) * 0x85ebca6bu + high;
     bits = (bits ^ (bits >> 13)) * 0xc2b2ae35u;
     bits = (bits ^ (bits >> 16)) * 0x27d4eb2fu;
     return bits ^ (bits >> 15);
 }
 
-// Makes 0 what dropout leaves out of four elements, the first of which is number `index` of the batch's maps. Beyond 2^32 the draws repeat.
-DEVICE void leave_out(const Draws& draws, i64 index, Four& values) {
-    if (draws.are_made) {
+// Which of four elements dropout leaves out, a bit for each, the last one's lowest; the first is number `index` of the batch's maps. Beyond 2^32
+// the draws repeat. The key is read each time: kept, it would take registers that others need more.
+DEVICE u32 left_out(const Gain& gain, i64 index) {
+    u32 bits = 0;
+    if (gain.kind == BY_ELEMENTS) {
+        const u32 low = gain.key[0];
+        const u32 high = gain.key[1];
         UNROLL for (i32 k = 0; k < QUAD; ++k) {
-            if (draw(draws, static_cast<u32>(index) + static_cast<u32>(k)) < draws.threshold) {
-                values[k] = 0.0f;
+            bits <<= 1;
+            if (draw(low, high, static_cast<u32>(index) + static_cast<u32>(k)) < static_cast<u32>(gain.threshold)) {
+                bits |= 1;
             }
         }
     }
+    return bits;
+}
+
+// 0 for what is left out.
+DEVICE f32 kept(u32 bits, i32 k, f32 value) {
+    if ((bits >> (QUAD - 1 - k) & 1) != 0) {
+        return 0.0f;
+    }
+    return value;
 }
 
 // What a thread's four channels have in common over its pixels.
@@ -315,18 +312,17 @@ DEVICE bool forward_walk(const Forward& from, const Unit<M, N>& unit, const Chan
     const Extents extents = from.extents;
     const Place at = place(extents);
     const i32 pixels = pixels_of(extents);
-    const Draws draws = draws_of(from.gain);
     bool beyond = false;
     for (i32 step = 0; step < STEPS; ++step) {
         const i32 pixel = at.pixel + step * at.lanes;
         if (inside(pixel, pixels)) {
             const i64 index = at_pixel(extents, at.channel, pixel, pixels);
+            const u32 zeros = left_out(from.gain, index);
             Four u = argument(own, load_pack<QUAD>(from.x, index), from.shortcut, from.has_shortcut, index);
             UNROLL for (i32 k = 0; k < QUAD; ++k) {
                 beyond = beyond || !(magnitude(u[k]) <= unit.limit);
-                u[k] = own.gain[k] * activation<EXACT>(unit, from.coefficients, u[k]);
+                u[k] = kept(zeros, k, own.gain[k] * activation<EXACT>(unit, from.coefficients, u[k]));
             }
-            leave_out(draws, index, u);
             store_pack(from.y, index, u);
         }
     }
@@ -341,7 +337,6 @@ DEVICE bool pooled_walk(const Forward& from, const Unit<M, N>& unit, const Chann
     const i32 pixels = pixels_of(extents);
     const i32 across = extents.width / 2;
     const i32 means = extents.height / 2 * across;
-    const Draws draws = draws_of(from.gain);
     bool beyond = false;
     for (i32 step = 0; step < STEPS; ++step) {
         const i32 mean = at.pixel + step * at.lanes;
@@ -353,14 +348,11 @@ DEVICE bool pooled_walk(const Forward& from, const Unit<M, N>& unit, const Chann
             }
             UNROLL for (i32 i = 0; i < 4; ++i) {
                 const i64 index = at_pixel(extents, at.channel, corner + i / 2 * extents.width + i % 2, pixels);
-                Four u = argument(own, load_pack<QUAD>(from.x, index), from.shortcut, from.has_shortcut, index);
+                const u32 zeros = left_out(from.gain, index);
+                const Four u = argument(own, load_pack<QUAD>(from.x, index), from.shortcut, from.has_shortcut, index);
                 UNROLL for (i32 k = 0; k < QUAD; ++k) {
                     beyond = beyond || !(magnitude(u[k]) <= unit.limit);
-                    u[k] = activation<EXACT>(unit, from.coefficients, u[k]);
-                }
-                leave_out(draws, index, u);
-                UNROLL for (i32 k = 0; k < QUAD; ++k) {
-                    sum[k] += u[k];
+                    sum[k] += kept(zeros, k, activation<EXACT>(unit, from.coefficients, u[k]));
                 }
             }
             UNROLL for (i32 k = 0; k < QUAD; ++k) {
@@ -434,7 +426,6 @@ DEVICE Sums backward_walk(const Backward& from, const Unit<M, N>& unit, const Ch
     const Extents extents = from.extents;
     const Place at = place(extents);
     const i32 pixels = pixels_of(extents);
-    const Draws draws = draws_of(from.gain);
     Array<f32, QUAD> mean;
     Sums sums;
     UNROLL for (i32 k = 0; k < QUAD; ++k) {
@@ -453,11 +444,11 @@ DEVICE Sums backward_walk(const Backward& from, const Unit<M, N>& unit, const Ch
             const Four x = load_pack<QUAD>(from.x, index);
             const Four u = argument(own, x, from.shortcut, from.has_shortcut, index);
             Four gradient = arriving(from, at.channel, pixel);
-            leave_out(draws, index, gradient);
+            const u32 zeros = left_out(from.gain, index);
             UNROLL for (i32 k = 0; k < QUAD; ++k) {
                 const bool beyond = !(magnitude(u[k]) <= unit.limit);
                 sums.beyond = sums.beyond || beyond;
-                const f32 to_value = gradient[k] * own.gain[k];
+                const f32 to_value = kept(zeros, k, gradient[k] * own.gain[k]);
                 if (EXACT && beyond) {
                     gradient[k] = exact_gradient(from.coefficients, u[k], to_value, sums.unit);
                 } else {

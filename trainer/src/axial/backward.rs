@@ -46,9 +46,8 @@ pub(super) fn similarities(
         .zip(gradients.par_chunks_mut(shape.map()));
     let partial: Vec<GroupSums> = parts
         .enumerate()
-        .map_init(
-            || Scratch::with_gradients(&shape),
-            |scratch, (index, (products, gradients))| {
+        .map(|(index, (products, gradients))| {
+            Scratch::lend(&shape, true, |scratch| {
                 isa.run(OfSimilarities {
                     bundle: source.bundle(index),
                     products,
@@ -57,8 +56,8 @@ pub(super) fn similarities(
                     gradients,
                     scratch,
                 })
-            },
-        )
+            })
+        })
         .collect();
     let mut total = Similarities {
         sum: vec![0.0; 3 * shape.groups],
@@ -94,9 +93,8 @@ pub(super) fn queries_and_keys(
     let parts = products.par_chunks(shape.map()).zip(gradients.par_chunks(shape.map()));
     let partial: Vec<(Vec<f32>, Vec<f64>)> = parts
         .enumerate()
-        .map_init(
-            || Scratch::with_gradients(&shape),
-            |scratch, (index, (products, gradients))| {
+        .map(|(index, (products, gradients))| {
+            Scratch::lend(&shape, true, |scratch| {
                 isa.run(OfQueriesAndKeys {
                     bundle: source.bundle(index),
                     products,
@@ -104,8 +102,8 @@ pub(super) fn queries_and_keys(
                     lines,
                     scratch,
                 })
-            },
-        )
+            })
+        })
         .collect();
     let (channels, of_embeddings): (Vec<_>, Vec<_>) = partial.into_iter().unzip();
     for part in &of_embeddings {

@@ -9,6 +9,7 @@ use super::vectors::{all_channels, get, put, softmax, splats};
 use dualnet_engine::cpu::Aligned;
 use dualnet_engine::simd::Simd;
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::ops::Range;
 
 /// What the attention maps are computed from.
@@ -49,28 +50,31 @@ pub(super) struct Scratch {
     pub(super) embeddings: Aligned,
 }
 
-impl Scratch {
-    pub(super) fn new(shape: &Shape) -> Self {
-        let vectors = |count: usize| Aligned::zeros(count * shape.lanes);
-        let (span, values) = (shape.span(), shape.values());
-        Self {
-            channels: vectors(2 * values * span),
-            maps: [vectors(span * span), vectors(span * span)],
-            rows: [vectors(span), vectors(span)],
-            results: vectors(2 * values * span),
-            ..Self::default()
-        }
-    }
+thread_local! {
+    /// Each thread's own, as large as it has ever had to be.
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+}
 
-    /// With what the way back needs.
-    pub(super) fn with_gradients(shape: &Shape) -> Self {
-        let vectors = |count: usize| Aligned::zeros(count * shape.lanes);
-        let span = shape.span();
-        Self {
-            more_maps: [vectors(span * span), vectors(span * span)],
-            embeddings: vectors(2 * shape.values() * (2 * span - 1)),
-            ..Self::new(shape)
-        }
+impl Scratch {
+    /// Lends this thread's buffers, as large as these extents ask for, whatever they hold; those of the way back only when it is one.
+    pub(super) fn lend<T>(shape: &Shape, is_way_back: bool, take: impl FnOnce(&mut Self) -> T) -> T {
+        let (span, values) = (shape.span(), shape.values());
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut sizes = vec![
+                (&mut scratch.channels, 2 * values * span),
+                (&mut scratch.results, 2 * values * span),
+            ];
+            sizes.extend(scratch.maps.iter_mut().map(|map| (map, span * span)));
+            sizes.extend(scratch.rows.iter_mut().map(|row| (row, span)));
+            if is_way_back {
+                sizes.extend(scratch.more_maps.iter_mut().map(|map| (map, span * span)));
+                sizes.push((&mut scratch.embeddings, 2 * values * (2 * span - 1)));
+            }
+            for (buffer, vectors) in sizes {
+                buffer.resize(vectors * shape.lanes);
+            }
+            take(scratch)
+        })
     }
 }
 

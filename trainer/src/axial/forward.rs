@@ -18,16 +18,15 @@ pub(super) fn products(isa: Isa, source: Source<'_>, products: &mut [f32]) -> Su
     let shape = source.shape;
     let parts = products.par_chunks_mut(shape.map()).enumerate();
     let partial: Vec<[[f64; 2]; 3]> = parts
-        .map_init(
-            || Scratch::new(&shape),
-            |scratch, (index, products)| {
+        .map(|(index, products)| {
+            Scratch::lend(&shape, false, |scratch| {
                 isa.run(Products {
                     bundle: source.bundle(index),
                     products,
                     scratch,
                 })
-            },
-        )
+            })
+        })
         .collect();
     let mut total = Sums {
         first: vec![0.0; 3 * shape.groups],
@@ -49,17 +48,16 @@ pub(super) fn results(isa: Isa, source: Source<'_>, products: &[f32], scale: &[f
     let shape = source.shape;
     let parts = products.par_chunks(shape.map()).enumerate();
     let found: Vec<Vec<f32>> = parts
-        .map_init(
-            || Scratch::new(&shape),
-            |scratch, (index, products)| {
+        .map(|(index, products)| {
+            Scratch::lend(&shape, false, |scratch| {
                 isa.run(Results {
                     bundle: source.bundle(index),
                     products,
                     scale,
                     scratch,
                 })
-            },
-        )
+            })
+        })
         .collect();
     scatter(&shape, &found, pairs, 0);
 }
