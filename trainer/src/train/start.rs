@@ -3,7 +3,7 @@
 use super::average::Average;
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::folder::{Lock, RunFolder};
-use super::options::{EarlierPlan, TrainOptions};
+use super::options::{DropoutUnit, EarlierPlan, TrainOptions};
 use super::recorded::Recorder;
 use super::transfer::transfer;
 use super::{Records, Team, Training};
@@ -38,7 +38,7 @@ impl Training {
     pub fn start_in(
         team: Team,
         network: Network,
-        options: TrainOptions,
+        mut options: TrainOptions,
         folder: &Path,
         records: Records,
     ) -> Result<Self, TrainerError> {
@@ -50,6 +50,8 @@ impl Training {
             });
         }
         check(&options, &network)?;
+        // The rule may change; a run keeps what it began with.
+        options.dropout_unit = Some(options.dropout_unit(network.config().classes));
         // A network trained on other records tells their classes apart, whatever its table says.
         let network = network.with_class_set(options.class_set())?;
         let mut notes = Vec::new();
@@ -133,6 +135,8 @@ impl Training {
             .options(&path)?
             .ok_or_else(|| fault("does not say how it was trained"))?;
         check(&options, &network)?;
+        // Runs of before this was an option left out channels.
+        options.dropout_unit.get_or_insert(DropoutUnit::Channels);
         let named = parameters_of(&network, checkpoint.state(), &path)?;
         let trained = checkpoint.trained(&network, &path)?;
         let (parameters, average) = match (trained, options.average_decay) {
