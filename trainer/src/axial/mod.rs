@@ -154,3 +154,6 @@ unsafe extern "C" {
         message: *mut *mut c_char,
     ) -> *mut C_tensor;
 }
+
+#[cfg(test)]
+mod tests;

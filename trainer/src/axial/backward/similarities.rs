@@ -1,37 +1,37 @@
-//! The backward kernels: through the results to the similarities, then through the products to queries and keys.
+//! Through the results and the softmax to the sum of the normalized maps, and to the values.
 
-use super::bundle::{Bundle, Scratch, Source, scatter};
-use super::embeddings::{Embeddings, add_backwards};
-use super::product::{Factor, product};
-use super::shape::Shape;
-use super::vectors::{add_product, all_channels, get, over_lines, put, rows, splats};
+use super::super::bundle::{Bundle, Scratch, Source, scatter};
+use super::super::embeddings::{Embeddings, add_backwards};
+use super::super::shape::Shape;
+use super::super::vectors::{add_product, all_channels, get, over_lines, put, rows};
+use super::{relative, totals};
 use dualnet_engine::simd::{Isa, Kernel, Simd};
 use rayon::prelude::*;
 
 /// Gradients of the results as affine maps of the gradient of the output and the results themselves.
 #[derive(Clone, Copy)]
-pub(super) struct Arriving<'a> {
+pub(in super::super) struct Arriving<'a> {
     /// `[positions, C]`.
-    pub(super) grad_out: &'a [f32],
+    pub(in super::super) grad_out: &'a [f32],
     /// `[positions, 2C]`.
-    pub(super) pairs: &'a [f32],
+    pub(in super::super) pairs: &'a [f32],
     /// `alpha · grad_out + beta · pair + delta`, per channel of the pairs.
-    pub(super) lines: &'a [[f32; 3]],
+    pub(in super::super) lines: &'a [[f32; 3]],
 }
 
 /// What [`similarities`] sums up.
-pub(super) struct Similarities {
-    /// `Σ g` per similarity channel, channels as in [`super::forward::Sums`].
-    pub(super) sum: Vec<f64>,
+pub(in super::super) struct Similarities {
+    /// `Σ g` per similarity channel, channels as in [`Sums`](super::super::forward::Sums).
+    pub(in super::super) sum: Vec<f64>,
     /// `Σ g · x`.
-    pub(super) product: Vec<f64>,
+    pub(in super::super) product: Vec<f64>,
     /// Gradient of the relative embeddings, `[2·values, 2·span − 1]`: of the values' rows.
-    pub(super) embeddings: Vec<f64>,
+    pub(in super::super) embeddings: Vec<f64>,
 }
 
 /// Writes the gradient `g` of the sum of the three normalized maps, laid out as the products, and those of the normalized
 /// values into `[positions, 2C]`.
-pub(super) fn similarities(
+pub(in super::super) fn similarities(
     isa: Isa,
     source: Source<'_>,
     products: &[f32],
@@ -76,40 +76,6 @@ pub(super) fn similarities(
     }
     scatter(&shape, &values, projected, source.values().start);
     total
-}
-
-/// Writes the gradients of the normalized queries and keys into `[positions, 2C]`, and adds those of their embeddings'
-/// rows. `lines` are `[alpha, beta, delta]` per similarity channel: each map's gradient is `alpha · g + beta · map + delta`.
-pub(super) fn queries_and_keys(
-    isa: Isa,
-    source: Source<'_>,
-    products: &[f32],
-    gradients: &[f32],
-    lines: &[[f32; 3]],
-    projected: &mut [f32],
-    embeddings: &mut [f64],
-) {
-    let shape = source.shape;
-    let parts = products.par_chunks(shape.map()).zip(gradients.par_chunks(shape.map()));
-    let partial: Vec<(Vec<f32>, Vec<f64>)> = parts
-        .enumerate()
-        .map(|(index, (products, gradients))| {
-            Scratch::lend(&shape, true, |scratch| {
-                isa.run(OfQueriesAndKeys {
-                    bundle: source.bundle(index),
-                    products,
-                    gradients,
-                    lines,
-                    scratch,
-                })
-            })
-        })
-        .collect();
-    let (channels, of_embeddings): (Vec<_>, Vec<_>) = partial.into_iter().unzip();
-    for part in &of_embeddings {
-        add_backwards(part, shape.span(), embeddings);
-    }
-    scatter(&shape, &channels, projected, source.queries().start);
 }
 
 /// Of one group of one bundle.
@@ -258,124 +224,4 @@ fn mixtures_back<S: Simd, const N: usize>(
         }
         put(simd, sum, towards, j);
     }
-}
-
-struct OfQueriesAndKeys<'a> {
-    bundle: Bundle<'a>,
-    products: &'a [f32],
-    gradients: &'a [f32],
-    lines: &'a [[f32; 3]],
-    scratch: &'a mut Scratch,
-}
-
-impl Kernel for OfQueriesAndKeys<'_> {
-    /// Gradients of queries and keys, `[2·queries, span]` vectors, and of the embeddings.
-    type Output = (Vec<f32>, Vec<f64>);
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> (Vec<f32>, Vec<f64>) {
-        let (bundle, source) = (self.bundle, self.bundle.source);
-        let span = source.shape.span();
-        let Scratch {
-            channels,
-            maps,
-            more_maps: [of_product, of_map],
-            panels,
-            embeddings,
-            ..
-        } = self.scratch;
-        bundle.load(simd, channels, maps);
-        embeddings.fill(0.0);
-        let mut of_channels = vec![0.0; 2 * source.shape.queries() * span * S::LANES];
-        let lines = bundle.of_kinds(self.lines);
-        let [alpha, beta, delta] = splats(simd, lines[0]);
-        for at in 0..span * span {
-            let constant = simd.mul_add(beta, get(simd, self.products, at), delta);
-            put(
-                simd,
-                simd.mul_add(alpha, get(simd, self.gradients, at), constant),
-                of_product,
-                at,
-            );
-        }
-        // From Σk query[k, i] · key[k, j]: the gradient of query[k, i] is Σj of_product[i, j] · key[k, j], that of key[k, j] the sum over i.
-        for (kind, which) in [source.queries(), source.keys()].into_iter().enumerate() {
-            let left = Factor {
-                map: &maps[1 - kind],
-                along: 1,
-                apart: span,
-            };
-            let (along, apart) = if kind == 0 { (1, span) } else { (span, 1) };
-            let right = Factor {
-                map: of_product,
-                along,
-                apart,
-            };
-            product(simd, span, left, right, of_map, panels);
-            let [alpha, beta, delta] = splats(simd, lines[1 + kind]);
-            for k in 0..span {
-                let own = k * span * S::LANES..(k + 1) * span * S::LANES;
-                let (map, gradients) = (&maps[kind][own.clone()], &self.gradients[own.clone()]);
-                let towards = &mut of_map[own];
-                for j in 0..span {
-                    let constant = simd.add(simd.mul_add(beta, get(simd, map, j), delta), get(simd, towards, j));
-                    put(simd, simd.mul_add(alpha, get(simd, gradients, j), constant), towards, j);
-                }
-                all_channels!(which.clone(), |first| embed_back(
-                    simd,
-                    source.embeddings,
-                    channels,
-                    [first, k],
-                    towards,
-                    [&mut of_channels, embeddings]
-                ));
-            }
-        }
-        let lines = bundle.lines().len();
-        (of_channels, totals(simd, embeddings, lines))
-    }
-}
-
-/// The way back through row `i` of the map of channels from the `first` on, which has the gradient `towards`.
-#[inline(always)]
-fn embed_back<S: Simd, const N: usize>(
-    simd: S,
-    embeddings: &Embeddings,
-    channels: &[f32],
-    [first, i]: [usize; 2],
-    towards: &[f32],
-    [of_channels, of_embeddings]: [&mut [f32]; 2],
-) {
-    let span = towards.len() / S::LANES;
-    let positions: [&[f32]; N] = embeddings.rows(first, i);
-    let (mut factors, mut sums) = ([simd.splat(0.0); N], [simd.splat(0.0); N]);
-    for c in 0..N {
-        factors[c] = get(simd, channels, (first + c) * span + i);
-    }
-    for j in 0..span {
-        let x = get(simd, towards, j);
-        for c in 0..N {
-            sums[c] = simd.mul_add(x, simd.splat(positions[c][j]), sums[c]);
-            add_product(simd, factors[c], x, of_embeddings, relative(first + c, span, i) + j);
-        }
-    }
-    for c in 0..N {
-        put(simd, sums[c], of_channels, (first + c) * span + i);
-    }
-}
-
-/// Where the gradient of `E[c, i, 0]` lies; those of `E[c, i, 1]` and so on follow.
-#[inline(always)]
-fn relative(c: usize, span: usize, i: usize) -> usize {
-    c * (2 * span - 1) + span - 1 - i
-}
-
-/// The sum of every vector's lanes.
-#[inline(always)]
-fn totals<S: Simd>(simd: S, vectors: &[f32], lines: usize) -> Vec<f64> {
-    let mut totals = vec![0.0; vectors.len() / S::LANES];
-    for (index, total) in totals.iter_mut().enumerate() {
-        *total = over_lines(simd, get(simd, vectors, index), lines);
-    }
-    totals
 }
