@@ -13,7 +13,7 @@ use dualnet_export::network::Network;
 use dualnet_fixtures::{data_dir, records_dir};
 use dualnet_trainer::data::{Dataset, Labels, Loader, LoaderOptions, Split, physionet};
 use dualnet_trainer::environment;
-use dualnet_trainer::train::{EpochRecord, Records, Report, TrainOptions, Training};
+use dualnet_trainer::train::{DropoutUnit, EpochRecord, Records, Report, TrainOptions, Training};
 use serde_json::{Value, json};
 use std::env;
 use std::fs;
@@ -138,6 +138,8 @@ fn train(network: &str) -> Value {
     let options = TrainOptions {
         epochs: 1,
         batch_size: BATCH,
+        // As in the original's released code.
+        dropout_unit: Some(DropoutUnit::Channels),
         ..TrainOptions::default()
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -184,6 +184,25 @@ fn another_plan_in_the_same_folder_is_refused_by_what_differs() {
     );
 }
 
+/// Its folds were trained with dropout of channels.
+#[test]
+fn a_plan_that_does_not_say_what_dropout_leaves_out_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    open(plan(0.2), dataset(), folder.path()).expect("a cross-validation");
+    let path = folder.path().join("crossval.toml");
+    let text = std::fs::read_to_string(&path).expect("the plan");
+    let line = "dropout_unit = \"elements\"\n";
+    assert!(text.contains(line), "{text}");
+    std::fs::write(&path, text.replace(line, "")).expect("a plan of before");
+    let message = open(plan(0.2), dataset(), folder.path())
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        message.contains(r#"dropout_unit "channels", now "elements""#),
+        "{message}"
+    );
+}
+
 #[test]
 fn what_cannot_be_cross_validated_is_an_error_and_leaves_no_folder() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -36,6 +36,8 @@ fn every_option_trains_and_is_stored_with_the_run() {
         "2",
         "--clean-epochs",
         "1",
+        "--dropout-unit",
+        "channels",
     ];
     program.succeeds(&[&SMALL_RUN[..], &flags, &["--run", &run]].concat());
     let configuration = std::fs::read_to_string(Path::new(&run).join("run.toml")).expect("a configuration");
@@ -44,6 +46,7 @@ fn every_option_trains_and_is_stored_with_the_run() {
         "label_smoothing = 0.1",
         "precision = \"bf16\"",
         "hold_back = 0.25",
+        "dropout_unit = \"channels\"",
     ] {
         assert!(configuration.contains(line), "{line}: {configuration}");
     }

@@ -5,7 +5,7 @@ use dualnet_export::weights::StateDict;
 use dualnet_fixtures::records_dir;
 use dualnet_trainer::data::{Labels, Split, physionet};
 use dualnet_trainer::error::TrainerError;
-use dualnet_trainer::train::{EarlierPlan, EpochRecord, Records, Report, TrainOptions, Training};
+use dualnet_trainer::train::{DropoutUnit, EarlierPlan, EpochRecord, Records, Report, TrainOptions, Training};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -98,6 +98,36 @@ fn a_resumed_run_ends_with_the_same_weights() {
             .collect()
     };
     assert_eq!(losses(&log(&pieces)), losses(&log(&whole)));
+}
+
+/// A run goes on with what its dropout left out, also one that does not say so because there was no choice when it began.
+#[test]
+fn a_resumed_run_leaves_out_what_it_did() {
+    let folder = tempfile::tempdir().expect("a folder");
+    start(folder.path(), 1)
+        .run(&mut StopAfter(1))
+        .expect_err("stopped at once");
+    let configuration = std::fs::read_to_string(folder.path().join("run.toml")).expect("a configuration");
+    assert!(configuration.contains("dropout_unit = \"elements\""), "{configuration}");
+    let unit = || {
+        let run = Training::resume(folder.path(), None, |_| Ok(records(1))).expect("resumed");
+        run.options().dropout_unit
+    };
+    assert_eq!(unit(), Some(DropoutUnit::Elements));
+
+    // Spaces instead, so that the header stays as long as it is.
+    let path = folder.path().join("last.safetensors");
+    let mut bytes = std::fs::read(&path).expect("a checkpoint");
+    let entry = br#"\"dropout_unit\":\"elements\","#;
+    let places: Vec<usize> = (0..bytes.len() - entry.len())
+        .filter(|&at| bytes[at..].starts_with(entry))
+        .collect();
+    assert!(!places.is_empty(), "no entry");
+    for at in places {
+        bytes[at..at + entry.len()].fill(b' ');
+    }
+    std::fs::write(&path, bytes).expect("a checkpoint of before");
+    assert_eq!(unit(), Some(DropoutUnit::Channels));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 // callbacks.
 //
 // Forward saves the projection, the products of the embedded maps and the results before their normalization; every other
-// map is computed again on the way back, row by row.
+// map is computed again on the way back, group by group.
 
 #include "../shim.h"
 

@@ -44,7 +44,7 @@ pub(super) struct Scratch {
     pub(super) panels: Panels,
     /// `[span]`.
     pub(super) rows: [Aligned; 2],
-    /// `[2·values, span]`.
+    /// Gradients of the results: of `y`, then of `z`, `[2·values, span]`.
     pub(super) results: Aligned,
     /// Gradients of the relative embeddings, `[2·values, 2·span − 1]`, laid out as [`Embeddings`].
     pub(super) embeddings: Aligned,
@@ -56,18 +56,16 @@ thread_local! {
 }
 
 impl Scratch {
-    /// Lends this thread's buffers, as large as these extents ask for, whatever they hold; those of the way back only when it is one.
+    /// Lends this thread's buffers, as large as these extents ask for, whatever they hold; what only the way back needs, only when it is one.
     pub(super) fn lend<T>(shape: &Shape, is_way_back: bool, take: impl FnOnce(&mut Self) -> T) -> T {
         let (span, values) = (shape.span(), shape.values());
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut sizes = vec![
-                (&mut scratch.channels, 2 * values * span),
-                (&mut scratch.results, 2 * values * span),
-            ];
+            let mut sizes = vec![(&mut scratch.channels, 2 * values * span)];
             sizes.extend(scratch.maps.iter_mut().map(|map| (map, span * span)));
             sizes.extend(scratch.rows.iter_mut().map(|row| (row, span)));
             if is_way_back {
                 sizes.extend(scratch.more_maps.iter_mut().map(|map| (map, span * span)));
+                sizes.push((&mut scratch.results, 2 * values * span));
                 sizes.push((&mut scratch.embeddings, 2 * values * (2 * span - 1)));
             }
             for (buffer, vectors) in sizes {

@@ -1,7 +1,7 @@
 //! Axial attention between its projection and its output as one differentiable operation on libtorch tensors.
 //!
 //! No map of relative embeddings is built, and of the maps over pairs of positions only one, the product of the embedded
-//! queries and keys, is kept for the way back; the rest is computed group by group in a core's caches, as many lines at once as a vector has
+//! queries and keys, is kept for the way back; the rest is computed group by group in buffers of each thread's own, as many lines at once as a vector has
 //! lanes. Every sum has a fixed order, so that results do not depend on the number of threads.
 
 mod backward;

@@ -33,7 +33,7 @@ pub(super) fn product<S: Simd>(
     out: &mut [f32],
     panels: &mut Panels,
 ) {
-    // Sums, and a row of the right factor beside them, fit the registers.
+    // Where there are registers, they hold the sums and a row of the right factor beside them.
     let (most_rows, most_columns) = if S::REGISTERS >= 32 { (6, 4) } else { (3, 3) };
     panels.left.resize(span * span * S::LANES);
     panels.right.resize(most_columns.min(span) * span * S::LANES);
@@ -149,7 +149,7 @@ mod tests {
     /// Integers, so that every order of summation gives the same bits.
     #[test]
     fn products_equal_the_sums_they_stand_for() {
-        for span in [1_usize, 2, 3, 4, 7, 8, 11, 35] {
+        for span in [1_usize, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 35, 70] {
             let value = |i: usize, salt: usize| ((i * 37 + salt * 11) % 17) as f32 - 8.0;
             let floats = span * span * MAX_LANES;
             let left: Vec<f32> = (0..floats).map(|i| value(i, 1)).collect();

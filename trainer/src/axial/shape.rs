@@ -57,7 +57,7 @@ impl Shape {
         self.values() / 2
     }
 
-    /// Lines that are computed together, in as many bundles.
+    /// Bundles of as many lines as a vector has lanes.
     fn bundles(&self) -> usize {
         self.lines().div_ceil(self.lanes)
     }

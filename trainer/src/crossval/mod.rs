@@ -37,7 +37,7 @@ impl CrossValidation {
     ///
     /// # Errors
     /// A plan that is not possible, or another than the one in the folder; a folder that cannot be written.
-    pub fn open(plan: Plan, dataset: Arc<Dataset>, folder: &Path, threads: usize) -> Result<Self, TrainerError> {
+    pub fn open(mut plan: Plan, dataset: Arc<Dataset>, folder: &Path, threads: usize) -> Result<Self, TrainerError> {
         if let Some(fault) = plan.fault() {
             return Err(TrainerError::Network(fault));
         }
@@ -55,6 +55,7 @@ impl CrossValidation {
             .into());
         }
         let folds = folds(&dataset, plan.crossval.folds, plan.train.seed)?;
+        plan.train.dropout_unit = Some(plan.train.dropout_unit(plan.network.classes));
         plan.keep(folder)?;
         Ok(Self {
             plan,

@@ -74,7 +74,7 @@ impl Plan {
             let file: PlanFile = toml::from_str(&text).map_err(|error| fault(error.message().to_owned()))?;
             let begun = Self {
                 crossval: file.crossval,
-                train: file.train,
+                train: file.train.of_run(),
                 network: NetworkConfig::from_toml(&text)?,
             };
             return match difference(&json!(begun), &json!(self)) {

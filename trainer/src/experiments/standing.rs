@@ -70,7 +70,7 @@ impl Standing {
             NetworkConfig::from_toml(entry("configuration")?).map_err(|error| unreadable("configuration", &error))?;
         let training: Value =
             serde_json::from_str(entry("training")?).map_err(|error| unreadable("training", &error))?;
-        let options = serde_json::from_value(training["options"].clone());
+        let options: Result<TrainOptions, _> = serde_json::from_value(training["options"].clone());
         let progress: Progress =
             serde_json::from_str(entry("progress")?).map_err(|error| unreadable("progress", &error))?;
         if progress.epoch == 0 {
@@ -78,7 +78,7 @@ impl Standing {
         }
         Ok(Self {
             network,
-            options: options.map_err(|error| unreadable("options", &error))?,
+            options: options.map_err(|error| unreadable("options", &error))?.of_run(),
             training,
             progress,
         })

@@ -1,4 +1,4 @@
-//! Dropout whose draws do not depend on libtorch's generator state being restored.
+//! Dropout whose draws come from libtorch's generator, which is seeded for each forward pass.
 
 use crate::pau::Gain;
 use crate::train::DropoutUnit;

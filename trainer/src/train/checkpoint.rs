@@ -200,7 +200,8 @@ impl Checkpoint {
             reason: format!("training options: {error}"),
         };
         let mut value: serde_json::Value = serde_json::from_str(text).map_err(fault)?;
-        serde_json::from_value(value["options"].take()).map(Some).map_err(fault)
+        let options: TrainOptions = serde_json::from_value(value["options"].take()).map_err(fault)?;
+        Ok(Some(options.of_run()))
     }
 }
 

@@ -37,7 +37,8 @@ pub struct TrainOptions {
     /// Dropout while training, whatever else says; absent for the published rule ([`dropout`](Self::dropout)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
-    /// What dropout in the spectrogram encoder leaves out; absent for the published rule ([`dropout_unit`](Self::dropout_unit)).
+    /// What dropout in the spectrogram encoder leaves out; absent for the published rule ([`dropout_unit`](Self::dropout_unit)). In what a run
+    /// has written absence means channels ([`of_run`](Self::of_run)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout_unit: Option<DropoutUnit>,
     /// The loss's weights of the classes; absent for the published ones of the data set.
@@ -270,6 +271,12 @@ impl TrainOptions {
         }
     }
 
+    /// Options as a run has written them: one of before `dropout_unit` left out channels.
+    pub fn of_run(mut self) -> Self {
+        self.dropout_unit.get_or_insert(DropoutUnit::Channels);
+        self
+    }
+
     /// What the classes of the data set are.
     pub fn class_set(&self) -> ClassSet {
         match self.dataset.as_str() {
@@ -307,6 +314,22 @@ mod tests {
         assert_eq!(options(None, 0.0).dropout(2, 0.05), 0.3);
         assert_eq!(options(Some(0.05), 0.4).dropout(2, 0.05), 0.05);
         assert_eq!(options(Some(0.1), 0.0).dropout(4, 0.05), 0.1);
+    }
+
+    #[test]
+    fn dropout_leaves_out_what_it_did_when_a_table_was_published() {
+        let rule = TrainOptions::default();
+        assert_eq!(rule.dropout_unit(4), DropoutUnit::Elements);
+        assert_eq!(rule.dropout_unit(2), DropoutUnit::Channels);
+        let chosen = |unit| TrainOptions {
+            dropout_unit: Some(unit),
+            ..TrainOptions::default()
+        };
+        for unit in [DropoutUnit::Elements, DropoutUnit::Channels] {
+            assert_eq!([2, 4].map(|classes| chosen(unit).dropout_unit(classes)), [unit; 2]);
+            assert_eq!(chosen(unit).of_run(), chosen(unit));
+        }
+        assert_eq!(rule.of_run(), chosen(DropoutUnit::Channels));
     }
 
     #[test]

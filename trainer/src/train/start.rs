@@ -3,7 +3,7 @@
 use super::average::Average;
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::folder::{Lock, RunFolder};
-use super::options::{DropoutUnit, EarlierPlan, TrainOptions};
+use super::options::{EarlierPlan, TrainOptions};
 use super::recorded::Recorder;
 use super::transfer::transfer;
 use super::{Records, Team, Training};
@@ -135,8 +135,6 @@ impl Training {
             .options(&path)?
             .ok_or_else(|| fault("does not say how it was trained"))?;
         check(&options, &network)?;
-        // Runs of before this was an option left out channels.
-        options.dropout_unit.get_or_insert(DropoutUnit::Channels);
         let named = parameters_of(&network, checkpoint.state(), &path)?;
         let trained = checkpoint.trained(&network, &path)?;
         let (parameters, average) = match (trained, options.average_decay) {

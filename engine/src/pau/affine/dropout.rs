@@ -1,4 +1,4 @@
-//! Dropout of single elements whose draws are computed where they are needed, so that none is ever stored.
+//! Dropout of single elements whose draws are computed where they are needed, so that they need not be stored.
 
 use crate::simd::{Isa, Kernel, Simd};
 use rayon::prelude::*;

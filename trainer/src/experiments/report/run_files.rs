@@ -260,5 +260,5 @@ fn configuration(path: &Path) -> Result<(NetworkConfig, TrainOptions), String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     let network = NetworkConfig::from_toml(&text).map_err(|error| error.to_string())?;
     let file: RunToml = toml::from_str(&text).map_err(|error| error.message().to_owned())?;
-    Ok((network, file.train))
+    Ok((network, file.train.of_run()))
 }
