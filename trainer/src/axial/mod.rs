@@ -4,6 +4,9 @@
 //! queries and keys, is kept for the way back; the rest is computed group by group in buffers of each thread's own, as many lines at once as a vector has
 //! lanes. Every sum has a fixed order, so that results do not depend on the number of threads.
 
+// Vectors are counted by index, as in the engine's kernels: iterators over several slices at once are not inlined into kernels of this size.
+#![allow(clippy::needless_range_loop)]
+
 mod backward;
 mod bundle;
 mod callbacks;
