@@ -30,7 +30,7 @@ pub struct Buffer<T> {
     numbers: PhantomData<T>,
 }
 
-/// Floats whose first one starts a cache line; [`resize`](Buffer::resize) leaves open what they hold then.
+/// Floats whose first one starts a cache line; `resize` leaves open what they hold then.
 pub type Aligned = Buffer<f32>;
 
 #[derive(Debug)]
