@@ -52,13 +52,12 @@ class Axial : public Function<Axial> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& projected, const at::Tensor& embeddings,
                             const at::Tensor& gamma0, const at::Tensor& beta0, const at::Tensor& gamma1,
                             const at::Tensor& beta1, const at::Tensor& gamma2, const at::Tensor& beta2,
-                            const std::vector<at::Tensor>& running, int64_t shape_address, int64_t maps,
+                            const std::vector<at::Tensor>& running, const Shape& shape, int64_t maps,
                             bool batch_statistics, int64_t kernels_address) {
     ecg::require_cpu_float(projected);
     const auto* kernels = reinterpret_cast<const Kernels*>(kernels_address);
     const at::Tensor p = projected.contiguous();
     const at::Tensor r = embeddings.contiguous();
-    const Shape shape = *reinterpret_cast<const Shape*>(shape_address);
     at::Tensor statistics = at::empty({2 * (gamma0.numel() + gamma1.numel() + gamma2.numel())},
                                       p.options().dtype(at::kDouble));
     at::Tensor products = at::empty({maps}, p.options());
@@ -135,7 +134,7 @@ extern "C" at::Tensor* ecg_axial_attention(const at::Tensor* projected, const at
     std::vector<at::Tensor> buffers;
     for (int i = 0; i < 6; ++i) buffers.push_back(*running[i]);
     return Axial::apply(*projected, *embeddings, *affine[0], *affine[1], *affine[2], *affine[3], *affine[4],
-                        *affine[5], buffers, reinterpret_cast<int64_t>(&shape), maps, batch_statistics,
+                        *affine[5], buffers, shape, maps, batch_statistics,
                         reinterpret_cast<int64_t>(kernels));
   });
 }

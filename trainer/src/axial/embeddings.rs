@@ -6,6 +6,12 @@ pub(super) struct Embeddings {
     span: usize,
 }
 
+/// Where `E[c, i, 0]` lies in rows backwards; `E[c, i, 1]` and so on follow.
+#[inline(always)]
+pub(super) fn first_pair(c: usize, span: usize, i: usize) -> usize {
+    c * (2 * span - 1) + span - 1 - i
+}
+
 impl Embeddings {
     /// Turns the rows of `values` around.
     pub(super) fn new(values: &[f32], span: usize) -> Self {
@@ -19,10 +25,9 @@ impl Embeddings {
     /// `E[c, i, ·]` of `N` channels from the `first` on.
     #[inline(always)]
     pub(super) fn rows<const N: usize>(&self, first: usize, i: usize) -> [&[f32]; N] {
-        let length = 2 * self.span - 1;
         let mut rows: [&[f32]; N] = [&[]; N];
         for (c, row) in rows.iter_mut().enumerate() {
-            let at = (first + c) * length + self.span - 1 - i;
+            let at = first_pair(first + c, self.span, i);
             *row = &self.backwards[at..at + self.span];
         }
         rows

@@ -154,7 +154,7 @@ fn mixtures<S: Simd, const N: usize>(
     results: &mut [f32],
 ) {
     let span = row.len() / S::LANES;
-    let values: [&[f32]; N] = rows(channels, first, row.len(), row.len());
+    let values: [&[f32]; N] = rows(channels, first, row.len());
     let positions: [&[f32]; N] = embeddings.rows(first, i);
     let mut sums = [[simd.splat(0.0); 2]; N];
     for j in 0..span {

@@ -63,12 +63,12 @@ macro_rules! all_channels {
 }
 pub(super) use all_channels;
 
-/// `N` rows of so many floats, the first being row `first`, each `apart` from the next.
+/// `N` rows of so many floats, the first being row `first`.
 #[inline(always)]
-pub(super) fn rows<const N: usize>(values: &[f32], first: usize, apart: usize, length: usize) -> [&[f32]; N] {
+pub(super) fn rows<const N: usize>(values: &[f32], first: usize, length: usize) -> [&[f32]; N] {
     let mut rows: [&[f32]; N] = [&[]; N];
     for (c, row) in rows.iter_mut().enumerate() {
-        *row = &values[(first + c) * apart..(first + c) * apart + length];
+        *row = &values[(first + c) * length..(first + c + 1) * length];
     }
     rows
 }

@@ -9,12 +9,6 @@ pub(super) use similarities::{Arriving, similarities};
 use super::vectors::{get, over_lines};
 use dualnet_engine::simd::Simd;
 
-/// Where the gradient of `E[c, i, 0]` lies; those of `E[c, i, 1]` and so on follow.
-#[inline(always)]
-fn relative(c: usize, span: usize, i: usize) -> usize {
-    c * (2 * span - 1) + span - 1 - i
-}
-
 /// The sum of every vector's lanes.
 #[inline(always)]
 fn totals<S: Simd>(simd: S, vectors: &[f32], lines: usize) -> Vec<f64> {

@@ -1,16 +1,16 @@
 //! Through the three maps to queries, keys and their embeddings.
 
 use super::super::bundle::{Bundle, Scratch, Source, scatter};
-use super::super::embeddings::{Embeddings, add_backwards};
+use super::super::embeddings::{Embeddings, add_backwards, first_pair};
 use super::super::product::{Factor, product};
 use super::super::vectors::{add_product, all_channels, get, put, splats};
-use super::{relative, totals};
+use super::totals;
 use dualnet_engine::simd::{Isa, Kernel, Simd};
 use rayon::prelude::*;
 
 /// Writes the gradients of the normalized queries and keys into `[positions, 2C]`, and adds those of their embeddings'
 /// rows. `lines` are `[alpha, beta, delta]` per similarity channel: each map's gradient is `alpha · g + beta · map + delta`.
-pub(in super::super) fn queries_and_keys(
+pub(in crate::axial) fn queries_and_keys(
     isa: Isa,
     source: Source<'_>,
     products: &[f32],
@@ -138,7 +138,7 @@ fn embed_back<S: Simd, const N: usize>(
         let x = get(simd, towards, j);
         for c in 0..N {
             sums[c] = simd.mul_add(x, simd.splat(positions[c][j]), sums[c]);
-            add_product(simd, factors[c], x, of_embeddings, relative(first + c, span, i) + j);
+            add_product(simd, factors[c], x, of_embeddings, first_pair(first + c, span, i) + j);
         }
     }
     for c in 0..N {

@@ -1,37 +1,37 @@
 //! Through the results and the softmax to the sum of the normalized maps, and to the values.
 
 use super::super::bundle::{Bundle, Scratch, Source, scatter};
-use super::super::embeddings::{Embeddings, add_backwards};
+use super::super::embeddings::{Embeddings, add_backwards, first_pair};
 use super::super::shape::Shape;
 use super::super::vectors::{add_product, all_channels, get, over_lines, put, rows};
-use super::{relative, totals};
+use super::totals;
 use dualnet_engine::simd::{Isa, Kernel, Simd};
 use rayon::prelude::*;
 
 /// Gradients of the results as affine maps of the gradient of the output and the results themselves.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Arriving<'a> {
+pub(in crate::axial) struct Arriving<'a> {
     /// `[positions, C]`.
-    pub(in super::super) grad_out: &'a [f32],
+    pub(in crate::axial) grad_out: &'a [f32],
     /// `[positions, 2C]`.
-    pub(in super::super) pairs: &'a [f32],
+    pub(in crate::axial) pairs: &'a [f32],
     /// `alpha · grad_out + beta · pair + delta`, per channel of the pairs.
-    pub(in super::super) lines: &'a [[f32; 3]],
+    pub(in crate::axial) lines: &'a [[f32; 3]],
 }
 
 /// What [`similarities`] sums up.
-pub(in super::super) struct Similarities {
+pub(in crate::axial) struct Similarities {
     /// `Σ g` per similarity channel, channels as in [`Sums`](super::super::forward::Sums).
-    pub(in super::super) sum: Vec<f64>,
+    pub(in crate::axial) sum: Vec<f64>,
     /// `Σ g · x`.
-    pub(in super::super) product: Vec<f64>,
+    pub(in crate::axial) product: Vec<f64>,
     /// Gradient of the relative embeddings, `[2·values, 2·span − 1]`: of the values' rows.
-    pub(in super::super) embeddings: Vec<f64>,
+    pub(in crate::axial) embeddings: Vec<f64>,
 }
 
 /// Writes the gradient `g` of the sum of the three normalized maps, laid out as the products, and those of the normalized
 /// values into `[positions, 2C]`.
-pub(in super::super) fn similarities(
+pub(in crate::axial) fn similarities(
     isa: Isa,
     source: Source<'_>,
     products: &[f32],
@@ -206,7 +206,7 @@ fn mixtures_back<S: Simd, const N: usize>(
     let span = length / S::LANES;
     let count = results.len() / (2 * length);
     let channel = first - start;
-    let values: [&[f32]; N] = rows(channels, first, length, length);
+    let values: [&[f32]; N] = rows(channels, first, length);
     let positions: [&[f32]; N] = embeddings.rows(first, i);
     let (mut y, mut z) = ([simd.splat(0.0); N], [simd.splat(0.0); N]);
     for c in 0..N {
@@ -220,7 +220,7 @@ fn mixtures_back<S: Simd, const N: usize>(
             sum = simd.mul_add(y[c], get(simd, values[c], j), sum);
             sum = simd.mul_add(z[c], simd.splat(positions[c][j]), sum);
             add_product(simd, y[c], weight, of_values, (channel + c) * span + j);
-            add_product(simd, z[c], weight, of_embeddings, relative(first + c, span, i) + j);
+            add_product(simd, z[c], weight, of_embeddings, first_pair(first + c, span, i) + j);
         }
         put(simd, sum, towards, j);
     }
