@@ -4,10 +4,11 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const SHIMS: [&str; 9] = [
+const SHIMS: [&str; 10] = [
     "src/axial/autograd.cpp",
     "src/capture/graph.cpp",
     "src/convolution/autograd.cpp",
+    "src/lstm/autograd.cpp",
     "src/optimizer/foreach.cpp",
     "src/pau/autograd.cpp",
     "src/pau/conditional.cpp",

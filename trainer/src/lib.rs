@@ -19,6 +19,7 @@ pub mod experiments;
 pub mod folds;
 pub mod logs;
 pub mod loss;
+mod lstm;
 pub mod optimizer;
 pub mod pau;
 pub mod random;

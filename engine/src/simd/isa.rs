@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "aarch64")]
 use super::neon::Neon;
-use super::{Kernel, Portable};
+use super::{Kernel, Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
 use std::fmt;
@@ -126,6 +126,20 @@ impl Isa {
             Token::Neon(simd) => simd.run(kernel),
             Token::Portable(simd) => simd.run(kernel),
         }
+    }
+
+    /// Lanes of a vector.
+    pub fn lanes(self) -> usize {
+        struct Lanes;
+        impl Kernel for Lanes {
+            type Output = usize;
+
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> usize {
+                S::LANES
+            }
+        }
+        self.run(Lanes)
     }
 
     fn widest() -> Self {

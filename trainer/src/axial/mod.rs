@@ -19,7 +19,7 @@ mod vectors;
 
 use crate::shim;
 use callbacks::{KERNELS, Kernels};
-use dualnet_engine::simd::{Isa, Kernel, Simd};
+use dualnet_engine::simd::Isa;
 use shape::Shape;
 use std::ffi::c_char;
 use tch::{Kind, TchError, Tensor};
@@ -94,7 +94,7 @@ impl AxialAttention<'_> {
             width,
             channels: size[3] as usize / 2,
             groups: self.groups,
-            lanes: isa.run(Lanes),
+            lanes: isa.lanes(),
             along_height: usize::from(self.along_height),
         };
         let affine = norms.map(|norm| [norm.gamma.as_ptr(), norm.beta.as_ptr()]);
@@ -130,18 +130,6 @@ impl BatchNorm<'_> {
 /// Contiguous float32 in the processor's memory.
 fn is_plain(tensor: &Tensor) -> bool {
     tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == tch::Device::Cpu
-}
-
-/// How many lanes a vector has.
-struct Lanes;
-
-impl Kernel for Lanes {
-    type Output = usize;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> usize {
-        S::LANES
-    }
 }
 
 unsafe extern "C" {

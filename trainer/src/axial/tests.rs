@@ -1,7 +1,6 @@
 //! Results of every instruction set against the definition, and what leads back against the portable one, whose network `tests/fused.rs` holds to
 //! libtorch's gradients; on lines that fill no bundle.
 
-use super::Lanes;
 use super::backward::{Arriving, queries_and_keys, similarities};
 use super::bundle::Source;
 use super::embeddings::Embeddings;
@@ -71,7 +70,7 @@ impl Case {
 
     fn run(&self, isa: Isa) -> Outcome {
         let shape = Shape {
-            lanes: isa.run(Lanes),
+            lanes: isa.lanes(),
             ..self.shape
         };
         let embeddings = Embeddings::new(&self.relative, shape.span());

@@ -7,6 +7,7 @@ use super::parameters::Parameters;
 use crate::convolution;
 use crate::distributed::Group;
 use crate::error::TrainerError;
+use crate::lstm::Layer;
 use crate::pau::pau;
 use crate::train::Precision;
 use dualnet_export::network::{AxialSite, LstmSite, NORM_EPSILON, NORM_MOMENTUM, Ops, composites};
@@ -271,17 +272,30 @@ impl Ops for Torch<'_> {
 
     fn lstm_layer(&mut self, x: &Tensor, site: &LstmSite, layer: usize) -> Result<Tensor, TrainerError> {
         let weight = |kind: &str| self.parameters.get(&format!("{}.{kind}_l{layer}", site.prefix));
-        let weights = [
-            weight("weight_ih")?,
-            weight("weight_hh")?,
-            weight("bias_ih")?,
-            weight("bias_hh")?,
-        ];
+        let [input, recurrent] = [weight("weight_ih")?, weight("weight_hh")?];
+        let biases = [weight("bias_ih")?, weight("bias_hh")?];
+        let fused = Layer {
+            input,
+            recurrent,
+            biases,
+        };
+        if self.fused && fused.covers(x) {
+            return Ok(fused.apply(x)?);
+        }
         let zeros = || -> Result<Tensor, TchError> {
             Tensor::f_zeros([1, x.size()[0], site.hidden as i64], (x.kind(), x.device()))
         };
         let (h0, c0) = (zeros()?, zeros()?);
-        let (hidden, _, _) = x.f_lstm(&[&h0, &c0], &weights, true, 1, 0.0, self.training(), false, true)?;
+        let (hidden, _, _) = x.f_lstm(
+            &[&h0, &c0],
+            &[input, recurrent, biases[0], biases[1]],
+            true,
+            1,
+            0.0,
+            self.training(),
+            false,
+            true,
+        )?;
         Ok(hidden)
     }
 

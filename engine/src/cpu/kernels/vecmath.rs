@@ -26,14 +26,14 @@ pub(in crate::cpu) fn exp<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
 
 /// `1/(1 + e^(−x))` within 2e-7.
 #[inline(always)]
-pub(in crate::cpu) fn sigmoid<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+pub fn sigmoid<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let one = simd.splat(1.0);
     simd.div(one, simd.add(one, exp(simd, simd.sub(simd.splat(0.0), x))))
 }
 
 /// `tanh x` within 3e-7: absolutely, not relatively near 0.
 #[inline(always)]
-pub(in crate::cpu) fn tanh<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+pub fn tanh<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let one = simd.splat(1.0);
     let e = exp(simd, simd.add(x, x));
     simd.sub(one, simd.div(simd.splat(2.0), simd.add(e, one)))
