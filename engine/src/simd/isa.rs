@@ -128,7 +128,7 @@ impl Isa {
         }
     }
 
-    /// Lanes of a vector.
+    /// `f32` lanes of a vector, at most [`MAX_LANES`](super::MAX_LANES).
     pub fn lanes(self) -> usize {
         struct Lanes;
         impl Kernel for Lanes {

@@ -4,6 +4,7 @@
 
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros_like.h>
 
 namespace {
@@ -53,6 +54,7 @@ class Lstm : public Function<Lstm> {
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    TORCH_CHECK(!at::GradMode::is_enabled(), "the LSTM layer has no second derivative");
     const auto saved = context->get_saved_variables();
     const auto* kernels = reinterpret_cast<const Kernels*>(context->saved_data["kernels"].toInt());
     const at::Tensor &rows = saved[0], &input = saved[1], &w = saved[2], &gates = saved[3], &cells = saved[4], &hidden = saved[5];

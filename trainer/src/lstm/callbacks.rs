@@ -1,7 +1,7 @@
 //! The functions `autograd.cpp` calls: all steps of a layer, forward and backward, shared out by records.
 
 use super::panels::Panels;
-use super::steps::{Backward, Forward, at_once};
+use super::steps::{Backward, Forward};
 use super::{GATES, Shape};
 use dualnet_engine::simd::Isa;
 use rayon::prelude::*;
@@ -30,10 +30,17 @@ impl Shape {
         GATES * self.units * self.units
     }
 
-    /// Numbers of a state that a task works on: as many records as a tile has, or fewer where threads would have nothing to do.
-    fn share(&self, isa: Isa) -> usize {
-        let fair = self.records.div_ceil(rayon::current_num_threads());
-        fair.min(at_once(isa)) * self.steps * self.units
+    /// Numbers of a state of a thread's share of the records: the weights, which may be larger than a cache, are read once a step for all of them.
+    fn share(&self) -> usize {
+        self.records.div_ceil(rayon::current_num_threads()) * self.steps * self.units
+    }
+
+    /// The extents of a part with so many numbers of a state.
+    fn part(self, states: usize) -> Self {
+        Self {
+            records: states / (self.steps * self.units),
+            ..self
+        }
     }
 }
 
@@ -47,7 +54,7 @@ pub(super) fn forward(
     cells: &mut [f32],
     hidden: &mut [f32],
 ) {
-    let share = shape.share(isa);
+    let share = shape.share();
     let panels = Panels::of_outputs(isa.lanes(), shape.units, recurrent);
     let parts = gates
         .par_chunks_mut(GATES * share)
@@ -55,7 +62,7 @@ pub(super) fn forward(
         .zip(hidden.par_chunks_mut(share));
     parts.for_each(|((gates, cells), hidden)| {
         isa.run(Forward {
-            shape,
+            shape: shape.part(cells.len()),
             panels: &panels,
             gates,
             cells,
@@ -73,7 +80,7 @@ pub(super) fn backward(
     grad_hidden: &[f32],
     grad_gates: &mut [f32],
 ) {
-    let share = shape.share(isa);
+    let share = shape.share();
     let panels = Panels::of_gates(isa.lanes(), shape.units, recurrent);
     let parts = grad_gates
         .par_chunks_mut(GATES * share)
@@ -82,7 +89,7 @@ pub(super) fn backward(
         .zip(grad_hidden.par_chunks(share));
     parts.for_each(|(((grad_gates, gates), cells), grad_hidden)| {
         isa.run(Backward {
-            shape,
+            shape: shape.part(cells.len()),
             panels: &panels,
             gates,
             cells,
@@ -125,7 +132,8 @@ unsafe extern "C" fn backward_raw(
     grad_hidden: *const f32,
     grad_gates: *mut f32,
 ) -> i32 {
-    // SAFETY: as in `forward_raw`, with what it wrote; only the gradients of the gates are new.
+    // SAFETY: as in `forward_raw`, with what it wrote; the gradient by the outputs is contiguous and has their extents, as autograd demands, and
+    // that of the gates is freshly allocated.
     let (shape, recurrent, gates, cells, grad_hidden, grad_gates) = unsafe {
         let shape = *shape;
         let states = shape.states();

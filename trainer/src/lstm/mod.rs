@@ -2,8 +2,9 @@
 //! tensors of float32 on the CPU.
 //!
 //! What input and biases contribute to all steps, and every gradient of a weight, is one product of matrices, libtorch's. The steps between run on
-//! kernels of our own, a few records at a time from the first step to the last: threads share records and wait for each other once a pass
-//! instead of at every step. A record's numbers depend neither on the number of threads nor on the records beside it.
+//! kernels of our own, on each thread those of its share of the records, from the first to the last: threads wait for each other once a pass
+//! instead of at every step. In the steps a record's numbers depend neither on the number of threads nor on the records beside it. A sum
+//! that overflows makes what follows NaN, as in the engine, where libtorch's activations saturate.
 
 mod callbacks;
 mod panels;
@@ -40,16 +41,17 @@ struct Shape {
 }
 
 impl Layer<'_> {
-    /// Whether [`apply`](Self::apply) computes this layer on `x`: units in sixteens, everything float32 on the CPU.
+    /// Whether [`apply`](Self::apply) computes this layer on `x`, which is not empty: units in sixteens, everything float32 on the CPU.
     pub(crate) fn covers(&self, x: &Tensor) -> bool {
         let is_plain = |tensor: &Tensor| tensor.device() == Device::Cpu && tensor.kind() == Kind::Float;
-        let (size, gates) = (x.size(), self.input.size()[0]);
+        let (size, weight) = (x.size(), self.input.size());
+        let &[gates, _] = &weight[..] else { return false };
         let units = gates / GATES as i64;
         size.len() == 3
             && x.numel() > 0
             && units > 0
             && units % MAX_LANES as i64 == 0
-            && self.input.size() == [GATES as i64 * units, size[2]]
+            && weight == [GATES as i64 * units, size[2]]
             && self.recurrent.size() == [GATES as i64 * units, units]
             && self.biases.iter().all(|bias| bias.size() == [gates] && is_plain(bias))
             && [x, self.input, self.recurrent].into_iter().all(is_plain)
@@ -62,7 +64,7 @@ impl Layer<'_> {
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor, TchError> {
         if !self.covers(x) {
             return Err(TchError::Shape(
-                "the LSTM layer takes float32 on the CPU and units in sixteens".to_owned(),
+                "the LSTM layer takes [records, steps, inputs], none of them 0, with weights that fit and units in sixteens, float32 on the CPU".to_owned(),
             ));
         }
         let mut message = std::ptr::null_mut();

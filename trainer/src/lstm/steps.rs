@@ -1,4 +1,4 @@
-//! The steps of a few records, from the first to the last and back.
+//! The steps of some records, from the first to the last and back.
 
 // Vectors are counted by index, as in the engine's kernels: iterators over several slices at once are not inlined into kernels of this size.
 #![allow(clippy::needless_range_loop)]
@@ -6,30 +6,16 @@
 use super::panels::{Panels, VECTORS, product};
 use super::{GATES, Shape};
 use dualnet_engine::cpu::{sigmoid, tanh};
-use dualnet_engine::simd::{Isa, Kernel, Simd};
+use dualnet_engine::simd::{Kernel, Simd};
 
-/// The most records that go together: their sums, the weights and a factor fill the registers.
+/// The most records that go through a panel together: their sums, the panel's vectors and a factor are in registers where there are 16.
 const fn most(registers: usize) -> usize {
     if registers >= 32 { 6 } else { 2 }
 }
 
-/// The most records that this instruction set takes together.
-pub(super) fn at_once(isa: Isa) -> usize {
-    struct Most;
-    impl Kernel for Most {
-        type Output = usize;
-
-        #[inline(always)]
-        fn run<S: Simd>(self, _: S) -> usize {
-            most(S::REGISTERS)
-        }
-    }
-    isa.run(Most)
-}
-
-/// Calls `$self.$some::<S, R>(…)` for all of `$count` records, `R` from `$first` on at a time, as many as registers allow.
+/// Calls `$self.$some::<S, R>(…)` for `$count` records, `R` from `$first` on at a time, as many as registers allow.
 macro_rules! in_tiles {
-    ($count:expr, |$first:ident| $self:ident.$some:ident($($argument:expr),*)) => {{
+    ($count:expr, |$first:ident| $self:ident.$some:ident($($argument:expr),* $(,)?)) => {{
         let mut $first = 0;
         while $first < $count {
             match ($count - $first).min(most(S::REGISTERS)) {
@@ -69,50 +55,60 @@ impl Kernel for Forward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let records = self.cells.len() / (self.shape.steps * self.shape.units);
-        in_tiles!(records, |first| self.tile(simd, first));
+        let Shape { records, steps, units } = self.shape;
+        // Of each tile `[units, R]`: the outputs of the step before.
+        let mut before = vec![0.0; records * units];
+        for t in 0..steps {
+            if t > 0 {
+                in_tiles!(records, |first| self.interleave(first, t - 1, &mut before));
+            }
+            for block in 0..self.panels.count() {
+                in_tiles!(records, |first| self.tile(simd, first, t, block, &before));
+            }
+        }
     }
 }
 
 impl Forward<'_> {
     #[inline(always)]
-    fn tile<S: Simd, const R: usize>(&mut self, simd: S, first: usize) {
+    fn interleave<S: Simd, const R: usize>(&self, first: usize, t: usize, to: &mut [f32]) {
         let Shape { steps, units, .. } = self.shape;
-        let mut left = vec![0.0; units * R];
-        for t in 0..steps {
+        let to = &mut to[first * units..(first + R) * units];
+        interleave::<R>(self.hidden, |r| ((first + r) * steps + t) * units, to);
+    }
+
+    /// Step `t` of a vector of units.
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize>(&mut self, simd: S, first: usize, t: usize, block: usize, before: &[f32]) {
+        let Shape { steps, units, .. } = self.shape;
+        let at = block * S::LANES;
+        let mut sums = [[simd.splat(0.0); GATES]; R];
+        for r in 0..R {
+            let row = ((first + r) * steps + t) * units;
+            for gate in 0..GATES {
+                sums[r][gate] = simd.load(&self.gates[GATES * row + gate * units + at..]);
+            }
+        }
+        if t > 0 {
+            let before = &before[first * units..(first + R) * units];
+            sums = product(simd, before, self.panels.panel(block), sums);
+        }
+        for r in 0..R {
+            let row = ((first + r) * steps + t) * units;
+            let input = sigmoid(simd, sums[r][0]);
+            let forget = sigmoid(simd, sums[r][1]);
+            let candidate = tanh(simd, sums[r][2]);
+            let output = sigmoid(simd, sums[r][3]);
+            let mut cell = simd.mul(input, candidate);
             if t > 0 {
-                interleave::<R>(self.hidden, |r| ((first + r) * steps + t - 1) * units, &mut left);
+                cell = simd.mul_add(forget, simd.load(&self.cells[row - units + at..]), cell);
             }
-            for block in 0..units / S::LANES {
-                let at = block * S::LANES;
-                let mut sums = [[simd.splat(0.0); GATES]; R];
-                for r in 0..R {
-                    let row = ((first + r) * steps + t) * units;
-                    for gate in 0..GATES {
-                        sums[r][gate] = simd.load(&self.gates[GATES * row + gate * units + at..]);
-                    }
-                }
-                if t > 0 {
-                    sums = product(simd, &left, self.panels.panel(block), sums);
-                }
-                for r in 0..R {
-                    let row = ((first + r) * steps + t) * units;
-                    let input = sigmoid(simd, sums[r][0]);
-                    let forget = sigmoid(simd, sums[r][1]);
-                    let candidate = tanh(simd, sums[r][2]);
-                    let output = sigmoid(simd, sums[r][3]);
-                    let mut cell = simd.mul(input, candidate);
-                    if t > 0 {
-                        cell = simd.mul_add(forget, simd.load(&self.cells[row - units + at..]), cell);
-                    }
-                    let activated = [input, forget, candidate, output];
-                    for gate in 0..GATES {
-                        simd.store(activated[gate], &mut self.gates[GATES * row + gate * units + at..]);
-                    }
-                    simd.store(cell, &mut self.cells[row + at..]);
-                    simd.store(simd.mul(output, tanh(simd, cell)), &mut self.hidden[row + at..]);
-                }
+            let activated = [input, forget, candidate, output];
+            for gate in 0..GATES {
+                simd.store(activated[gate], &mut self.gates[GATES * row + gate * units + at..]);
             }
+            simd.store(cell, &mut self.cells[row + at..]);
+            simd.store(simd.mul(output, tanh(simd, cell)), &mut self.hidden[row + at..]);
         }
     }
 }
@@ -128,45 +124,73 @@ pub(super) struct Backward<'a> {
     pub(super) grad_gates: &'a mut [f32],
 }
 
+/// What a step hands back to the one before it, `[records, units]`.
+struct Handed {
+    /// By its outputs.
+    hidden: Vec<f32>,
+    /// By its cells.
+    cell: Vec<f32>,
+}
+
 impl Kernel for Backward<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let records = self.cells.len() / (self.shape.steps * self.shape.units);
-        in_tiles!(records, |first| self.tile(simd, first));
+        let Shape { records, steps, units } = self.shape;
+        let mut handed = Handed {
+            hidden: vec![0.0; records * units],
+            cell: vec![0.0; records * units],
+        };
+        // Of each tile `[4 · units, R]`: a step's gradients by its gates.
+        let mut gates = vec![0.0; records * GATES * units];
+        for t in (0..steps).rev() {
+            for record in 0..records {
+                self.gates(simd, record, t, &mut handed);
+            }
+            if t > 0 {
+                in_tiles!(records, |first| self.interleave(first, t, &mut gates));
+                for panel in 0..self.panels.count() {
+                    in_tiles!(records, |first| self.tile(
+                        simd,
+                        first,
+                        panel,
+                        &gates,
+                        &mut handed.hidden
+                    ));
+                }
+            }
+        }
     }
 }
 
 impl Backward<'_> {
     #[inline(always)]
-    fn tile<S: Simd, const R: usize>(&mut self, simd: S, first: usize) {
+    fn interleave<S: Simd, const R: usize>(&self, first: usize, t: usize, to: &mut [f32]) {
         let Shape { steps, units, .. } = self.shape;
-        let mut left = vec![0.0; GATES * units * R];
-        // What the step after hands back: by this one's outputs and by its cells, `[R, units]`.
-        let (mut by_hidden, mut by_cell) = (vec![0.0; R * units], vec![0.0; R * units]);
-        for t in (0..steps).rev() {
-            for r in 0..R {
-                self.gate(simd, first + r, t, &by_hidden[r * units..], &mut by_cell[r * units..]);
-            }
-            if t == 0 {
-                break;
-            }
-            interleave::<R>(
-                self.grad_gates,
-                |r| ((first + r) * steps + t) * GATES * units,
-                &mut left,
-            );
-            for panel in 0..self.panels.count() {
-                let sums = [[simd.splat(0.0); VECTORS]; R];
-                let sums = product(simd, &left, self.panels.panel(panel), sums);
-                for v in 0..VECTORS {
-                    let at = (panel * VECTORS + v) * S::LANES;
-                    if at < units {
-                        for r in 0..R {
-                            simd.store(sums[r][v], &mut by_hidden[r * units + at..]);
-                        }
-                    }
+        let to = &mut to[first * GATES * units..(first + R) * GATES * units];
+        interleave::<R>(self.grad_gates, |r| ((first + r) * steps + t) * GATES * units, to);
+    }
+
+    /// Through the recurrent weight to four vectors of the outputs of the step before.
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        panel: usize,
+        gates: &[f32],
+        grad_hidden: &mut [f32],
+    ) {
+        let units = self.shape.units;
+        let gates = &gates[first * GATES * units..(first + R) * GATES * units];
+        let sums = [[simd.splat(0.0); VECTORS]; R];
+        let sums = product(simd, gates, self.panels.panel(panel), sums);
+        for v in 0..VECTORS {
+            let at = (panel * VECTORS + v) * S::LANES;
+            if at < units {
+                for r in 0..R {
+                    simd.store(sums[r][v], &mut grad_hidden[(first + r) * units + at..]);
                 }
             }
         }
@@ -174,37 +198,43 @@ impl Backward<'_> {
 
     /// Step `t` of a record: through the output, the cell and the activations of the gates.
     #[inline(always)]
-    fn gate<S: Simd>(&mut self, simd: S, record: usize, t: usize, by_hidden: &[f32], by_cell: &mut [f32]) {
+    fn gates<S: Simd>(&mut self, simd: S, record: usize, t: usize, handed: &mut Handed) {
         let Shape { steps, units, .. } = self.shape;
         let row = (record * steps + t) * units;
         let one = simd.splat(1.0);
         for at in (0..units).step_by(S::LANES) {
-            let place = |gate: usize| GATES * row + gate * units + at;
-            let input = simd.load(&self.gates[place(0)..]);
-            let forget = simd.load(&self.gates[place(1)..]);
-            let candidate = simd.load(&self.gates[place(2)..]);
-            let output = simd.load(&self.gates[place(3)..]);
-            let shown = tanh(simd, simd.load(&self.cells[row + at..]));
-            let grad = simd.add(simd.load(&self.grad_hidden[row + at..]), simd.load(&by_hidden[at..]));
+            let gate = |gate: usize| GATES * row + gate * units + at;
+            let input = simd.load(&self.gates[gate(0)..]);
+            let forget = simd.load(&self.gates[gate(1)..]);
+            let candidate = simd.load(&self.gates[gate(2)..]);
+            let output = simd.load(&self.gates[gate(3)..]);
+            let tanh_cell = tanh(simd, simd.load(&self.cells[row + at..]));
+            let after = record * units + at;
 
-            let through = simd.mul(grad, output);
-            let by_state = simd.add(
-                simd.load(&by_cell[at..]),
-                simd.mul(through, simd.neg_mul_add(shown, shown, one)),
+            let grad_hidden = simd.add(
+                simd.load(&self.grad_hidden[row + at..]),
+                simd.load(&handed.hidden[after..]),
             );
-            simd.store(simd.mul(by_state, forget), &mut by_cell[at..]);
+            let grad_cell = simd.add(
+                simd.load(&handed.cell[after..]),
+                simd.mul(
+                    simd.mul(grad_hidden, output),
+                    simd.neg_mul_add(tanh_cell, tanh_cell, one),
+                ),
+            );
+            simd.store(simd.mul(grad_cell, forget), &mut handed.cell[after..]);
 
-            let grad_output = simd.mul(simd.mul(grad, shown), slope(simd, output));
-            let grad_input = simd.mul(simd.mul(by_state, candidate), slope(simd, input));
-            let grad_candidate = simd.mul(simd.mul(by_state, input), simd.neg_mul_add(candidate, candidate, one));
+            let grad_input = simd.mul(simd.mul(grad_cell, candidate), slope(simd, input));
             let mut grad_forget = simd.splat(0.0);
             if t > 0 {
                 let before = simd.load(&self.cells[row - units + at..]);
-                grad_forget = simd.mul(simd.mul(by_state, before), slope(simd, forget));
+                grad_forget = simd.mul(simd.mul(grad_cell, before), slope(simd, forget));
             }
+            let grad_candidate = simd.mul(simd.mul(grad_cell, input), simd.neg_mul_add(candidate, candidate, one));
+            let grad_output = simd.mul(simd.mul(grad_hidden, tanh_cell), slope(simd, output));
             let gradients = [grad_input, grad_forget, grad_candidate, grad_output];
-            for gate in 0..GATES {
-                simd.store(gradients[gate], &mut self.grad_gates[place(gate)..]);
+            for index in 0..GATES {
+                simd.store(gradients[index], &mut self.grad_gates[gate(index)..]);
             }
         }
     }

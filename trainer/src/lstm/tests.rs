@@ -108,6 +108,13 @@ fn outputs_and_gradients_are_libtorchs() {
     }
 }
 
+fn threads(count: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(count)
+        .build()
+        .expect("threads")
+}
+
 fn numbers(tensor: &Tensor) -> Vec<f32> {
     Vec::<f32>::try_from(tensor.to_kind(Kind::Float).contiguous().view([-1])).expect("numbers")
 }
@@ -150,6 +157,11 @@ impl Numbers {
         }
     }
 
+    /// Gates, cells, outputs, gradients by gates; on one thread, so that all records go together.
+    fn together(&self, isa: Isa) -> [Vec<f32>; 4] {
+        threads(1).install(|| self.steps(isa))
+    }
+
     /// Gates, cells, outputs, gradients by gates.
     fn steps(&self, isa: Isa) -> [Vec<f32>; 4] {
         let unwritten = || vec![f32::NAN; self.shape.states()];
@@ -172,9 +184,9 @@ impl Numbers {
 fn every_instruction_set_steps_alike() {
     for sizes in CASES {
         let case = Numbers::of(&Case::new(sizes));
-        let expected = case.steps(Isa::named("portable").expect("the portable one"));
+        let expected = case.together(Isa::named("portable").expect("the portable one"));
         for isa in Isa::available() {
-            for (found, expected) in case.steps(isa).iter().zip(&expected) {
+            for (found, expected) in case.together(isa).iter().zip(&expected) {
                 let what = format!("{isa:?} {sizes:?}");
                 assert_close(&Tensor::from_slice(found), &Tensor::from_slice(expected), &what);
             }
@@ -186,19 +198,72 @@ fn every_instruction_set_steps_alike() {
 fn threads_and_neighbours_change_no_bit() {
     let case = Numbers::of(&Case::new(CASES[0]));
     for isa in Isa::available() {
-        let expected = case.steps(isa);
-        for threads in [1, 2, 3, 7, 24] {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .expect("threads");
-            assert!(
-                pool.install(|| case.steps(isa)) == expected,
-                "{isa:?}, {threads} threads"
-            );
+        let expected = case.together(isa);
+        for count in [2, 3, 5, 7, 13, 24] {
+            let found = threads(count).install(|| case.steps(isa));
+            assert!(found == expected, "{isa:?}, {count} threads");
         }
         for (alone, among) in case.record(10).steps(isa).iter().zip(&expected) {
             assert!(alone[..] == among[10 * alone.len()..11 * alone.len()], "{isa:?}");
+        }
+    }
+}
+
+/// What no number is stays so to the end, and in its record.
+#[test]
+fn nan_spreads_over_later_steps_only() {
+    let mut case = Numbers::of(&Case::new(CASES[0]));
+    let Shape { steps, units, .. } = case.shape;
+    for isa in Isa::available() {
+        let [_, _, expected, _] = case.together(isa);
+        let (record, step) = (10, 3);
+        let at = (record * steps + step) * GATES * units;
+        let kept = std::mem::replace(&mut case.contributed[at], f32::NAN);
+        let [_, _, found, _] = case.together(isa);
+        case.contributed[at] = kept;
+        for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let (row, unit) = (index / units, index % units);
+            let struck = row / steps == record && (row % steps > step || row % steps == step && unit == 0);
+            assert!(
+                if struck { found.is_nan() } else { found == expected },
+                "{isa:?} row {row}, unit {unit}: {found}"
+            );
+        }
+    }
+}
+
+/// As `lstm_stack` and the gradient of a sum hand them on: views with strides, a gradient of the last step, an expanded one.
+#[test]
+fn views_are_as_good_as_copies() {
+    let case = Case::new([3, 4, 5, 32]);
+    let turned = |tensor: &Tensor| tensor.tr().contiguous().tr();
+    let plain = case.tensors.each_ref().map(|tensor| tensor.to_kind(Kind::Float));
+    let [x, input, recurrent, a, b] = &plain;
+    let views = [
+        x.transpose(0, 1).contiguous().transpose(0, 1),
+        turned(input),
+        turned(recurrent),
+        Tensor::stack(&[a, a], 1).select(1, 0),
+        Tensor::stack(&[b, b], 1).select(1, 1),
+    ];
+    let run = |tensors: &[Tensor; 5], last: bool| {
+        let leaves = tensors.each_ref().map(|tensor| tensor.detach().set_requires_grad(true));
+        let [x, input, recurrent, a, b] = &leaves;
+        let layer = Layer {
+            input,
+            recurrent,
+            biases: [a, b],
+        };
+        let y = layer.apply(x).expect("a layer");
+        let part = if last { y.narrow(1, 3, 1) } else { y.shallow_clone() };
+        part.sum(Kind::Float).backward();
+        let mut found = vec![y.detach()];
+        found.extend(leaves.iter().map(Tensor::grad));
+        found
+    };
+    for last in [false, true] {
+        for (found, expected) in run(&views, last).iter().zip(&run(&plain, last)) {
+            assert_close(found, expected, "a view");
         }
     }
 }
@@ -222,6 +287,14 @@ fn what_does_not_fit_is_refused() {
     ] {
         assert!(!layer.covers(&refused) && layer.apply(&refused).is_err(), "{refused:?}");
     }
+    let scalar = odd.sum(Kind::Float);
+    assert!(
+        !Layer {
+            input: &scalar,
+            ..layer
+        }
+        .covers(&x)
+    );
     assert!(!Layer { input: &odd, ..layer }.covers(&x));
     assert!(
         !Layer {

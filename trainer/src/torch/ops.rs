@@ -7,7 +7,7 @@ use super::parameters::Parameters;
 use crate::convolution;
 use crate::distributed::Group;
 use crate::error::TrainerError;
-use crate::lstm::Layer;
+use crate::lstm;
 use crate::pau::pau;
 use crate::train::Precision;
 use dualnet_export::network::{AxialSite, LstmSite, NORM_EPSILON, NORM_MOMENTUM, Ops, composites};
@@ -50,7 +50,7 @@ impl<'a> Torch<'a> {
         }
     }
 
-    /// Computes every composite from its primitives, as the fused ones are tested against.
+    /// Computes every composite from its primitives and these by libtorch's own operations, as ours are tested against.
     pub fn unfused(mut self) -> Self {
         self.fused = false;
         self
@@ -274,7 +274,7 @@ impl Ops for Torch<'_> {
         let weight = |kind: &str| self.parameters.get(&format!("{}.{kind}_l{layer}", site.prefix));
         let [input, recurrent] = [weight("weight_ih")?, weight("weight_hh")?];
         let biases = [weight("bias_ih")?, weight("bias_hh")?];
-        let fused = Layer {
+        let fused = lstm::Layer {
             input,
             recurrent,
             biases,

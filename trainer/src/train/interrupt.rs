@@ -8,7 +8,7 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// From now on Ctrl-C, SIGTERM and SIGHUP ask the run to stop after the step under way; a second Ctrl-C ends the process at once.
 ///
 /// A signal that the process was started to ignore stays ignored. Call this from the thread that computes, before it starts others: none of them
-/// takes these signals then. While oneDNN multiplies matrices for an LSTM, the stack pointer stands at the start of a block of the heap, and a signal's
+/// takes these signals then. While oneDNN multiplies matrices, as for an LSTM whose units are not in sixteens, the stack pointer stands at the start of a block of the heap, and a signal's
 /// frame would overwrite what lies before it.
 pub fn listen() {
     handle(true);
