@@ -50,7 +50,7 @@ fn a_batch_in_parts_steps_along_the_weighted_gradients_of_its_parts() {
         augmentation: 0.0,
         ..TrainOptions::default()
     };
-    let learning_rate = LEARNING_RATE * options.schedule.factor(1, 1);
+    let learning_rate = LEARNING_RATE * options.schedule.factor(1, 1, &options.rate);
     let split = Split {
         name: "seven".to_owned(),
         train: (0..RECORDS as u32).collect(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dualnet_fixtures::{Summary, f32_tensor, json, records_dir, stream};
 use dualnet_trainer::augment::{
-    Augmentation, BandPass, CutOut, DropSamples, RandomResample, Resample, Scale, Shift, Sine,
+    Augmentation, AugmentationOptions, BandPass, CutOut, DropSamples, RandomResample, Resample, Scale, Shift, Sine,
 };
 use dualnet_trainer::random::Rng;
 use serde::Deserialize;
@@ -35,6 +35,13 @@ impl Case {
     }
 }
 
+const OPTIONS: &AugmentationOptions = &AugmentationOptions::PUBLISHED;
+/// Each augmentation, every time.
+const ALWAYS: Augmentation = Augmentation {
+    probability: 1.0,
+    ..Augmentation::PUBLISHED
+};
+
 /// Raw samples of record A00001: int16 from byte 24.
 fn raw_samples() -> Vec<f32> {
     let path = records_dir().join("A00001.mat");
@@ -56,12 +63,12 @@ fn augmented(name: &str, case: &Case) -> Vec<f32> {
             assert_eq!(case.number("interval_length"), 0.05);
             CutOut {
                 start: case.count("start"),
-                length: CutOut::length_of(samples.len()),
+                length: CutOut::length_of(samples.len(), OPTIONS),
             }
             .apply(&mut samples);
         }
         "drop" => {
-            assert_eq!(case.count("count"), DropSamples::count_of(samples.len()));
+            assert_eq!(case.count("count"), DropSamples::count_of(samples.len(), OPTIONS));
             let values = stream("aug/drop", samples.len());
             let mut indices: Vec<usize> = (0..samples.len()).collect();
             indices.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
@@ -69,10 +76,10 @@ fn augmented(name: &str, case: &Case) -> Vec<f32> {
             DropSamples { indices }.apply(&mut samples);
         }
         "random_resample" => {
-            assert_eq!(case.number("max_offset") as f32, RandomResample::MAX_OFFSET);
+            assert_eq!(case.number("max_offset"), OPTIONS.random_resample_max_offset);
             let unit: Vec<f64> = serde_json::from_value(case.draw["uniform01"].clone()).unwrap();
-            let unit: [f64; 12] = unit.try_into().unwrap();
-            RandomResample::from_unit(unit.map(|u| u as f32)).apply(&mut samples);
+            assert_eq!(unit.len(), OPTIONS.random_resample_points);
+            RandomResample::from_unit(unit.into_iter().map(|u| u as f32), OPTIONS).apply(&mut samples);
         }
         "resample_0.87" | "resample_1.13" => {
             Resample {
@@ -94,7 +101,7 @@ fn augmented(name: &str, case: &Case) -> Vec<f32> {
             phase_rad: case.number("phase_rad"),
         }
         .apply(&mut samples),
-        "band_pass" => BandPass.apply(&mut samples),
+        "band_pass" => BandPass::PUBLISHED.apply(&mut samples),
         other => panic!("no augmentation is called {other}"),
     }
     samples
@@ -139,22 +146,22 @@ fn draws_lie_in_their_ranges() {
     for record in 0..500 {
         let rng = &mut Rng::for_record(1, 2, record);
         let n = 33 + rng.below(18_000);
-        let cut_out = CutOut::draw(rng, n);
+        let cut_out = CutOut::draw(rng, n, OPTIONS);
         assert_eq!(cut_out.length, n / 20);
         assert!(cut_out.start + cut_out.length <= n);
-        let dropped = DropSamples::draw(rng, n).indices;
+        let dropped = DropSamples::draw(rng, n, OPTIONS).indices;
         assert_eq!(dropped.len(), (n * 3 / 100).max(1));
         assert!(dropped.iter().all(|&index| index < n));
         assert!(
-            RandomResample::draw(rng, n)
+            RandomResample::draw(rng, n, OPTIONS)
                 .offsets
                 .iter()
                 .all(|offset| offset.abs() <= 0.075)
         );
-        assert!((0.8..=1.2).contains(&Resample::draw(rng, n).factor));
-        assert!((0.85..=1.15).contains(&Scale::draw(rng, n).factor));
-        assert!(Shift::draw(rng, n).shift < 4000.min(n + 1));
-        let sine = Sine::draw(rng, n);
+        assert!((0.8..=1.2).contains(&Resample::draw(rng, n, OPTIONS).factor));
+        assert!((0.85..=1.15).contains(&Scale::draw(rng, n, OPTIONS).factor));
+        assert!(Shift::draw(rng, n, OPTIONS).shift < 4000.min(n + 1));
+        let sine = Sine::draw(rng, n, OPTIONS);
         assert!((0.0..0.3).contains(&sine.magnitude) && (0.2..1.0).contains(&sine.frequency_hz));
         assert!((0.0..1.0).contains(&sine.phase_rad));
     }
@@ -162,11 +169,10 @@ fn draws_lie_in_their_ranges() {
 
 #[test]
 fn a_lead_of_any_length_stays_finite_and_within_a_minute() {
-    let always = Augmentation { probability: 1.0 };
     for n in [0, 1, 2, 3, 19, 20, 33, 600, 9000, 17_999, 18_000, 18_286, 100_000] {
         for record in 0..20 {
             let samples = stream("lead", n).iter().map(|v| (32_768.0 * v) as f32).collect();
-            let augmented = always.apply(samples, 0, 0, record);
+            let augmented = ALWAYS.apply(samples, 0, 0, record);
             assert!(augmented.len() <= 18_000, "{n} samples became {}", augmented.len());
             assert!(augmented.iter().all(|sample| sample.is_finite()), "{n} samples");
             assert!(
@@ -197,7 +203,7 @@ fn hostile_draws_are_harmless() {
     .apply(&mut samples);
     assert_eq!(samples, [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
     RandomResample {
-        offsets: [f32::NAN; 12],
+        offsets: vec![f32::NAN; 12],
     }
     .apply(&mut samples);
     Resample { factor: f32::INFINITY }.apply(&mut samples);
@@ -211,19 +217,19 @@ fn hostile_draws_are_harmless() {
 
 #[test]
 fn nothing_happens_at_probability_zero() {
-    assert_eq!(
-        Augmentation { probability: 0.0 }.apply(raw_samples(), 1, 2, 3),
-        raw_samples()
-    );
+    let never = Augmentation {
+        probability: 0.0,
+        ..Augmentation::PUBLISHED
+    };
+    assert_eq!(never.apply(raw_samples(), 1, 2, 3), raw_samples());
 }
 
 #[test]
 fn the_result_is_a_function_of_seed_epoch_and_record() {
-    let augmentation = Augmentation { probability: 1.0 };
-    let first = augmentation.apply(raw_samples(), 1, 2, 3);
-    assert_eq!(first, augmentation.apply(raw_samples(), 1, 2, 3));
+    let first = ALWAYS.apply(raw_samples(), 1, 2, 3);
+    assert_eq!(first, ALWAYS.apply(raw_samples(), 1, 2, 3));
     for (seed, epoch, record) in [(0, 2, 3), (1, 0, 3), (1, 2, 0)] {
-        assert_ne!(first, augmentation.apply(raw_samples(), seed, epoch, record));
+        assert_ne!(first, ALWAYS.apply(raw_samples(), seed, epoch, record));
     }
 }
 

@@ -241,7 +241,10 @@ fn seed_and_epoch_decide_order_and_augmentation() {
     }
     let always = LoaderOptions {
         shuffle: false,
-        augmentation: Some(Augmentation { probability: 1.0 }),
+        augmentation: Some(Augmentation {
+            probability: 1.0,
+            ..Augmentation::PUBLISHED
+        }),
         ..training(2)
     };
     let augmented = batches(&dataset, &indices, always.clone());

@@ -1,5 +1,6 @@
 //! Cut-out: an electrode that loses contact for a while.
 
+use super::AugmentationOptions;
 use crate::random::Rng;
 
 /// Sets an interval to zero.
@@ -12,18 +13,18 @@ pub struct CutOut {
 }
 
 impl CutOut {
-    /// A twentieth of the `n` samples, from a start uniform in [0, n − length).
-    pub fn draw(rng: &mut Rng, n: usize) -> Self {
-        let length = Self::length_of(n);
+    /// The share `cut_out_share` of the `n` samples, from a start uniform in [0, n − length).
+    pub fn draw(rng: &mut Rng, n: usize, options: &AugmentationOptions) -> Self {
+        let length = Self::length_of(n, options);
         Self {
-            start: rng.below(n - length),
+            start: rng.below(n.saturating_sub(length)),
             length,
         }
     }
 
-    /// int(0.05 · n), the length of the interval in a lead of `n` samples.
-    pub fn length_of(n: usize) -> usize {
-        (0.05 * n as f64) as usize
+    /// int(`cut_out_share` · n), the length of the interval in a lead of `n` samples.
+    pub fn length_of(n: usize, options: &AugmentationOptions) -> usize {
+        (options.cut_out_share * n as f64) as usize
     }
 
     /// Sets the interval, as far as it lies within the lead, to zero.

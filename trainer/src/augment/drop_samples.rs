@@ -1,5 +1,6 @@
 //! Drop: samples lost on the way.
 
+use super::AugmentationOptions;
 use crate::random::Rng;
 
 /// Sets single samples to zero.
@@ -10,16 +11,16 @@ pub struct DropSamples {
 }
 
 impl DropSamples {
-    /// max(1, int(0.03 · n)) distinct samples of a lead of `n`.
-    pub fn draw(rng: &mut Rng, n: usize) -> Self {
+    /// max(1, int(`drop_share` · n)) distinct samples of a lead of `n`.
+    pub fn draw(rng: &mut Rng, n: usize, options: &AugmentationOptions) -> Self {
         Self {
-            indices: rng.distinct(Self::count_of(n), n),
+            indices: rng.distinct(Self::count_of(n, options), n),
         }
     }
 
-    /// max(1, int(0.03 · n)), the samples dropped from a lead of `n`.
-    pub fn count_of(n: usize) -> usize {
-        ((0.03 * n as f64) as usize).max(1)
+    /// max(1, int(`drop_share` · n)), the samples dropped from a lead of `n`.
+    pub fn count_of(n: usize, options: &AugmentationOptions) -> usize {
+        ((options.drop_share * n as f64) as usize).max(1)
     }
 
     /// Sets the samples, those within the lead, to zero.

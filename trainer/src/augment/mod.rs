@@ -6,6 +6,7 @@ mod band_pass;
 mod cut_out;
 mod drop_samples;
 mod interpolate;
+mod options;
 mod random_resample;
 mod resample;
 mod scale;
@@ -16,6 +17,7 @@ pub use band_pass::BandPass;
 pub use cut_out::CutOut;
 pub use drop_samples::DropSamples;
 pub(crate) use interpolate::stretch_by;
+pub use options::AugmentationOptions;
 pub use random_resample::RandomResample;
 pub use resample::Resample;
 pub use scale::Scale;
@@ -29,13 +31,18 @@ use crate::random::Rng;
 /// How training leads are augmented.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augmentation {
-    /// The probability of each of the eight augmentations.
+    /// The probability of each of the eight augmentations to which `options` gives none of its own.
     pub probability: f64,
+    /// Their own probabilities, and how far each goes.
+    pub options: AugmentationOptions,
 }
 
 impl Augmentation {
     /// What the published training used: each augmentation with probability 0.2.
-    pub const PUBLISHED: Self = Self { probability: 0.2 };
+    pub const PUBLISHED: Self = Self {
+        probability: 0.2,
+        options: AugmentationOptions::PUBLISHED,
+    };
 
     /// Augments the raw samples of a lead at 300 Hz, of which the first 18 000 are kept; the result has at most 18 000.
     ///
@@ -49,29 +56,40 @@ impl Augmentation {
     pub fn apply_in_place(&self, samples: &mut Vec<f32>, seed: u64, epoch: u64, record: u64) {
         samples.truncate(MAX_SAMPLES);
         let rng = &mut Rng::for_record(seed, epoch, record);
-        if rng.happens(self.probability) {
-            CutOut::draw(rng, samples.len()).apply(samples);
+        let options = &self.options;
+        let [
+            cut_out,
+            dropping,
+            random_resample,
+            resample,
+            scale,
+            shift,
+            sine,
+            band_pass,
+        ] = options.probabilities(self.probability);
+        if rng.happens(cut_out) {
+            CutOut::draw(rng, samples.len(), options).apply(samples);
         }
-        if rng.happens(self.probability) {
-            DropSamples::draw(rng, samples.len()).apply(samples);
+        if rng.happens(dropping) {
+            DropSamples::draw(rng, samples.len(), options).apply(samples);
         }
-        if rng.happens(self.probability) {
-            RandomResample::draw(rng, samples.len()).apply(samples);
+        if rng.happens(random_resample) {
+            RandomResample::draw(rng, samples.len(), options).apply(samples);
         }
-        if rng.happens(self.probability) {
-            Resample::draw(rng, samples.len()).apply(samples);
+        if rng.happens(resample) {
+            Resample::draw(rng, samples.len(), options).apply(samples);
         }
-        if rng.happens(self.probability) {
-            Scale::draw(rng, samples.len()).apply(samples);
+        if rng.happens(scale) {
+            Scale::draw(rng, samples.len(), options).apply(samples);
         }
-        if rng.happens(self.probability) {
-            Shift::draw(rng, samples.len()).apply(samples);
+        if rng.happens(shift) {
+            Shift::draw(rng, samples.len(), options).apply(samples);
         }
-        if rng.happens(self.probability) {
-            Sine::draw(rng, samples.len()).apply(samples);
+        if rng.happens(sine) {
+            Sine::draw(rng, samples.len(), options).apply(samples);
         }
-        if rng.happens(self.probability) {
-            BandPass::draw(rng, samples.len()).apply(samples);
+        if rng.happens(band_pass) {
+            BandPass::draw(rng, samples.len(), options).apply(samples);
         }
     }
 }
@@ -79,5 +97,40 @@ impl Augmentation {
 impl Default for Augmentation {
     fn default() -> Self {
         Self::PUBLISHED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change here changes every run, and breaks the resuming of those under way. The numbers are those of splitmix64 by another program.
+    #[test]
+    fn the_published_draws_never_change() {
+        let rng = &mut Rng::for_record(1, 2, 3);
+        let (n, options) = (9000, &AugmentationOptions::PUBLISHED);
+        let cut_out = CutOut::draw(rng, n, options);
+        assert_eq!((cut_out.start, cut_out.length), (7320, 450));
+        let dropped = DropSamples::draw(rng, n, options).indices;
+        assert_eq!((dropped.len(), dropped[0], dropped[269]), (270, 7451, 5155));
+        assert_eq!(dropped.iter().sum::<usize>(), 1_167_561);
+        let offsets = RandomResample::draw(rng, n, options).offsets;
+        assert_eq!(
+            (offsets.len(), offsets[0], offsets[11]),
+            (12, 0.048_557_945, -0.071_071_94)
+        );
+        assert_eq!(Resample::draw(rng, n, options).factor, 0.981_024_9);
+        assert_eq!(Scale::draw(rng, n, options).factor, 1.107_931_3);
+        assert_eq!(Shift::draw(rng, n, options).shift, 1480);
+        let sine = Sine::draw(rng, n, options);
+        assert_eq!(sine.magnitude, 0.198_522_428_173_177_45);
+        assert_eq!(sine.frequency_hz, 0.264_997_899_074_510_2);
+        assert_eq!(sine.phase_rad, 0.830_468_267_547_978_3);
+        assert_eq!(BandPass::draw(rng, n, options), BandPass::PUBLISHED);
+        let mut after = Rng::for_record(1, 2, 3);
+        for _ in 0..289 {
+            after.next_u64();
+        }
+        assert_eq!(*rng, after);
     }
 }

@@ -1,28 +1,29 @@
 //! Random resample: a clock that runs unevenly.
 
+use super::AugmentationOptions;
 use super::interpolate::stretch;
 use crate::random::Rng;
 
 /// Reads the lead at positions that wander around the true ones, and fades it towards both ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RandomResample {
-    /// Offsets at twelve equally spaced places, in halves of the lead's length.
-    pub offsets: [f32; 12],
+    /// Offsets at equally spaced places, in halves of the lead's length.
+    pub offsets: Vec<f32>,
 }
 
 impl RandomResample {
-    /// The largest offset.
-    pub const MAX_OFFSET: f32 = 0.075;
-
-    /// Twelve offsets uniform in ±0.075, whatever the number of samples.
-    pub fn draw(rng: &mut Rng, _n: usize) -> Self {
-        Self::from_unit([(); 12].map(|()| rng.unit_f32()))
+    /// `random_resample_points` offsets uniform in ± `random_resample_max_offset`, whatever the number of samples.
+    pub fn draw(rng: &mut Rng, _n: usize, options: &AugmentationOptions) -> Self {
+        let draws = (0..options.random_resample_points).map(|_| rng.unit_f32());
+        Self::from_unit(draws, options)
     }
 
     /// The offsets that draws from [0, 1) stand for.
-    pub fn from_unit(draws: [f32; 12]) -> Self {
+    pub fn from_unit(draws: impl IntoIterator<Item = f32>, options: &AugmentationOptions) -> Self {
+        let max_offset = options.random_resample_max_offset as f32;
+        let offsets = draws.into_iter().map(|draw| max_offset * (2.0 * draw - 1.0));
         Self {
-            offsets: draws.map(|draw| Self::MAX_OFFSET * (2.0 * draw - 1.0)),
+            offsets: offsets.collect(),
         }
     }
 

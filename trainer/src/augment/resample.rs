@@ -2,6 +2,7 @@
 
 use dualnet_engine::signal::MAX_SAMPLES;
 
+use super::AugmentationOptions;
 use super::interpolate::stretch;
 use crate::random::Rng;
 
@@ -13,10 +14,11 @@ pub struct Resample {
 }
 
 impl Resample {
-    /// A factor uniform in [0.8, 1.2], whatever the number of samples.
-    pub fn draw(rng: &mut Rng, _n: usize) -> Self {
+    /// A factor uniform in `resample_factors`, whatever the number of samples.
+    pub fn draw(rng: &mut Rng, _n: usize, options: &AugmentationOptions) -> Self {
+        let [least, greatest] = options.resample_factors;
         Self {
-            factor: rng.uniform(0.8, 1.2) as f32,
+            factor: rng.uniform(least, greatest) as f32,
         }
     }
 

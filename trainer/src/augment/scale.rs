@@ -1,5 +1,6 @@
 //! Scale: another amplifier.
 
+use super::AugmentationOptions;
 use crate::random::Rng;
 
 /// Multiplies the lead.
@@ -10,10 +11,11 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A factor uniform in [0.85, 1.15], whatever the number of samples.
-    pub fn draw(rng: &mut Rng, _n: usize) -> Self {
+    /// A factor uniform in `scale_factors`, whatever the number of samples.
+    pub fn draw(rng: &mut Rng, _n: usize, options: &AugmentationOptions) -> Self {
+        let [least, greatest] = options.scale_factors;
         Self {
-            factor: rng.uniform(0.85, 1.15) as f32,
+            factor: rng.uniform(least, greatest) as f32,
         }
     }
 

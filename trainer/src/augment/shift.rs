@@ -2,6 +2,7 @@
 
 use dualnet_engine::signal::MAX_SAMPLES;
 
+use super::AugmentationOptions;
 use crate::random::Rng;
 
 /// Puts zeros before the lead.
@@ -12,10 +13,10 @@ pub struct Shift {
 }
 
 impl Shift {
-    /// 0 to 3999 zeros, at most as many as the lead has samples.
-    pub fn draw(rng: &mut Rng, n: usize) -> Self {
+    /// Fewer zeros than `shift_below`, at most as many as the lead has samples.
+    pub fn draw(rng: &mut Rng, n: usize, options: &AugmentationOptions) -> Self {
         Self {
-            shift: rng.below(4000).min(n),
+            shift: rng.below(options.shift_below).min(n),
         }
     }
 

@@ -3,6 +3,7 @@
 use dualnet_engine::signal::SAMPLING_RATE_HZ;
 use std::f64::consts::TAU;
 
+use super::AugmentationOptions;
 use crate::random::Rng;
 
 /// Adds a slow sine.
@@ -17,12 +18,14 @@ pub struct Sine {
 }
 
 impl Sine {
-    /// Magnitude uniform in [0, 0.3), frequency in [0.2, 1) Hz, phase in [0, 1) rad, whatever the number of samples.
-    pub fn draw(rng: &mut Rng, _n: usize) -> Self {
+    /// Magnitude uniform in [0, `sine_max_magnitude`), frequency in `sine_frequencies_hz`, phase in [0, `sine_max_phase_rad`), whatever the
+    /// number of samples.
+    pub fn draw(rng: &mut Rng, _n: usize, options: &AugmentationOptions) -> Self {
+        let [least_hz, greatest_hz] = options.sine_frequencies_hz;
         Self {
-            magnitude: rng.uniform(0.0, 0.3),
-            frequency_hz: rng.uniform(0.2, 1.0),
-            phase_rad: rng.unit_f64(),
+            magnitude: rng.uniform(0.0, options.sine_max_magnitude),
+            frequency_hz: rng.uniform(least_hz, greatest_hz),
+            phase_rad: rng.uniform(0.0, options.sine_max_phase_rad),
         }
     }
 

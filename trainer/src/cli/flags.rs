@@ -75,7 +75,7 @@ pub(super) struct RunFlags {
     /// The loss's weights of the classes, separated by commas.
     #[arg(long, value_name = "W,…", value_delimiter = ',')]
     class_weights: Option<Vec<f32>>,
-    /// Weights to start from (.safetensors, .pt): whatever fits is taken, the last layer is drawn anew.
+    /// Weights of the same network to start from (.safetensors, .pt), whatever its classes, also with an encoder more or less; the last layer is drawn anew.
     #[arg(long, value_name = "WEIGHTS")]
     load: Option<PathBuf>,
     /// Keep the last layer of --load too, to go on with the same classes.
@@ -201,7 +201,7 @@ impl RunFlags {
             options.dataset.clone_from(dataset);
             // The data sets' own recipes; flags below still win.
             if dataset == crate::train::ICENTIA11K {
-                options.augmentation = 0.0;
+                options.set_augmentation(0.0);
                 options.batch_size = self.limit.unwrap_or(SEGMENTS);
             }
             if dataset == crate::train::COURSE_6000 {
@@ -227,7 +227,9 @@ impl RunFlags {
         replace(&mut options.checkpoint_steps, self.checkpoint_steps);
         replace(&mut options.learning_rate, self.learning_rate);
         replace(&mut options.seed, self.seed);
-        replace(&mut options.augmentation, self.augmentation);
+        if let Some(probability) = self.augmentation {
+            options.set_augmentation(probability);
+        }
         replace(&mut options.average_decay, self.average_decay);
         replace(&mut options.label_smoothing, self.label_smoothing);
         replace(&mut options.mixup, self.mixup);
@@ -239,7 +241,7 @@ impl RunFlags {
         });
         replace(&mut options.schedule, schedule);
         if self.no_augmentation {
-            options.augmentation = 0.0;
+            options.set_augmentation(0.0);
         }
         options.dropout = self.dropout.or(options.dropout);
         options.dropout_unit = self.dropout_unit.or(options.dropout_unit);

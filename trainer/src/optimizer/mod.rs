@@ -6,5 +6,5 @@ mod radam;
 mod schedule;
 
 pub(crate) use foreach::{copy, lerp};
-pub use radam::{Moments, RAdam};
-pub use schedule::Schedule;
+pub use radam::{Moments, RAdam, RAdamOptions};
+pub use schedule::{RateOptions, Schedule};

@@ -1,9 +1,11 @@
 //! What decides a training run.
 
-use crate::augment::Augmentation;
+mod fault;
+
+use crate::augment::{Augmentation, AugmentationOptions};
 use crate::data::Labels;
 use crate::loss::{CLASS_WEIGHTS, CLASS_WEIGHTS_ICENTIA, CLASS_WEIGHTS_TWO};
-use crate::optimizer::Schedule;
+use crate::optimizer::{RAdamOptions, RateOptions, Schedule};
 use clap::ValueEnum;
 use dualnet_export::network::ClassSet;
 use serde::{Deserialize, Serialize};
@@ -32,7 +34,8 @@ pub struct TrainOptions {
     pub schedule: Schedule,
     /// Decides every random draw.
     pub seed: u64,
-    /// Probability of each augmentation; 0 switches augmentation off, and dropout too unless `dropout` is given.
+    /// Probability of each augmentation that `augmentations` gives none of its own. Where all are 0 dropout is off too, unless `dropout` is
+    /// given.
     pub augmentation: f64,
     /// Dropout while training, whatever else says; absent for the published rule ([`dropout`](Self::dropout)).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +83,12 @@ pub struct TrainOptions {
     /// At most this many training and validation records (the first of each list), or segments of each Icentia11k file; absent for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// The optimizer's numbers.
+    pub optimizer: RAdamOptions,
+    /// The schedules' numbers.
+    pub rate: RateOptions,
+    /// How far each augmentation goes, and its probability where that is its own.
+    pub augmentations: AugmentationOptions,
 }
 
 /// Arithmetic of convolutions and linear layers; everything else is float32 in either.
@@ -164,94 +173,43 @@ impl Default for TrainOptions {
             checkpoint_steps: 0,
             earlier_plans: Vec::new(),
             limit: None,
+            optimizer: RAdamOptions::default(),
+            rate: RateOptions::default(),
+            augmentations: AugmentationOptions::PUBLISHED,
         }
     }
 }
 
 impl TrainOptions {
-    /// Why these options describe no run of a network with so many classes, if they do not.
-    pub fn fault(&self, classes: usize) -> Option<String> {
-        if !DATASETS.contains(&self.dataset.as_str()) {
-            let known = DATASETS.join(", ");
-            return Some(format!("no data set is called {:?}; there are {known}", self.dataset));
-        }
-        if i64::try_from(self.seed).is_err() {
-            return Some(format!("seed must be at most {}, the largest number of TOML", i64::MAX));
-        }
-        self.fault_of_counts().or_else(|| self.fault_of_numbers(classes))
-    }
-
-    fn fault_of_counts(&self) -> Option<String> {
-        let positive = [
-            ("epochs", self.epochs),
-            ("batch_size", self.batch_size),
-            ("accumulate", self.accumulate),
-            ("validate_every", self.validate_every),
-            ("limit", self.limit.unwrap_or(1)),
-        ];
-        let (name, _) = positive.into_iter().find(|&(_, value)| value == 0)?;
-        Some(format!("{name} must be at least 1"))
-    }
-
-    fn fault_of_numbers(&self, classes: usize) -> Option<String> {
-        let below_one = [
-            ("hold_back", self.hold_back),
-            ("average_decay", self.average_decay),
-            ("label_smoothing", self.label_smoothing),
-            ("dropout", self.dropout.unwrap_or(0.0)),
-        ];
-        if let Some((name, value)) = below_one.into_iter().find(|(_, value)| !(0.0..1.0).contains(value)) {
-            return Some(format!("{name} is at least 0 and below 1, not {value}"));
-        }
-        if self.hold_back > 0.0 && self.dataset == ICENTIA11K {
-            return Some(
-                "hold_back needs the records' labels before training; icentia11k gives them file by file".to_owned(),
-            );
-        }
-        if self.keep_last_layer && self.load.is_none() {
-            return Some("keep_last_layer needs the weights that load names".to_owned());
-        }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return Some(format!(
-                "learning_rate must be a positive number, not {}",
-                self.learning_rate
-            ));
-        }
-        if !(0.0..=1.0).contains(&self.augmentation) {
-            return Some(format!("augmentation is a probability, not {}", self.augmentation));
-        }
-        if self.dataset == ICENTIA11K && classes != 4 {
-            return Some(format!("icentia11k has 4 classes, the network {classes}"));
-        }
-        if self.augmentation > 0.0 && self.dataset == ICENTIA11K {
-            return Some("icentia11k is not augmented (Rohr et al. 2022): set augmentation to 0".to_owned());
-        }
-        if !(self.mixup >= 0.0 && self.mixup.is_finite()) {
-            return Some(format!("mixup must not be negative, not {}", self.mixup));
-        }
-        let weights = self.class_weights.as_ref()?;
-        if weights.len() != classes {
-            return Some(format!(
-                "class_weights has {} weights for {classes} classes",
-                weights.len()
-            ));
-        }
-        let unusable = weights.iter().find(|&&weight| !(weight >= 0.0 && weight.is_finite()))?;
-        Some(format!("class_weights are not negative, not {unusable}"))
-    }
-
     /// The augmentation of training records in `epoch` (counted from 1), if there is any.
     pub fn augmentation(&self, epoch: usize) -> Option<Augmentation> {
         let is_clean = epoch + self.clean_epochs > self.epochs;
-        (self.augmentation > 0.0 && !is_clean).then_some(Augmentation {
+        (self.is_augmented() && !is_clean).then_some(Augmentation {
             probability: self.augmentation,
+            options: self.augmentations,
         })
+    }
+
+    fn is_augmented(&self) -> bool {
+        let probabilities = self.augmentations.probabilities(self.augmentation);
+        probabilities.iter().any(|&probability| probability > 0.0)
+    }
+
+    /// Gives every augmentation this probability, also those that had one of their own.
+    pub fn set_augmentation(&mut self, probability: f64) {
+        self.augmentation = probability;
+        self.augmentations = self.augmentations.without_probabilities();
+    }
+
+    /// The learning rate in `epoch` (counted from 1).
+    pub fn learning_rate(&self, epoch: usize) -> f64 {
+        self.learning_rate * self.schedule.factor(epoch, self.epochs, &self.rate)
     }
 
     /// The dropout while training: what is given explicitly, else the published rule: the two-class setting's 0.3 wins, then
     /// 0 without augmentation, then `configured`. Icentia11k, which is never augmented, keeps `configured`.
     pub fn dropout(&self, classes: usize, configured: f64) -> f64 {
-        let is_augmented = self.augmentation > 0.0 || self.dataset == ICENTIA11K;
+        let is_augmented = self.is_augmented() || self.dataset == ICENTIA11K;
         match (self.dropout, classes, is_augmented) {
             (Some(dropout), _, _) => dropout,
             (None, 2, _) => TWO_CLASS_DROPOUT,
@@ -330,24 +288,5 @@ mod tests {
             assert_eq!(chosen(unit).of_run(), chosen(unit));
         }
         assert_eq!(rule.of_run(), chosen(DropoutUnit::Channels));
-    }
-
-    #[test]
-    fn options_that_describe_no_run_are_named() {
-        let fault = |change: fn(&mut TrainOptions)| {
-            let mut options = TrainOptions::default();
-            change(&mut options);
-            options.fault(4).unwrap_or_default()
-        };
-        assert_eq!(TrainOptions::default().fault(4), None);
-        assert!(fault(|options| options.accumulate = 0).contains("accumulate"));
-        assert!(fault(|options| options.limit = Some(0)).contains("limit"));
-        assert!(fault(|options| options.hold_back = 1.0).contains("hold_back"));
-        assert!(fault(|options| options.average_decay = f64::NAN).contains("average_decay"));
-        assert!(fault(|options| options.mixup = -1.0).contains("mixup"));
-        assert!(fault(|options| options.keep_last_layer = true).contains("load"));
-        assert!(fault(|options| options.class_weights = Some(vec![1.0; 2])).contains("4 classes"));
-        assert!(fault(|options| options.class_weights = Some(vec![-1.0; 4])).contains("negative"));
-        assert!(fault(|options| options.dataset = "icentia11k".to_owned()).contains("augmentation"));
     }
 }

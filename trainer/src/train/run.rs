@@ -95,7 +95,7 @@ impl Training {
         let weights = Tensor::f_from_slice(weights)?.f_to_device(self.device)?;
         while self.progress.epoch <= self.options.epochs {
             let epoch = self.progress.epoch;
-            let learning_rate = self.options.learning_rate * self.options.schedule.factor(epoch, self.options.epochs);
+            let learning_rate = self.options.learning_rate(epoch);
             let started = Instant::now();
             let before = self.progress.records;
             self.train_epoch(learning_rate, &weights, reducer.as_ref(), logs.as_mut(), report)?;

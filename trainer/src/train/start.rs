@@ -187,7 +187,7 @@ impl Training {
             recorder: Recorder::new(&options, device, team.size()),
             records: records.restrict(&options)?,
             average: average.map(|average| average.on(device)).transpose()?,
-            optimizer: optimizer.on(device)?,
+            optimizer: optimizer.with_options(options.optimizer).on(device)?,
             parameters,
             team,
             network,
