@@ -1,6 +1,10 @@
-//! The program `trainer` refuses what it does not understand, on one line, before it reads any record.
+//! The program `trainer` refuses what it does not understand, on one line, and begins no run.
 
+mod common;
+
+use common::{Program, SMALL_RUN};
 use dualnet_fixtures::records_dir;
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn trainer(arguments: &[&str]) -> Output {
@@ -16,7 +20,7 @@ fn refusal(configuration: &str) -> String {
     let path = folder.path().join("run.toml");
     std::fs::write(&path, configuration).expect("a file");
     let (data, run) = (records_dir(), folder.path().join("run"));
-    let text = |path: &std::path::Path| path.to_str().expect("a plain name").to_owned();
+    let text = |path: &Path| path.to_str().expect("a plain name").to_owned();
     let output = trainer(&[
         "train",
         "--data",
@@ -89,4 +93,36 @@ fn a_folder_without_data_is_named_once() {
     let message = String::from_utf8(output.stderr).expect("text");
     assert_eq!(message.matches("os error").count(), 1, "{message}");
     assert!(message.contains("REFERENCE.csv"), "{message}");
+}
+
+#[test]
+fn a_wrong_label_and_a_missing_record_are_named_and_nothing_is_trained() {
+    let program = Program::new();
+    let (data, run, split) = (program.run("data"), program.run("run"), program.run("split.txt"));
+    std::fs::create_dir(&data).expect("a folder");
+    for entry in std::fs::read_dir(records_dir()).expect("the records") {
+        let entry = entry.expect("a file");
+        std::fs::copy(entry.path(), Path::new(&data).join(entry.file_name())).expect("a copy");
+    }
+    let flags = ["--data", &data, "--split", &split, "--run", &run];
+    let refused = || {
+        let message = program.refuses(&[&SMALL_RUN[..], &flags].concat());
+        assert!(!Path::new(&run).exists(), "{message}");
+        message
+    };
+
+    let reference = Path::new(&data).join("REFERENCE.csv");
+    let labels = std::fs::read_to_string(&reference).expect("labels");
+    let wrong = labels.replacen("A00004,A", "A00004,B", 1);
+    assert_ne!(wrong, labels);
+    std::fs::write(&reference, wrong).expect("a file");
+    let message = refused();
+    let named = "REFERENCE.csv:2: record A00004 has label \"B\"; expected one of N, O, A, ~";
+    assert!(message.contains(named), "{message}");
+
+    std::fs::write(&reference, labels).expect("a file");
+    std::fs::remove_file(Path::new(&data).join("A00005.mat")).expect("a record");
+    let message = refused();
+    assert!(message.contains("1 of 22 records cannot be used: "), "{message}");
+    assert!(message.contains("A00005.mat: "), "{message}");
 }
