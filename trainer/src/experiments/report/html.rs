@@ -199,14 +199,18 @@ fn figures(name: &str, measured: &Measured, class_set: ClassSet) -> String {
     };
     line("accuracy", Some(figures.accuracy), intervals.accuracy);
     line("macro F1", Some(figures.f1_macro), intervals.f1_macro);
-    line("F1 of N, O, A", figures.f1_challenge, None);
+    line("F1 of N, O, A", figures.f1_challenge, intervals.f1_challenge);
     for (class, &f1) in figures.f1_per_class.iter().enumerate() {
         let interval = intervals.f1_per_class.get(class).copied();
         line(&format!("F1 of {}", classes[class]), Some(f1), interval);
     }
-    line("AF sensitivity", figures.af_sensitivity, None);
-    line("AF specificity", figures.af_specificity, None);
-    line("calibration error", figures.calibration_error, None);
+    line("AF sensitivity", figures.af_sensitivity, intervals.af_sensitivity);
+    line("AF specificity", figures.af_specificity, intervals.af_specificity);
+    line(
+        "calibration error",
+        figures.calibration_error,
+        intervals.calibration_error,
+    );
     html += "</table>\n";
     html += &matrix(&figures.confusion.counts, &classes);
     html + "</div>\n"

@@ -72,7 +72,7 @@ pub struct Confusion {
     pub counts: Vec<Vec<u64>>,
 }
 
-/// Bounds `[low, high]`.
+/// Bounds `[low, high]`, as far as the result has them.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Intervals {
     /// Of the accuracy.
@@ -82,6 +82,14 @@ pub struct Intervals {
     /// Of the F1 of each class.
     #[serde(default)]
     pub f1_per_class: Vec<[f64; 2]>,
+    /// Of the mean F1 over N, O and A.
+    pub f1_challenge: Option<[f64; 2]>,
+    /// Of the expected calibration error.
+    pub calibration_error: Option<[f64; 2]>,
+    /// Of the share of the AF records that are found.
+    pub af_sensitivity: Option<[f64; 2]>,
+    /// Of the share of the other records that are not taken for AF.
+    pub af_specificity: Option<[f64; 2]>,
 }
 
 /// One line of `log.csv`.
