@@ -47,6 +47,8 @@ fn recipes_are_the_published_ones() {
             recipe.name
         );
         assert_eq!((options.learning_rate, options.validate_every), (1e-3, 2));
+        let parts = if recipe.name == "dualnet-pp-130m" { 4 } else { 1 };
+        assert_eq!(options.accumulate, parts, "{}", recipe.name);
         let expected = match recipe.group {
             Group::Results | Group::FineTuned => ("paper", 100, 24, 0.2, 0.05),
             Group::Ablation if recipe.ablation == Some(Ablation::Augmentation) => ("paper", 100, 24, 0.0, 0.0),

@@ -61,7 +61,7 @@ struct How {
     /// Another number of records of one step in every row.
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
-    /// Compute each step in this many parts, where memory is short.
+    /// Compute each step in this many parts instead of 1 (dualnet-pp-130m: 4, as published), where memory is short; it is another recipe.
     #[arg(long, value_name = "N")]
     accumulate: Option<usize>,
     /// Where to compute: cpu, cuda, cuda:1, auto.
@@ -241,7 +241,11 @@ fn list(reproduction: &Reproduction) {
                 None => ("not published".to_owned(), String::new()),
             };
             let runs = standings(&reproduction.runs, recipe);
-            println!("{:width$}  {accuracy:22}{f1:22}{runs}", recipe.name);
+            let parts = match recipe.accumulate {
+                1 => String::new(),
+                parts => format!("; each step in {parts} parts, as published"),
+            };
+            println!("{:width$}  {accuracy:22}{f1:22}{runs}{parts}", recipe.name);
         }
     }
 }

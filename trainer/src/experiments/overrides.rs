@@ -9,7 +9,8 @@ pub struct Overrides {
     pub epochs: Option<usize>,
     /// Another number of records of one step.
     pub batch_size: Option<usize>,
-    /// Parts in which a step is computed, where memory is short.
+    /// Another number of parts in which a step is computed, as memory allows. Batch normalization sees each part apart, and so
+    /// the run is one of another recipe.
     pub accumulate: Option<usize>,
     /// At most this many training and validation records, or segments of each Icentia11k file.
     pub limit: Option<usize>,

@@ -26,6 +26,8 @@ pub struct Recipe {
     pub epochs: usize,
     /// Records of one step.
     pub batch_size: usize,
+    /// Parts of a step, of which batch normalization sees each apart: as many as GPUs that shared it when the row was published.
+    pub accumulate: usize,
     /// Probability of each augmentation.
     pub augmentation: f64,
     /// Dropout while training.
@@ -151,7 +153,7 @@ impl Recipe {
             epochs,
             batch_size: overrides.batch_size.unwrap_or(self.batch_size),
             seed,
-            accumulate: overrides.accumulate.unwrap_or(defaults.accumulate),
+            accumulate: overrides.accumulate.unwrap_or(self.accumulate),
             augmentation: self.augmentation,
             dropout: Some(self.dropout),
             dropout_unit: Some(self.dropout_unit),

@@ -14,6 +14,7 @@ const PAPER: Recipe = Recipe {
     classes: 4,
     epochs: 100,
     batch_size: 24,
+    accumulate: 1,
     augmentation: 0.2,
     dropout: 0.05,
     dropout_unit: DropoutUnit::Elements,
@@ -28,6 +29,15 @@ const fn result(name: &'static str, title: &'static str) -> Recipe {
         title,
         network: name,
         ..PAPER
+    }
+}
+
+/// Published as trained by PyTorch's `DataParallel` on four GPUs, each of which normalized 6 of a step's 24 records. Its running
+/// statistics were those of the first GPU; parts on one device all add to them.
+const fn on_four_gpus(recipe: Recipe) -> Recipe {
+    Recipe {
+        accumulate: 4,
+        ..recipe
     }
 }
 
@@ -116,7 +126,7 @@ pub static TABLE: [Recipe; 22] = [
     result("dualnet-pp-m",    "ECG-DualNet++ M"),
     result("dualnet-pp-l",    "ECG-DualNet++ L"),
     result("dualnet-pp-xl",   "ECG-DualNet++ XL"),
-    result("dualnet-pp-130m", "ECG-DualNet++ 130M"),
+    on_four_gpus(result("dualnet-pp-130m", "ECG-DualNet++ 130M")),
     // Ablations; the full network is the row dualnet-m.
     ablation("no-augmentation",        "ECG-DualNet M without augmentation and dropout", Ablation::Augmentation),
     ablation("no-signal-encoder",      "ECG-DualNet M without signal encoder",           Ablation::SignalEncoder),
@@ -153,4 +163,34 @@ pub fn select(names: &[String]) -> Result<Vec<&'static Recipe>, String> {
     }
     let is_wanted = |recipe: &&Recipe| names.is_empty() || names.iter().any(|name| name == recipe.name);
     Ok(TABLE.iter().filter(is_wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiments::{Overrides, deviations};
+
+    /// Section 4 of MODEL.md.
+    #[test]
+    fn the_largest_network_alone_was_published_in_parts() {
+        let parted = TABLE.iter().filter(|row| row.accumulate != 1);
+        let parted: Vec<(&str, usize)> = parted.map(|row| (row.name, row.accumulate)).collect();
+        assert_eq!(parted, [("dualnet-pp-130m", 4)]);
+    }
+
+    #[test]
+    fn parts_are_the_recipes_unless_others_are_asked_for_which_is_a_deviation() {
+        let recipe = find("dualnet-pp-130m").expect("a row");
+        let [published, at_once] = [None, Some(1)].map(|accumulate| {
+            let overrides = Overrides {
+                accumulate,
+                ..Overrides::default()
+            };
+            let network = recipe.network(&overrides).expect("a network");
+            (network, recipe.options(1, None, &overrides))
+        });
+        assert_eq!((published.1.batch_size, published.1.accumulate), (24, 4));
+        let found = deviations((&at_once.0, &at_once.1), (&published.0, &published.1));
+        assert_eq!(found, ["accumulate 1, not 4"]);
+    }
 }
