@@ -3,25 +3,57 @@
 mod common;
 
 use common::{Program, SMALL_RUN, state};
+use dualnet_fixtures::report;
+use dualnet_trainer::random::Rng;
+use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Steps of [`SMALL_RUN`], the same number in each of its two epochs.
+const STEPS: usize = 8;
+
+/// The last step that the run's log has of a time after `since`; 0 where there is none.
+fn last_step(run: &Path, since: SystemTime) -> usize {
+    let since = since
+        .duration_since(UNIX_EPOCH)
+        .expect("a time after 1970")
+        .as_secs_f64();
+    let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines
+        .filter(|line| line["event"] == "step" && line["time"].as_f64().is_some_and(|time| time > since))
+        .filter_map(|line| line["step"].as_u64())
+        .max()
+        .map_or(0, |step| step as usize)
+}
+
+/// Waits until the run's log has this step, or a later one, of a time after `since`.
+fn wait_for_step_since(since: SystemTime, run: &Path, step: usize, child: &mut Child) {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while last_step(run, since) < step {
+        if let Some(status) = child.try_wait().expect("a status") {
+            panic!("ended with {status} before step {step}");
+        }
+        assert!(Instant::now() < deadline, "step {step} was not reached");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
 
 /// Waits until the run's log has so many steps.
 fn wait_for_steps(run: &Path, steps: usize, child: &mut Child) {
-    let log = run.join("log.jsonl");
-    let deadline = Instant::now() + Duration::from_secs(300);
-    loop {
-        let text = std::fs::read_to_string(&log).unwrap_or_default();
-        if text.lines().filter(|line| line.contains("\"step\"")).count() >= steps {
-            return;
+    wait_for_step_since(UNIX_EPOCH, run, steps, child);
+}
+
+/// What decides the draws of a test: the clock, or `ECG_TEST_SEED` where a failure is to be repeated.
+fn seed() -> u64 {
+    match std::env::var("ECG_TEST_SEED") {
+        Ok(text) => text.parse().expect("ECG_TEST_SEED must be a whole number"),
+        Err(_) => {
+            let time = SystemTime::now().duration_since(UNIX_EPOCH);
+            time.expect("a time after 1970").as_millis() as u64
         }
-        if let Some(status) = child.try_wait().expect("a status") {
-            panic!("ended with {status} before step {steps}");
-        }
-        assert!(Instant::now() < deadline, "step {steps} was not reached");
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -43,17 +75,27 @@ fn signal(name: &str, child: &Child) {
 }
 
 #[test]
-fn a_run_killed_at_three_steps_ends_with_the_same_bits() {
+fn a_run_killed_at_three_random_steps_ends_with_the_same_bits() {
+    // Not the last step, behind which the run may end too soon. One of the others ends an epoch: at least two kills are in mid-epoch.
+    let seed = seed();
+    let drawn = Rng::for_name(seed, "kills").distinct(3, STEPS - 1);
+    let mut kills: Vec<usize> = drawn.into_iter().map(|index| index + 1).collect();
+    kills.sort_unstable();
+    report(format_args!(
+        "interruption: kills after steps {kills:?}; ECG_TEST_SEED={seed} repeats them"
+    ));
+
     let program = Program::new();
     let whole = program.run("whole");
     program.succeeds(&[&SMALL_RUN[..], &["--run", &whole, "--checkpoint-steps", "1"]].concat());
 
     let pieces = program.run("pieces");
     let mut start = [&SMALL_RUN[..], &["--run", &pieces, "--checkpoint-steps", "1"]].concat();
-    // Drawn once: in the first epoch, at its end, and in the middle of the second. Each is reached in the log, not in time.
-    for steps in [2, 4, 6] {
+    for step in kills {
+        // What the process before it logged stays until this one has read the checkpoint.
+        let since = SystemTime::now();
         let mut child = spawn(program.command(&start));
-        wait_for_steps(Path::new(&pieces), steps, &mut child);
+        wait_for_step_since(since, Path::new(&pieces), step, &mut child);
         child.kill().expect("killed");
         child.wait().expect("gone");
         if Path::new(&pieces).join("last.safetensors").exists() {

@@ -1,26 +1,58 @@
 //! Every command of `trainer` that the README shows is one, and every flag of the original program has its place there.
 
 use dualnet_trainer::cli::parses;
+use std::collections::{BTreeMap, BTreeSet};
 
 const README: &str = include_str!("../../README.md");
 
-/// Each flag of the original `train.py`, and what it becomes here.
-const FLAGS: [(&str, &str); 15] = [
-    ("--cuda_devices", "--devices cuda:0,cuda:1 --data-parallel"),
-    ("--no_data_aug", "--no-augmentation"),
-    ("--data_parallel", "--data-parallel --devices cuda:0,cuda:1"),
-    ("--epochs", "--epochs 100"),
-    ("--lr", "--lr 1e-3"),
-    ("--batch_size", "--batch-size 24"),
-    ("--physio_net", "--dataset physionet"),
-    ("--dataset_path", "--data training2017"),
-    ("--network_config", "--network dualnet-pp-130m"),
-    ("--load_network", "--load 20.pt"),
-    ("--no_signal_encoder", "--no-signal-encoder"),
-    ("--no_spectrogram_encoder", "--no-spectrogram-encoder"),
-    ("--icentia11k", "--dataset icentia11k"),
-    ("--challange", "--split challenge"),
-    ("--two_classes", "--two-classes"),
+/// The flags of the original `train.py`.
+const FLAGS: [&str; 15] = [
+    "--cuda_devices",
+    "--no_data_aug",
+    "--data_parallel",
+    "--epochs",
+    "--lr",
+    "--batch_size",
+    "--physio_net",
+    "--dataset_path",
+    "--network_config",
+    "--load_network",
+    "--no_signal_encoder",
+    "--no_spectrogram_encoder",
+    "--icentia11k",
+    "--challange",
+    "--two_classes",
+];
+
+/// What the README says in the place of the original's flags, and what it must name here, in this order; [`NETWORKS`] adds to it.
+const MEANT: [(&str, &[&str]); 15] = [
+    ("--physio_net", &["--dataset physionet", "--dataset course6000"]),
+    ("--icentia11k", &["--dataset icentia11k"]),
+    ("--dataset_path DIR", &["--data DIR"]),
+    ("--challange", &["--split challenge"]),
+    ("--two_classes", &["--two-classes"]),
+    ("--epochs N", &["--epochs N"]),
+    ("--lr RATE", &["--lr RATE", "--learning-rate RATE"]),
+    ("--batch_size N", &["--batch-size N"]),
+    (
+        "--cuda_devices \"0\"",
+        &["--device cuda", "--device cuda:0", "--device cpu"],
+    ),
+    (
+        "--cuda_devices \"0, 1\" --data_parallel",
+        &["--devices cuda:0,cuda:1 --data-parallel"],
+    ),
+    ("--no_data_aug", &["--no-augmentation"]),
+    ("--load_network FILE", &["--load FILE"]),
+    ("--no_signal_encoder", &["--no-signal-encoder"]),
+    ("--no_spectrogram_encoder", &["--no-spectrogram-encoder"]),
+    ("config.py", &["--config FILE"]),
+];
+
+/// The original's families of networks, ours, and their sizes.
+const NETWORKS: [(&str, &str, &[&str]); 2] = [
+    ("ECGCNN", "dualnet", &["s", "m", "l", "xl"]),
+    ("ECGAttNet", "dualnet-pp", &["s", "m", "l", "xl", "xxl", "130m"]),
 ];
 
 /// Commands in blocks and in spans of code, without their comments.
@@ -56,30 +88,115 @@ fn the_readmes_commands_parse() {
     assert!(parsed >= 20, "{parsed} commands");
 }
 
-#[test]
-fn every_original_flag_and_network_has_its_place() {
-    for (flag, ours) in FLAGS {
-        assert!(README.contains(flag), "{flag}");
-        let base = match ours.contains("--data ") {
-            true => "trainer train",
-            false => "trainer train --data training2017",
-        };
-        let line = format!("{base} {ours}");
-        parses(line.split_whitespace()).unwrap_or_else(|error| panic!("{flag}: {line}\n{error}"));
+/// The rows of the table of flags: the original's cell and ours.
+fn flag_rows() -> Vec<(&'static str, &'static str)> {
+    let table = README
+        .lines()
+        .skip_while(|line| *line != "| original flag | here |")
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let cells = |row: &'static str| match row.split('|').collect::<Vec<_>>().as_slice() {
+        &["", original, here, ""] => (original, here),
+        _ => panic!("not two cells: {row}"),
+    };
+    table.map(cells).collect()
+}
+
+/// What the spans of code in a cell stand for: `--network dualnet-s` (`-m`) is also `--network dualnet-m`, `--device cuda` (`cuda:0`)
+/// also `--device cuda:0`; names of tables such as `[train]` are left out.
+fn spelled_out(cell: &str) -> Vec<String> {
+    let mut whole = "";
+    let mut lines: Vec<String> = Vec::new();
+    for span in cell.split('`').skip(1).step_by(2) {
+        let before = move |joint: char| whole.rsplit_once(joint).map_or("", |(before, _)| before);
+        lines.push(match span.chars().next() {
+            Some('[') => continue,
+            _ if whole.is_empty() || span.starts_with("--") => {
+                whole = span;
+                span.to_owned()
+            }
+            Some(joint @ ('-' | '_')) => format!("{}{span}", before(joint)),
+            _ => format!("{} {span}", before(' ')),
+        });
     }
-    let networks = [
-        ("ECGCNN", "dualnet", &["s", "m", "l", "xl"][..]),
-        ("ECGAttNet", "dualnet-pp", &["s", "m", "l", "xl", "xxl", "130m"]),
-    ];
-    for (original, ours, sizes) in networks {
-        assert!(README.contains(&format!("--network_config {original}_S")));
+    lines
+}
+
+/// What must stand in the README and what it must name.
+fn meant() -> BTreeMap<String, Vec<String>> {
+    let owned = |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
+    let mut meant: BTreeMap<String, Vec<String>> = MEANT
+        .iter()
+        .map(|(flag, ours)| ((*flag).to_owned(), owned(ours)))
+        .collect();
+    for (original, ours, sizes) in NETWORKS {
         for size in sizes {
-            assert!(
-                README.contains(&format!("_{}", size.to_uppercase())),
-                "{original} {size}"
+            meant.insert(
+                format!("--network_config {original}_{}", size.to_uppercase()),
+                vec![format!("--network {ours}-{size}")],
             );
-            let line = format!("trainer train --data training2017 --network {ours}-{size}");
-            parses(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}\n{error}"));
         }
     }
+    meant
+}
+
+/// A word of the README with an example in a placeholder's place.
+fn example(word: &str) -> &str {
+    match word {
+        "N" => "12",
+        "RATE" => "1e-3",
+        "DIR" => "training2017",
+        "FILE" => "20.pt",
+        word => word,
+    }
+}
+
+#[test]
+fn every_original_flag_and_network_has_its_place() {
+    let meant = meant();
+    let mut seen = BTreeSet::new();
+    for (original, here) in flag_rows() {
+        let offered = spelled_out(here);
+        for flags in &offered {
+            let mut words = vec!["trainer", "train"];
+            if !flags.starts_with("--data ") {
+                words.extend(["--data", "training2017"]);
+            }
+            words.extend(flags.split_whitespace().map(example));
+            let line = words.join(" ");
+            parses(words).unwrap_or_else(|error| panic!("{here}: {line}\n{error}"));
+        }
+        let mut offered = offered.iter();
+        let mut originals = spelled_out(original);
+        originals.dedup();
+        for flag in originals {
+            let named = meant.get(&flag).unwrap_or_else(|| panic!("{flag:?}: what is it here?"));
+            for ours in named {
+                assert!(offered.any(|offer| offer == ours), "{flag} is {ours}, not {here}");
+            }
+            seen.insert(flag);
+        }
+    }
+    assert_eq!(seen, meant.into_keys().collect::<BTreeSet<_>>());
+    let words: BTreeSet<&str> = seen.iter().flat_map(|flags| flags.split_whitespace()).collect();
+    let flags: BTreeSet<&str> = words.into_iter().filter(|word| word.starts_with("--")).collect();
+    assert_eq!(flags, BTreeSet::from(FLAGS));
+}
+
+#[test]
+fn cells_are_spelled_out() {
+    let network = "`--network dualnet-pp-s` (`-m`, `-130m`)";
+    let names = [
+        "--network dualnet-pp-s",
+        "--network dualnet-pp-m",
+        "--network dualnet-pp-130m",
+    ];
+    assert_eq!(spelled_out(network), names);
+    let original = "`--network_config ECGCNN_S` (`_XL`)";
+    assert_eq!(
+        spelled_out(original),
+        ["--network_config ECGCNN_S", "--network_config ECGCNN_XL"]
+    );
+    let device = "`--device cuda` (or `cuda:0`) or `--quiet`, `[train]`";
+    assert_eq!(spelled_out(device), ["--device cuda", "--device cuda:0", "--quiet"]);
 }

@@ -1,10 +1,14 @@
-//! Every kind of experiment through the program, on the published splits.
+//! Every kind of experiment through the program, on the published splits; and one that is killed.
 
 mod icentia_files;
 
-use dualnet_fixtures::data_dir;
+use dualnet_export::weights::StateDict;
+use dualnet_fixtures::{data_dir, records_dir};
+use dualnet_trainer::data::Split;
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// One row of each kind: data set, split, number of classes, ablation, what it starts from.
 const KINDS: [&str; 9] = [
@@ -72,4 +76,107 @@ fn data_two_epochs_of_every_kind_on_24_records() {
     trainer(&["report", "--runs", text(&runs), "-o", text(&report)]);
     let table = std::fs::read_to_string(report.join("report.md")).expect("a report");
     assert!(table.contains("seed 1: ") && table.contains("not run"), "{table}");
+}
+
+/// Records that train in [`reproduce`], and as many that validate.
+const LIMIT: usize = 8;
+
+/// A folder with as many records as the paper's split divides: other fixture records wherever one is used, the shortest of
+/// them everywhere else.
+fn whole_data_set() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let records = records_dir().canonicalize().expect("the fixture records");
+    let labels = std::fs::read_to_string(records.join("REFERENCE.csv")).expect("their labels");
+    let fixtures: Vec<(&str, &str)> = labels.lines().filter_map(|line| line.split_once(',')).collect();
+    let file = |fixture: &str| records.join(format!("{fixture}.mat"));
+    let bytes = |fixture: &str| file(fixture).metadata().expect("a record").len();
+    let shortest = fixtures.iter().copied().min_by_key(|(fixture, _)| bytes(fixture));
+    let shortest = shortest.expect("fixture records");
+    let split = Split::named("paper").expect("the published split");
+    let used = [&split.train[..LIMIT], &split.validation[..LIMIT]].concat();
+    let mut reference = String::new();
+    for index in 0..split.records() as u32 {
+        let place = used.iter().position(|&used| used == index);
+        let (fixture, label) = place.map_or(shortest, |place| fixtures[place]);
+        let name = format!("R{index:04}");
+        symlink(file(fixture), folder.path().join(format!("{name}.mat"))).expect("a link");
+        reference += &format!("{name},{label}\n");
+    }
+    std::fs::write(folder.path().join("REFERENCE.csv"), reference).expect("labels");
+    folder
+}
+
+/// Four epochs of four steps, the first at the published rate.
+fn reproduce<'a>(data: &'a Path, runs: &'a Path) -> Vec<&'a str> {
+    let how = [
+        "reproduce",
+        "dualnet-s",
+        "--limit",
+        "8",
+        "--batch-size",
+        "2",
+        "--epochs",
+        "4",
+        "--seeds",
+        "1",
+        "--threads",
+        "1",
+    ];
+    [&how[..], &["--data", text(data), "--runs", text(runs)]].concat()
+}
+
+/// Waits until a run's log has this step or a later one.
+fn wait_for_step(log: &Path, step: u64, child: &mut Child) {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    let is_reached = || {
+        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let mut lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.any(|line| line["step"].as_u64().is_some_and(|done| done >= step))
+    };
+    while !is_reached() {
+        if let Some(status) = child.try_wait().expect("a status") {
+            panic!("ended with {status} before step {step}");
+        }
+        assert!(Instant::now() < deadline, "step {step} was not reached");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Killed before its first checkpoint and in its second epoch; the same command goes on each time.
+#[test]
+fn a_reproduction_killed_twice_ends_with_the_same_bits() {
+    let data = whole_data_set();
+    let folder = tempfile::tempdir().expect("a folder");
+    let [whole, pieces] = ["whole", "pieces"].map(|name| folder.path().join(name));
+    trainer(&reproduce(data.path(), &whole));
+
+    for step in [2, 6] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_trainer"))
+            .args(reproduce(data.path(), &pieces))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        wait_for_step(&pieces.join("dualnet-s/seed-1/log.jsonl"), step, &mut child);
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+    }
+    let said = trainer(&reproduce(data.path(), &pieces));
+    assert!(said.contains("dualnet-s/seed-1: goes on after epoch "), "{said}");
+
+    let file = |runs: &Path, name: &str| runs.join("dualnet-s/seed-1").join(name);
+    for name in ["last.safetensors", "best.safetensors", "epoch-004.safetensors"] {
+        let [killed, not] = [&pieces, &whole].map(|runs| StateDict::open(file(runs, name)).expect("a checkpoint"));
+        assert!(killed.tensors == not.tensors, "{name}");
+    }
+    let losses = |runs: &Path| -> Vec<String> {
+        let text = std::fs::read_to_string(file(runs, "log.csv")).expect("a log");
+        let columns = |line: &str| line.split(',').take(3).collect::<Vec<_>>().join(",");
+        text.lines().map(columns).collect()
+    };
+    assert_eq!(losses(&pieces), losses(&whole));
+    let said = trainer(&reproduce(data.path(), &pieces));
+    assert!(said.contains("dualnet-s/seed-1: was done before"), "{said}");
 }

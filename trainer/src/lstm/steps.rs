@@ -13,30 +13,23 @@ const fn most(registers: usize) -> usize {
     if registers >= 32 { 6 } else { 2 }
 }
 
-/// Calls `$self.$some::<S, R>(…)` for `$count` records, `R` from `$first` on at a time, as many as registers allow.
+/// Runs `$body` for all of `$count` records, `$R` from `$first` on at a time, as many as registers allow.
 macro_rules! in_tiles {
-    ($count:expr, |$first:ident| $self:ident.$some:ident($($argument:expr),* $(,)?)) => {{
+    ($count:expr, |$first:ident, $R:ident| $body:expr) => {{
         let mut $first = 0;
         while $first < $count {
             match ($count - $first).min(most(S::REGISTERS)) {
-                6.. => {
-                    $self.$some::<S, 6>($($argument),*);
-                    $first += 6;
-                }
-                3 | 4 | 5 => {
-                    $self.$some::<S, 3>($($argument),*);
-                    $first += 3;
-                }
-                2 => {
-                    $self.$some::<S, 2>($($argument),*);
-                    $first += 2;
-                }
-                _ => {
-                    $self.$some::<S, 1>($($argument),*);
-                    $first += 1;
-                }
+                6.. => in_tiles!(6, $first, $R, $body),
+                3..=5 => in_tiles!(3, $first, $R, $body),
+                2 => in_tiles!(2, $first, $R, $body),
+                _ => in_tiles!(1, $first, $R, $body),
             }
         }
+    }};
+    ($records:literal, $first:ident, $R:ident, $body:expr) => {{
+        const $R: usize = $records;
+        $body;
+        $first += $R;
     }};
 }
 
@@ -60,10 +53,10 @@ impl Kernel for Forward<'_> {
         let mut before = vec![0.0; records * units];
         for t in 0..steps {
             if t > 0 {
-                in_tiles!(records, |first| self.interleave(first, t - 1, &mut before));
+                in_tiles!(records, |first, R| self.interleave::<R>(first, t - 1, &mut before));
             }
             for block in 0..self.panels.count() {
-                in_tiles!(records, |first| self.tile(simd, first, t, block, &before));
+                in_tiles!(records, |first, R| self.tile::<S, R>(simd, first, t, block, &before));
             }
         }
     }
@@ -71,7 +64,7 @@ impl Kernel for Forward<'_> {
 
 impl Forward<'_> {
     #[inline(always)]
-    fn interleave<S: Simd, const R: usize>(&self, first: usize, t: usize, to: &mut [f32]) {
+    fn interleave<const R: usize>(&self, first: usize, t: usize, to: &mut [f32]) {
         let Shape { steps, units, .. } = self.shape;
         let to = &mut to[first * units..(first + R) * units];
         interleave::<R>(self.hidden, |r| ((first + r) * steps + t) * units, to);
@@ -149,9 +142,9 @@ impl Kernel for Backward<'_> {
                 self.gates(simd, record, t, &mut handed);
             }
             if t > 0 {
-                in_tiles!(records, |first| self.interleave(first, t, &mut gates));
+                in_tiles!(records, |first, R| self.interleave::<R>(first, t, &mut gates));
                 for panel in 0..self.panels.count() {
-                    in_tiles!(records, |first| self.tile(
+                    in_tiles!(records, |first, R| self.tile::<S, R>(
                         simd,
                         first,
                         panel,
@@ -166,7 +159,7 @@ impl Kernel for Backward<'_> {
 
 impl Backward<'_> {
     #[inline(always)]
-    fn interleave<S: Simd, const R: usize>(&self, first: usize, t: usize, to: &mut [f32]) {
+    fn interleave<const R: usize>(&self, first: usize, t: usize, to: &mut [f32]) {
         let Shape { steps, units, .. } = self.shape;
         let to = &mut to[first * GATES * units..(first + R) * GATES * units];
         interleave::<R>(self.grad_gates, |r| ((first + r) * steps + t) * GATES * units, to);
