@@ -2,7 +2,7 @@
 """Quantizes the embedded model, with a card measured by `engine` itself.
 
 DATA is the unpacked PhysioNet/CinC 2017 training set. The float file engine/models/<network>.onnx is calibrated on training records of
-the split alone; `engine` classifies the split's validation records with both files, and accuracy, F1s and confusion of both go into
+the split alone; the engine runs both files on the split's validation records, and what they reach, with intervals, goes into
 the card of engine/models/<network>-int8.onnx. The programs are built first.
 """
 
@@ -11,7 +11,7 @@ import json
 import pathlib
 import tempfile
 
-from embed_model import PROGRAMS, ROOT, measure, references, run
+from embed_model import PROGRAMS, ROOT, build, figures, measure, run
 
 
 def training_names(data, split):
@@ -37,29 +37,16 @@ def page(card):
         f"- Measured on the split's {validation['records']} validation records with {validation['measured_with']}.",
         f"- Classes {', '.join(card['classes'])}; {card['sampling_rate_hz']:g} Hz; weights SHA-256 `{card['weights_sha256']}`.",
         "",
-        "| | accuracy | macro F1 | mean F1 of N, O, A | F1 of " + ", ".join(card["classes"]) + " |",
-        "|---|---|---|---|---|",
     ]
-    for which in ("float", "int8"):
-        row = validation[which]
-        per_class = " ".join(f"{value:.3f}" for value in row["f1_per_class"])
-        lines.append(
-            f"| {which} | {row['accuracy']:.4f} | {row['f1_macro']:.4f} | {row['f1_challenge']:.4f} | {per_class} |"
-        )
-    lines += ["", "Confusion in int8 (row: reference, column: predicted):", ""]
-    lines.append("| | " + " | ".join(card["classes"]) + " |")
-    lines.append("|---" * (len(card["classes"]) + 1) + "|")
-    for name, row in zip(card["classes"], validation["int8"]["confusion"]["counts"]):
-        lines.append(f"| {name} | " + " | ".join(map(str, row)) + " |")
+    lines += figures({which: validation[which] for which in ("int8", "float")}, card["classes"])
     return "\n".join(lines) + "\n\nResearch software, not a medical device. Do not diagnose with it.\n"
 
 
-def main(network, data, split, options, build):
-    if build:
-        run("cargo", "build", "--release", "--manifest-path", ROOT / "Cargo.toml", "--bin", "export", "--bin", "engine")
+def main(network, data, split, options, is_built):
+    if not is_built:
+        build("export", "engine", "trainer")
     models = ROOT / "engine" / "models"
     source, target = models / f"{network}.onnx", models / f"{network}-int8.onnx"
-    lines = references(data, split)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         names, draft = folder / "train.txt", folder / "int8.onnx"
@@ -67,11 +54,11 @@ def main(network, data, split, options, build):
         quantize = (PROGRAMS / "export", "quantize", source, "--calibrate", data, "--only", names, *options)
         print(run(*quantize, "-o", draft), end="")
         metrics = {
-            "records": len(lines),
             "measured_with": "engine, CPU",
-            "float": measure(source, data, lines, folder),
-            "int8": measure(draft, data, lines, folder),
+            "float": measure(source, data, split),
+            "int8": measure(draft, data, split),
         }
+        metrics["records"] = metrics["int8"]["records"]
         print(run(*quantize, "-o", target, "--card", f"metrics.validation={json.dumps(metrics)}"), end="")
     card = json.loads(run(PROGRAMS / "engine", "info", "--model", target, "--format", "json"))
     target.with_suffix(".md").write_text(page(card))
@@ -85,4 +72,4 @@ if __name__ == "__main__":
     parser.add_argument("--split", default="paper", help="the split it was trained on (default: %(default)s)")
     parser.add_argument("--no-build", action="store_true", help="the programs are built already")
     arguments, options = parser.parse_known_args()
-    main(arguments.network, arguments.data, arguments.split, options, not arguments.no_build)
+    main(arguments.network, arguments.data, arguments.split, options, arguments.no_build)

@@ -2,9 +2,8 @@
 """Exports a run's best checkpoint as the embedded model, with a card measured by `engine` itself.
 
 RUN is a folder that `trainer train` wrote (best.safetensors, last.safetensors), DATA the unpacked PhysioNet/CinC 2017 training
-set. Both checkpoints are exported to a temporary folder and
-`engine` classifies the validation records with each; accuracy, F1s and confusion go into the card of
-engine/models/<network>.onnx, which stores its weights in 16 bits. The programs are built first.
+set. Both checkpoints are exported to a temporary folder and the engine runs each on the validation records; what it reaches, with
+intervals, goes into the card of engine/models/<network>.onnx, which stores its weights in 16 bits. The programs are built first.
 
 RUN may be an exported ONNX file with weights of 32 bits instead: it is stored in 16 bits and its best epoch is measured again.
 """
@@ -23,25 +22,40 @@ def run(*command):
     return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def references(data, split):
-    """The lines of REFERENCE.csv that belong to the validation records of the split, sorted."""
-    lines = (data / "REFERENCE.csv").read_text().split()
-    text = (ROOT / "trainer" / "src" / "data" / "splits" / f"{split}.txt").read_text()
-    indexes = next(line for line in text.splitlines() if line.startswith("validation")).split()[1:]
-    return sorted(lines[int(index)] for index in indexes)
+def measure(model, data, split):
+    """What the engine reaches with `model` on the validation records of the split, with 95 % intervals, as `trainer evaluate` measures it."""
+    words = ("evaluate", model, "--data", data, "--split", split, "--format", "json")
+    return json.loads(run(PROGRAMS / "trainer", *words))
 
 
-def measure(model, data, lines, folder):
-    """Accuracy, F1s and confusion of `model` on the records, by `engine classify` and `engine score`."""
-    predictions, reference = folder / "predictions.csv", folder / "reference.csv"
-    reference.write_text("\n".join(lines) + "\n")
-    records = [data / f"{line.split(',')[0]}.mat" for line in lines]
-    run(PROGRAMS / "engine", "classify", "--model", model, "--format", "csv", "--output", predictions, *records)
-    score = run(
-        PROGRAMS / "engine", "score", "--reference", reference, "--predictions", predictions, "--format", "json"
-    )
-    score = json.loads(score)
-    return {key: score[key] for key in ("accuracy", "f1_macro", "f1_challenge", "f1_per_class", "confusion")}
+def figures(rows, classes):
+    """Tables of named measurements: each figure with its interval, and the confusion of the first of them."""
+    names = [
+        ("accuracy", "accuracy"),
+        ("macro F1", "f1_macro"),
+        ("mean F1 of N, O, A", "f1_challenge"),
+        ("AF sensitivity", "af_sensitivity"),
+        ("AF specificity", "af_specificity"),
+        ("calibration error", "calibration_error"),
+    ]
+
+    def cell(value, interval):
+        return f"{value:.4f} ({interval[0]:.4f} to {interval[1]:.4f})"
+
+    lines = ["In brackets 95 % intervals, by bootstrap over the records.", ""]
+    lines += ["| | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
+    for title, key in names:
+        cells = [cell(row[key], row["intervals"][key]) for row in rows.values()]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    for index, name in enumerate(classes):
+        cells = [cell(row["f1_per_class"][index], row["intervals"]["f1_per_class"][index]) for row in rows.values()]
+        lines.append(f"| F1 of {name} | " + " | ".join(cells) + " |")
+    title, row = next(iter(rows.items()))
+    lines += ["", f"Confusion, {title} (row: reference, column: predicted):", ""]
+    lines += ["| | " + " | ".join(classes) + " |", "|---" * (len(classes) + 1) + "|"]
+    for name, counts in zip(classes, row["confusion"]["counts"]):
+        lines.append(f"| {name} | " + " | ".join(map(str, counts)) + " |")
+    return lines
 
 
 def page(card):
@@ -67,6 +81,8 @@ def page(card):
         lines.append(f"- Records blended with each other (mixup), α {options['mixup']}.")
     if options.get("clean_epochs"):
         lines.append(f"- The last {options['clean_epochs']} epochs trained without augmentation.")
+    if "dropout_unit" in training:
+        lines.append(f"- Dropout of {training['dropout_unit']} in the spectrogram encoder.")
     if "note" in training:
         lines.append(f"- {training['note']}")
     lines += [
@@ -74,21 +90,9 @@ def page(card):
         f" {validation['note']}.",
         f"- Classes {', '.join(card['classes'])}; {card['sampling_rate_hz']:g} Hz; weights SHA-256 `{card['weights_sha256']}`.",
         "",
-        "| | epoch | accuracy | macro F1 | mean F1 of N, O, A | F1 of " + ", ".join(card["classes"]) + " |",
-        "|---|---|---|---|---|---|",
     ]
-    for which in ("best", "last"):
-        row = validation[f"{which}_epoch"]
-        per_class = " ".join(f"{value:.3f}" for value in row["f1_per_class"])
-        lines.append(
-            f"| {which} | {row['epoch']} | {row['accuracy']:.4f} | {row['f1_macro']:.4f} | {row['f1_challenge']:.4f}"
-            f" | {per_class} |"
-        )
-    lines += ["", "Confusion of the best epoch (row: reference, column: predicted):", ""]
-    lines.append("| | " + " | ".join(card["classes"]) + " |")
-    lines.append("|---" * (len(card["classes"]) + 1) + "|")
-    for name, row in zip(card["classes"], validation["best_epoch"]["confusion"]["counts"]):
-        lines.append(f"| {name} | " + " | ".join(map(str, row)) + " |")
+    epochs = {which: validation[f"{which}_epoch"] for which in ("best", "last")}
+    lines += figures({f"{which} epoch ({row['epoch']})": row for which, row in epochs.items()}, card["classes"])
     return "\n".join(lines) + "\n\nResearch software, not a medical device. Do not diagnose with it.\n"
 
 
@@ -99,15 +103,14 @@ def build(*programs):
 
 def store_again(model, data, split):
     """Embeds the file `model` with weights of 16 bits and the figures it then reaches."""
-    build("export", "engine")
-    lines = references(data, split)
+    build("export", "engine", "trainer")
     with tempfile.TemporaryDirectory() as name:
         half = pathlib.Path(name) / "half.onnx"
         run(PROGRAMS / "export", model, "-o", half, "--store", "f16")
         card = json.loads(run(PROGRAMS / "engine", "info", "--model", half, "--format", "json"))
         metrics = card["metrics"]["validation"]
         before = metrics["best_epoch"]
-        metrics["best_epoch"] = {"epoch": before["epoch"], **measure(half, data, lines, pathlib.Path(name))}
+        metrics["best_epoch"] = {"epoch": before["epoch"], **measure(half, data, split)}
         metrics["measured_with"] = "engine, CPU, f32; the best epoch with its weights stored in 16 bits"
         target = ROOT / "engine" / "models" / f"{card['network']}.onnx"
         entry = f"metrics.validation={json.dumps(metrics)}"
@@ -124,16 +127,16 @@ def finish(target, metrics):
 
 
 def main(run_folder, data, split, cards):
-    build("export", "engine")
-    lines = references(data, split)
+    build("export", "engine", "trainer")
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        metrics = {"records": len(lines), "measured_with": "engine, CPU, f32"}
+        metrics = {"measured_with": "engine, CPU, f32"}
         for which in ("best", "last"):
             model = folder / f"{which}.onnx"
             run(PROGRAMS / "export", run_folder / f"{which}.safetensors", "-o", model, "--store", "f16")
             card = json.loads(run(PROGRAMS / "engine", "info", "--model", model, "--format", "json"))
-            metrics[f"{which}_epoch"] = {"epoch": card["training"]["epoch"], **measure(model, data, lines, folder)}
+            metrics[f"{which}_epoch"] = {"epoch": card["training"]["epoch"], **measure(model, data, split)}
+        metrics["records"] = metrics["best_epoch"]["records"]
         metrics["note"] = "the best epoch was chosen by its accuracy on these same validation records"
         target = ROOT / "engine" / "models" / f"{card['network']}.onnx"
         target.parent.mkdir(exist_ok=True)
