@@ -40,15 +40,19 @@ def figures(rows, classes):
     ]
 
     def cell(value, interval):
-        return f"{value:.4f} ({interval[0]:.4f} to {interval[1]:.4f})"
+        if value is None:
+            return "not measured"
+        return f"{value:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else "")
 
     lines = ["In brackets 95 % intervals, by bootstrap over the records.", ""]
     lines += ["| | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
     for title, key in names:
-        cells = [cell(row[key], row["intervals"][key]) for row in rows.values()]
+        cells = [cell(row.get(key), row.get("intervals", {}).get(key)) for row in rows.values()]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     for index, name in enumerate(classes):
-        cells = [cell(row["f1_per_class"][index], row["intervals"]["f1_per_class"][index]) for row in rows.values()]
+        intervals = [row.get("intervals", {}).get("f1_per_class") for row in rows.values()]
+        per_class = zip([row["f1_per_class"][index] for row in rows.values()], intervals)
+        cells = [cell(value, interval and interval[index]) for value, interval in per_class]
         lines.append(f"| F1 of {name} | " + " | ".join(cells) + " |")
     title, row = next(iter(rows.items()))
     lines += ["", f"Confusion, {title} (row: reference, column: predicted):", ""]

@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Program, state};
+use common::{Program, state, wait_for_steps};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::Network;
 use dualnet_fixtures::{NetworkInputs, golden_weight};
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tch::{Kind, Tensor};
 
 /// How long survivors may take to end.
@@ -489,22 +489,6 @@ fn with_statistics_apart_two_processes_equal_one_that_computes_the_halves_apart(
     assert!(apart <= TOLERANCE, "statistics differ by {apart:e}");
 }
 
-/// Waits for the run's log to have so many steps.
-fn wait_for_steps(run: &str, steps: usize, child: &mut Child) {
-    let deadline = Instant::now() + Duration::from_secs(300);
-    let log = Path::new(run).join("log.jsonl");
-    let text = || std::fs::read_to_string(&log).unwrap_or_default();
-    let done = || text().lines().filter(|line| line.contains("\"step\"")).count();
-    while done() < steps {
-        assert!(
-            child.try_wait().expect("a status").is_none(),
-            "ended before step {steps}"
-        );
-        assert!(Instant::now() < deadline, "step {steps} was not reached");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// What a process says until it ends, which must be soon.
 fn ends(child: Child) -> Output {
     let id = child.id();
@@ -555,7 +539,7 @@ fn a_killed_process_is_named_and_the_run_goes_on_with_the_same_bits() {
     few.train(2, &whole, &arguments);
 
     let mut launcher = spawn(few.program.command(&few.arguments(2, &pieces, &arguments)));
-    wait_for_steps(&pieces, 2, &mut launcher);
+    wait_for_steps(2, Path::new(&pieces), &mut launcher);
     signal("KILL", child_of(launcher.id(), 1));
     let output = ends(launcher);
     let message = String::from_utf8(output.stderr).expect("text");
@@ -597,7 +581,7 @@ fn without_a_launcher_the_store_is_lost_with_rank_0() {
             .env("MASTER_PORT", &port);
         spawn(command)
     });
-    wait_for_steps(&run, 2, &mut first);
+    wait_for_steps(2, Path::new(&run), &mut first);
     first.kill().expect("killed");
     first.wait().expect("gone");
     let output = ends(second);
@@ -613,7 +597,7 @@ fn ctrl_c_stops_all_processes_after_a_step() {
     let run = few.program.run("run");
     let arguments = ["--network", "dualnet-s", "--batch-size", "2"];
     let mut launcher = spawn(few.program.at_a_terminal(&few.arguments(2, &run, &arguments)));
-    wait_for_steps(&run, 1, &mut launcher);
+    wait_for_steps(1, Path::new(&run), &mut launcher);
     signal("INT", launcher.id());
     let output = ends(launcher);
     let message = String::from_utf8(output.stderr).expect("text");

@@ -2,49 +2,16 @@
 
 mod common;
 
-use common::{Program, SMALL_RUN, state};
+use common::{Program, SMALL_RUN, reaches, state, wait_for_steps};
 use dualnet_fixtures::report;
 use dualnet_trainer::random::Rng;
-use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Steps of [`SMALL_RUN`], the same number in each of its two epochs.
 const STEPS: usize = 8;
-
-/// The last step that the run's log has of a time after `since`; 0 where there is none.
-fn last_step(run: &Path, since: SystemTime) -> usize {
-    let since = since
-        .duration_since(UNIX_EPOCH)
-        .expect("a time after 1970")
-        .as_secs_f64();
-    let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines
-        .filter(|line| line["event"] == "step" && line["time"].as_f64().is_some_and(|time| time > since))
-        .filter_map(|line| line["step"].as_u64())
-        .max()
-        .map_or(0, |step| step as usize)
-}
-
-/// Waits until the run's log has this step, or a later one, of a time after `since`.
-fn wait_for_step_since(since: SystemTime, run: &Path, step: usize, child: &mut Child) {
-    let deadline = Instant::now() + Duration::from_secs(300);
-    while last_step(run, since) < step {
-        if let Some(status) = child.try_wait().expect("a status") {
-            panic!("ended with {status} before step {step}");
-        }
-        assert!(Instant::now() < deadline, "step {step} was not reached");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Waits until the run's log has so many steps.
-fn wait_for_steps(run: &Path, steps: usize, child: &mut Child) {
-    wait_for_step_since(UNIX_EPOCH, run, steps, child);
-}
 
 /// What decides the draws of a test: the clock, or `ECG_TEST_SEED` where a failure is to be repeated.
 fn seed() -> u64 {
@@ -85,17 +52,29 @@ fn a_run_killed_at_three_random_steps_ends_with_the_same_bits() {
         "interruption: kills after steps {kills:?}; ECG_TEST_SEED={seed} repeats them"
     ));
 
+    // Numbers of a file that no flag has go on with the run.
     let program = Program::new();
+    let file = program.run("given.toml");
+    std::fs::write(
+        &file,
+        "[train.optimizer]\nbeta1 = 0.8\n[train.augmentations]\ncut_out_share = 0.2\n",
+    )
+    .expect("a file");
+    let how = ["--config", &file, "--checkpoint-steps", "1"];
     let whole = program.run("whole");
-    program.succeeds(&[&SMALL_RUN[..], &["--run", &whole, "--checkpoint-steps", "1"]].concat());
+    program.succeeds(&[&SMALL_RUN[..], &how, &["--run", &whole]].concat());
 
     let pieces = program.run("pieces");
-    let mut start = [&SMALL_RUN[..], &["--run", &pieces, "--checkpoint-steps", "1"]].concat();
+    let mut start = [&SMALL_RUN[..], &how, &["--run", &pieces]].concat();
     for step in kills {
         // What the process before it logged stays until this one has read the checkpoint.
         let since = SystemTime::now();
         let mut child = spawn(program.command(&start));
-        wait_for_step_since(since, Path::new(&pieces), step, &mut child);
+        if let Err(status) = reaches(step, Path::new(&pieces), since, &mut child) {
+            // A process that went on to the end before it was to be killed leaves nothing to kill.
+            assert!(status.success(), "ended with {status} before step {step}");
+            break;
+        }
         child.kill().expect("killed");
         child.wait().expect("gone");
         if Path::new(&pieces).join("last.safetensors").exists() {
@@ -122,7 +101,7 @@ fn an_interrupted_run_says_so_and_goes_on() {
     let program = Program::new();
     let run = program.run("interrupted");
     let mut child = spawn(program.at_a_terminal(&[&SMALL_RUN[..], &["--run", &run]].concat()));
-    wait_for_steps(Path::new(&run), 1, &mut child);
+    wait_for_steps(1, Path::new(&run), &mut child);
     signal("INT", &child);
     let status = child.wait().expect("ended");
     let mut message = String::new();
@@ -146,7 +125,7 @@ fn a_run_under_way_is_left_alone() {
     let run = program.run("taken");
     let start = [&SMALL_RUN[..], &["--run", &run, "--checkpoint-steps", "1"]].concat();
     let mut child = spawn(program.command(&start));
-    wait_for_steps(Path::new(&run), 2, &mut child);
+    wait_for_steps(2, Path::new(&run), &mut child);
     signal("STOP", &child);
     let message = program.refuses(&["train", "--resume", "--run", &run]);
     signal("CONT", &child);
@@ -163,9 +142,9 @@ fn what_is_started_to_ignore_a_hangup_ignores_it_and_heeds_ctrl_c() {
     let run = program.run("nohup");
     let line = "trap '' HUP; exec env --default-signal=INT \"$@\"";
     let mut child = spawn(program.shell(line, &[&SMALL_RUN[..], &["--run", &run]].concat()));
-    wait_for_steps(Path::new(&run), 1, &mut child);
+    wait_for_steps(1, Path::new(&run), &mut child);
     signal("HUP", &child);
-    wait_for_steps(Path::new(&run), 2, &mut child);
+    wait_for_steps(2, Path::new(&run), &mut child);
     signal("INT", &child);
     assert_eq!(child.wait().expect("ended").code(), Some(2));
     assert!(Path::new(&run).join("last.safetensors").exists());

@@ -1,14 +1,15 @@
 //! Every kind of experiment through the program, on the published splits; and one that is killed.
 
+mod common;
 mod icentia_files;
 
+use common::wait_for_steps;
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::{data_dir, records_dir};
 use dualnet_trainer::data::Split;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 /// One row of each kind: data set, split, number of classes, ablation, what it starts from.
 const KINDS: [&str; 9] = [
@@ -125,25 +126,6 @@ fn reproduce<'a>(data: &'a Path, runs: &'a Path) -> Vec<&'a str> {
     [&how[..], &["--data", text(data), "--runs", text(runs)]].concat()
 }
 
-/// Waits until a run's log has this step or a later one.
-fn wait_for_step(log: &Path, step: u64, child: &mut Child) {
-    let deadline = Instant::now() + Duration::from_secs(300);
-    let is_reached = || {
-        let text = std::fs::read_to_string(log).unwrap_or_default();
-        let mut lines = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        lines.any(|line| line["step"].as_u64().is_some_and(|done| done >= step))
-    };
-    while !is_reached() {
-        if let Some(status) = child.try_wait().expect("a status") {
-            panic!("ended with {status} before step {step}");
-        }
-        assert!(Instant::now() < deadline, "step {step} was not reached");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// Killed before its first checkpoint and in its second epoch; the same command goes on each time.
 #[test]
 fn a_reproduction_killed_twice_ends_with_the_same_bits() {
@@ -159,7 +141,7 @@ fn a_reproduction_killed_twice_ends_with_the_same_bits() {
             .stderr(Stdio::null())
             .spawn()
             .expect("the program starts");
-        wait_for_step(&pieces.join("dualnet-s/seed-1/log.jsonl"), step, &mut child);
+        wait_for_steps(step, &pieces.join("dualnet-s/seed-1"), &mut child);
         child.kill().expect("killed");
         child.wait().expect("gone");
     }

@@ -57,7 +57,7 @@ pub(super) struct RunFlags {
     /// Seed of every random draw.
     #[arg(long)]
     seed: Option<u64>,
-    /// Probability of each augmentation.
+    /// Probability of each augmentation, also of those that have one of their own in the file of --config.
     #[arg(long, value_name = "P")]
     augmentation: Option<f64>,
     /// Last epochs without augmentation (dropout stays).

@@ -241,11 +241,7 @@ fn list(reproduction: &Reproduction) {
                 None => ("not published".to_owned(), String::new()),
             };
             let runs = standings(&reproduction.runs, recipe);
-            let parts = match recipe.accumulate {
-                1 => String::new(),
-                parts => format!("; each step in {parts} parts, as published"),
-            };
-            println!("{:width$}  {accuracy:22}{f1:22}{runs}{parts}", recipe.name);
+            println!("{:width$}  {accuracy:22}{f1:22}{runs}", recipe.name);
         }
     }
 }

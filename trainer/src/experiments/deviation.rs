@@ -44,11 +44,19 @@ pub fn deviations(
     found
 }
 
+/// By name; those of a table as `table.name`.
 fn fields(options: &TrainOptions) -> Map<String, Value> {
-    match serde_json::to_value(options) {
-        Ok(Value::Object(fields)) => fields,
-        _ => Map::new(),
+    let Ok(Value::Object(fields)) = serde_json::to_value(options) else {
+        return Map::new();
+    };
+    let mut flat = Map::new();
+    for (name, value) in fields {
+        match value {
+            Value::Object(table) => flat.extend(table.into_iter().map(|(key, value)| (format!("{name}.{key}"), value))),
+            value => _ = flat.insert(name, value),
+        }
     }
+    flat
 }
 
 fn shown(value: &Value) -> String {

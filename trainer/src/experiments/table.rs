@@ -170,7 +170,7 @@ mod tests {
     use super::*;
     use crate::experiments::{Overrides, deviations};
 
-    /// Section 4 of MODEL.md.
+    /// On four V100.
     #[test]
     fn the_largest_network_alone_was_published_in_parts() {
         let parted = TABLE.iter().filter(|row| row.accumulate != 1);

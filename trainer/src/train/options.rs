@@ -52,7 +52,7 @@ pub struct TrainOptions {
     pub clean_epochs: usize,
     /// Crops of Icentia11k are drawn anew in every epoch; the published code reuses the same.
     pub fresh_crops: bool,
-    /// State dict to start from: every tensor whose name and shape match is taken, and the last layer drawn anew.
+    /// State dict of the same network to start from, whatever its classes: the last layer is drawn anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<PathBuf>,
     /// The last layer is taken from `load` too: the network goes on with the classes it knows.

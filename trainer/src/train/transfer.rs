@@ -4,7 +4,7 @@ use super::network_of;
 use crate::error::TrainerError;
 use crate::random::Rng;
 use crate::torch::Parameters;
-use dualnet_export::network::{Network, ParameterKind};
+use dualnet_export::network::{Network, ParameterKind, SignalEncoder};
 use dualnet_export::weights::{Data, StateDict};
 use std::collections::HashSet;
 use std::path::Path;
@@ -168,8 +168,23 @@ fn difference(state: &StateDict, stated: Option<&Network>, network: &Network) ->
     // The number of heads is in no shape.
     let [theirs, ours] = [stated?, network].map(|network| network.config().signal_encoder.as_ref());
     match (theirs, ours) {
-        (Some(theirs), Some(ours)) if theirs != ours => Some(format!("its signal encoder is {theirs:?}, not {ours:?}")),
+        (Some(theirs), Some(ours)) if theirs != ours => Some(format!(
+            "its signal encoder is {}, not {}",
+            in_words(theirs),
+            in_words(ours)
+        )),
         _ => None,
+    }
+}
+
+fn in_words(encoder: &SignalEncoder) -> String {
+    match encoder {
+        SignalEncoder::Lstm { layers } => format!("an LSTM of {layers} layers"),
+        SignalEncoder::Transformer {
+            heads,
+            feed_forward,
+            layers,
+        } => format!("a Transformer of {layers} layers, {heads} heads and {feed_forward} hidden units"),
     }
 }
 

@@ -3,8 +3,10 @@
 
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::records_dir;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, ExitStatus, Output};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 /// Two epochs of ECG-DualNet S on 16 records, 4 steps each; what is missing is `--run`.
@@ -99,6 +101,44 @@ impl Program {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
         assert_eq!(message.lines().count(), 1, "{message}");
         message
+    }
+}
+
+/// The last step that the log of a run's folder has of a time after `since`; 0 where there is none.
+fn last_step(run: &Path, since: SystemTime) -> usize {
+    let since = since
+        .duration_since(UNIX_EPOCH)
+        .expect("a time after 1970")
+        .as_secs_f64();
+    let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines
+        .filter(|line| line["event"] == "step" && line["time"].as_f64().is_some_and(|time| time > since))
+        .filter_map(|line| line["step"].as_u64())
+        .max()
+        .map_or(0, |step| step as usize)
+}
+
+/// Waits until the log of a run's folder has this step, or a later one, of a time after `since`.
+///
+/// # Errors
+/// How the program ended before.
+pub fn reaches(step: usize, run: &Path, since: SystemTime, child: &mut Child) -> Result<(), ExitStatus> {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while last_step(run, since) < step {
+        if let Some(status) = child.try_wait().expect("a status") {
+            return Err(status);
+        }
+        assert!(Instant::now() < deadline, "step {step} was not reached");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+/// Waits until the log of a run's folder has so many steps.
+pub fn wait_for_steps(steps: usize, run: &Path, child: &mut Child) {
+    if let Err(status) = reaches(steps, run, UNIX_EPOCH, child) {
+        panic!("ended with {status} before step {steps}");
     }
 }
 

@@ -269,7 +269,8 @@ mod tests {
         };
         assert_eq!(options.augmentation(1), None);
         options.augmentations.sine_probability = Some(0.5);
-        assert!(options.augmentation(1).is_some() && options.dropout(4, 0.05) == 0.05);
+        let drawn = options.augmentation(1).expect("an augmentation");
+        assert!(drawn.options == options.augmentations && options.dropout(4, 0.05) == 0.05);
         options.dataset = ICENTIA11K.to_owned();
         assert!(options.fault(4).is_some_and(|fault| fault.contains("not augmented")));
         options.set_augmentation(0.0);

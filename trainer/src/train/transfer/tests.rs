@@ -186,7 +186,7 @@ fn another_number_of_heads_is_another_network_where_the_file_says_so() {
     let state = zeros(&eight);
     assert_eq!(difference(&state, None, &four), None);
     let found = difference(&state, Some(&eight), &four).expect("a difference");
-    assert!(found.contains("heads: 8") && found.contains("heads: 4"), "{found}");
+    assert!(found.contains("8 heads") && found.contains("4 heads"), "{found}");
     let message = refusal(Some(&eight), &four, &found);
     assert!(
         message.starts_with("is of another network that is called dualnet-pp-s too"),
