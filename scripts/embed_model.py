@@ -41,7 +41,7 @@ def figures(rows, classes):
 
     def cell(value, interval):
         if value is None:
-            return "not measured"
+            return "not stated"
         return f"{value:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else "")
 
     lines = ["In brackets 95 % intervals, by bootstrap over the records.", ""]
