@@ -46,8 +46,10 @@ impl Panels {
         let mut values = Aligned::zeros(panels * length);
         for (panel, values) in values.chunks_exact_mut(length).enumerate() {
             for (row, values) in values.chunks_exact_mut(width).enumerate() {
-                for (at, to) in values.iter_mut().enumerate() {
-                    *to = value(row, panel, at / lanes, at % lanes);
+                for (vector, values) in values.chunks_exact_mut(lanes).enumerate() {
+                    for (lane, to) in values.iter_mut().enumerate() {
+                        *to = value(row, panel, vector, lane);
+                    }
                 }
             }
         }
