@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Program;
+use common::{Program, peak_kib};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::Network;
 use dualnet_fixtures::{records_dir, report};
@@ -110,13 +110,10 @@ fn peak_megabytes(program: &Program, name: &str, accumulate: &str) -> f64 {
     let arguments = ["train", "--network", "dualnet-s", "--epochs", "1", "--batch-size", "16"];
     let arguments = [&arguments[..], &["--accumulate", accumulate, "--run", &run]].concat();
     let mut child = program.command(&arguments).spawn().expect("started");
-    let path = format!("/proc/{}/status", child.id());
+    let process = child.id().to_string();
     let mut peak = 0.0_f64;
     while child.try_wait().expect("a status").is_none() {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with("VmHWM:"));
-        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-        peak = peak.max(kilobytes.unwrap_or(0.0) / 1e3);
+        peak = peak.max(peak_kib(&process).unwrap_or(0.0) / 1e3);
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     assert!(child.wait().expect("ended").success());
@@ -157,10 +154,7 @@ fn one_step(name: &str, gigabytes: f64) {
         let values = parameters.values(name).expect("values");
         assert!(values.iter().all(|value| value.is_finite()), "{name}");
     }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let peak = peak.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
-    let peak = peak.unwrap_or(0.0) * 1024.0 / 1e9;
+    let peak = peak_kib("self").unwrap_or(0.0) * 1024.0 / 1e9;
     report(format_args!(
         "one step of {name} at batch 1: {peak:.2} GB at most so far"
     ));

@@ -1,8 +1,10 @@
 //! Icentia11k in files as long as the released ones: a patient's samples are never in memory as a whole.
 #![cfg(target_os = "linux")]
 
+mod common;
 mod icentia_files;
 
+use common::peak_kib;
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_trainer::data::icentia::Icentia;
 use dualnet_trainer::data::{Batch, Classes, Pass, Source, Workspace};
@@ -47,10 +49,7 @@ fn write_patient(folder: &Path, patient: u32, protocol: u8) {
 
 /// The most memory that the process has had, in MB.
 fn peak() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("the process's status");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
-    kilobytes.expect("its peak") * 1024.0 / 1e6
+    peak_kib("self").expect("the process's peak") * 1024.0 / 1e6
 }
 
 #[test]

@@ -3,13 +3,13 @@
 mod common;
 mod icentia_files;
 
-use common::wait_for_steps;
+use common::{Program, wait_for_steps};
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::{data_dir, records_dir};
 use dualnet_trainer::data::Split;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// One row of each kind: data set, split, number of classes, ablation, what it starts from.
 const KINDS: [&str; 9] = [
@@ -25,13 +25,7 @@ const KINDS: [&str; 9] = [
 ];
 
 fn trainer(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
-        .args(arguments)
-        .output()
-        .expect("the program starts");
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {message}");
-    String::from_utf8(output.stdout).expect("text")
+    Program::new().succeeds(arguments)
 }
 
 fn text(path: &Path) -> &str {
@@ -135,8 +129,8 @@ fn a_reproduction_killed_twice_ends_with_the_same_bits() {
     trainer(&reproduce(data.path(), &whole));
 
     for step in [2, 6] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_trainer"))
-            .args(reproduce(data.path(), &pieces))
+        let mut child = Program::new()
+            .command(&reproduce(data.path(), &pieces))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -53,7 +53,13 @@ impl Kernel for Forward<'_> {
         let mut before = vec![0.0; records * units];
         for t in 0..steps {
             if t > 0 {
-                in_tiles!(records, |first, R| self.interleave::<R>(first, t - 1, &mut before));
+                in_tiles!(records, |first, R| interleave::<R>(
+                    self.hidden,
+                    [steps, units],
+                    first,
+                    t - 1,
+                    &mut before
+                ));
             }
             for block in 0..self.panels.count() {
                 in_tiles!(records, |first, R| self.tile::<S, R>(simd, first, t, block, &before));
@@ -63,13 +69,6 @@ impl Kernel for Forward<'_> {
 }
 
 impl Forward<'_> {
-    #[inline(always)]
-    fn interleave<const R: usize>(&self, first: usize, t: usize, to: &mut [f32]) {
-        let Shape { steps, units, .. } = self.shape;
-        let to = &mut to[first * units..(first + R) * units];
-        interleave::<R>(self.hidden, |r| ((first + r) * steps + t) * units, to);
-    }
-
     /// Step `t` of a vector of units.
     #[inline(always)]
     fn tile<S: Simd, const R: usize>(&mut self, simd: S, first: usize, t: usize, block: usize, before: &[f32]) {
@@ -142,7 +141,13 @@ impl Kernel for Backward<'_> {
                 self.gates(simd, record, t, &mut handed);
             }
             if t > 0 {
-                in_tiles!(records, |first, R| self.interleave::<R>(first, t, &mut gates));
+                in_tiles!(records, |first, R| interleave::<R>(
+                    self.grad_gates,
+                    [steps, GATES * units],
+                    first,
+                    t,
+                    &mut gates
+                ));
                 for panel in 0..self.panels.count() {
                     in_tiles!(records, |first, R| self.tile::<S, R>(
                         simd,
@@ -158,13 +163,6 @@ impl Kernel for Backward<'_> {
 }
 
 impl Backward<'_> {
-    #[inline(always)]
-    fn interleave<const R: usize>(&self, first: usize, t: usize, to: &mut [f32]) {
-        let Shape { steps, units, .. } = self.shape;
-        let to = &mut to[first * GATES * units..(first + R) * GATES * units];
-        interleave::<R>(self.grad_gates, |r| ((first + r) * steps + t) * GATES * units, to);
-    }
-
     /// Through the recurrent weight to four vectors of the outputs of the step before.
     #[inline(always)]
     fn tile<S: Simd, const R: usize>(
@@ -239,15 +237,15 @@ fn slope<S: Simd>(simd: S, y: S::Vector) -> S::Vector {
     simd.neg_mul_add(y, y, y)
 }
 
-/// `to[k, r] = rows[start(r) + k]`.
+/// Of the tile of `R` records from `first` on, step `t` of `rows [records, steps, depth]` as `[depth, R]`; `to` has all tiles, one behind the other.
 #[inline(always)]
-fn interleave<const R: usize>(rows: &[f32], start: impl Fn(usize) -> usize, to: &mut [f32]) {
-    let depth = to.len() / R;
+fn interleave<const R: usize>(rows: &[f32], [steps, depth]: [usize; 2], first: usize, t: usize, to: &mut [f32]) {
     let mut own: [&[f32]; R] = [&[]; R];
     for (r, own) in own.iter_mut().enumerate() {
-        *own = &rows[start(r)..start(r) + depth];
+        *own = &rows[((first + r) * steps + t) * depth..][..depth];
     }
-    for (k, to) in to.chunks_exact_mut(R).enumerate() {
+    let tile = &mut to[first * depth..(first + R) * depth];
+    for (k, to) in tile.chunks_exact_mut(R).enumerate() {
         for (to, own) in to.iter_mut().zip(&own) {
             *to = own[k];
         }

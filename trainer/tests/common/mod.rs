@@ -142,6 +142,13 @@ pub fn wait_for_steps(steps: usize, run: &Path, child: &mut Child) {
     }
 }
 
+/// The most memory that a process, by its number or `self`, has had, in KiB; `None` where the system does not say.
+pub fn peak_kib(process: &str) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// The state dict in a file.
 pub fn state(path: &Path) -> StateDict {
     StateDict::open(path).expect("a state dict")

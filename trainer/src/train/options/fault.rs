@@ -145,13 +145,15 @@ fn outside((name, value, [least, greatest]): (impl std::fmt::Display, f64, [f64;
 mod tests {
     use super::*;
 
+    /// What is wrong with the published options after a change.
+    fn fault(change: impl Fn(&mut TrainOptions)) -> String {
+        let mut options = TrainOptions::default();
+        change(&mut options);
+        options.fault(4).unwrap_or_default()
+    }
+
     #[test]
     fn options_that_describe_no_run_are_named() {
-        let fault = |change: fn(&mut TrainOptions)| {
-            let mut options = TrainOptions::default();
-            change(&mut options);
-            options.fault(4).unwrap_or_default()
-        };
         assert_eq!(TrainOptions::default().fault(4), None);
         assert!(fault(|options| options.accumulate = 0).contains("accumulate"));
         assert!(fault(|options| options.limit = Some(0)).contains("limit"));
@@ -166,11 +168,6 @@ mod tests {
 
     #[test]
     fn numbers_of_the_tables_are_named_with_their_range() {
-        let fault = |change: fn(&mut TrainOptions)| {
-            let mut options = TrainOptions::default();
-            change(&mut options);
-            options.fault(4).unwrap_or_default()
-        };
         for (found, expected) in [
             (
                 fault(|o| o.optimizer.beta1 = 1.0),
@@ -250,9 +247,7 @@ mod tests {
             ),
         ];
         for (change, expected) in changes {
-            let mut options = TrainOptions::default();
-            change(&mut options.augmentations);
-            let found = options.fault(4).unwrap_or_default();
+            let found = fault(|options| change(&mut options.augmentations));
             assert!(
                 found.starts_with("augmentations.") && found.contains(expected),
                 "{found}"
