@@ -1,4 +1,4 @@
-//! Reading PhysioNet 2017 folders, the published splits, and the loader: the same batches whatever the threads.
+//! Reading PhysioNet 2017 folders, published splits and others, and the loader: the same batches whatever the threads.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,6 +11,7 @@ use dualnet_trainer::data::{
     Batch, Classes, DataError, Dataset, Label, Labels, Loader, LoaderOptions, Pass, Recording, Shard, Source, Split,
     Workspace, physionet,
 };
+use dualnet_trainer::train::{Records, TrainOptions};
 
 /// A folder with the first fixture record under each of `names`, and this `REFERENCE.csv`.
 fn folder(names: &[&str], reference: &str) -> tempfile::TempDir {
@@ -127,8 +128,18 @@ fn faulty_splits_are_refused() {
         ("", "no line that begins with \"train\""),
         ("train 0 1\n", "no line that begins with \"validation\""),
         ("train 0 1\nvalidation\n", "validation is empty"),
+        ("train\nvalidation 1\n", "train is empty"),
         ("train 0 1\nvalidation 1\n", "index 1 is named twice"),
-        ("train 0 3\nvalidation 1\n", "index 3 is outside the 3 records"),
+        ("train 0 5 0\nvalidation 1\n", "index 0 is named twice"),
+        ("train 0\nvalidation 7 1 7\n", "index 7 is named twice"),
+        (
+            "train 4294967295\nvalidation 4294967295\n",
+            "index 4294967295 is named twice",
+        ),
+        (
+            "train 4294967296\nvalidation 1\n",
+            "train: \"4294967296\" is not an index",
+        ),
         ("train 0 -1\nvalidation 1\n", "train: \"-1\" is not an index"),
         ("train 0\nvalidation 1\ntest 2\n", "more than two lines"),
     ] {
@@ -137,12 +148,82 @@ fn faulty_splits_are_refused() {
             format!("split mine: {expected}")
         );
     }
-    let message = Split::named("paper")
-        .unwrap()
-        .check(&dataset(3))
-        .unwrap_err()
-        .to_string();
-    assert_eq!(message, "split paper divides 8528 records; the data set has 3");
+}
+
+/// The 22 fixture records with this split in a file.
+fn open(split: &str) -> Result<Records, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("part.txt");
+    std::fs::write(&path, split).unwrap();
+    let options = TrainOptions {
+        split: path.to_str().unwrap().to_owned(),
+        ..TrainOptions::default()
+    };
+    Records::open(&options, &records_dir(), 1).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_split_in_a_file_may_leave_records_out() {
+    let records = open("train 20 3 7 11\nvalidation 21 0\n").unwrap();
+    assert_eq!(records.split.train, [20, 3, 7, 11]);
+    assert_eq!(records.split.validation, [21, 0]);
+    assert_eq!(records.choice(), [21, 0]);
+    assert_eq!(records.split.records(), 6);
+    let dataset = records.dataset.unwrap();
+    assert_eq!(dataset.recordings.len(), 22);
+
+    let seen = |indices: &[u32], options| -> Vec<u32> {
+        let batches = batches(&dataset, indices, options);
+        batches.into_iter().flat_map(|batch| batch.records).collect()
+    };
+    let mut trained = seen(&records.split.train, training(2));
+    trained.sort_unstable();
+    assert_eq!(trained, [3, 7, 11, 20]);
+    let validation = LoaderOptions::validation(4, Classes::Four, 2);
+    assert_eq!(seen(&records.split.validation, validation), [21, 0]);
+}
+
+/// Whatever the index: one that is not there or is named twice.
+#[test]
+fn a_split_in_a_file_is_refused_before_anything_is_trained() {
+    for (split, expected) in [
+        (
+            "train 0 22 30\nvalidation 1\n",
+            "index 22 is outside the data set of 22 records",
+        ),
+        (
+            "train 0\nvalidation 1 4294967295\n",
+            "index 4294967295 is outside the data set of 22 records",
+        ),
+        ("train 0 1\nvalidation 2 1\n", "index 1 is named twice"),
+    ] {
+        let message = open(split).unwrap_err();
+        assert!(message.starts_with("split "), "{message}");
+        assert!(message.ends_with(&format!("part.txt: {expected}")), "{message}");
+    }
+}
+
+#[test]
+fn a_published_split_divides_the_whole_of_its_data_set() {
+    let recording = Recording {
+        name: String::new(),
+        label: Label::ALL[0],
+        samples: Vec::new(),
+    };
+    let check = |name: &str, records: usize| {
+        let dataset = Dataset {
+            recordings: vec![recording.clone(); records],
+        };
+        let checked = Split::named(name).unwrap().check(&dataset);
+        checked.map_err(|error| error.to_string())
+    };
+    for (name, records) in [("paper", 8528), ("challenge", 8528), ("course6000", 6000)] {
+        assert_eq!(check(name, records), Ok(()));
+        for other in [3, records - 1, records + 1] {
+            let message = format!("split {name} divides {records} records; the data set has {other}");
+            assert_eq!(check(name, other), Err(message));
+        }
+    }
 }
 
 /// Leads of different lengths with all four labels.

@@ -24,7 +24,8 @@ pub(super) struct Arguments {
     /// Set of labels: as released (REFERENCE.csv, the default) or revised (REFERENCE-v3.csv).
     #[arg(long)]
     labels: Option<Labels>,
-    /// Published split (paper by default), or a file of two lines with the indices that train and validate.
+    /// Published split (paper by default), or a file of two lines with the indices that train and validate;
+    /// records may be left out.
     #[arg(long, value_name = "NAME|FILE")]
     split: Option<String>,
     /// Which of its records.

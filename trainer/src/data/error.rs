@@ -46,7 +46,7 @@ pub enum DataError {
         /// What is wrong.
         problem: String,
     },
-    /// A split was made for another data set.
+    /// A split that divides the whole of a data set was made for another one.
     #[error("split {name} divides {expected} records; the data set has {found}")]
     SplitSize {
         /// The split.
@@ -55,6 +55,16 @@ pub enum DataError {
         expected: usize,
         /// The records there are.
         found: usize,
+    },
+    /// A split names a record that the data set does not have.
+    #[error("split {name}: index {index} is outside the data set of {records} records")]
+    SplitIndex {
+        /// The split.
+        name: String,
+        /// The index.
+        index: u32,
+        /// The records there are.
+        records: usize,
     },
     /// An index outside the data set.
     #[error("index {index} is outside the data set of {records} records")]

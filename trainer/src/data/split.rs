@@ -1,12 +1,14 @@
 //! Which records train and which validate.
 
+use std::collections::HashSet;
+
 use super::{DataError, Dataset};
 
 const PAPER: &str = include_str!("splits/paper.txt");
 const CHALLENGE: &str = include_str!("splits/challenge.txt");
 const COURSE_6000: &str = include_str!("splits/course6000.txt");
 
-/// A division of a data set, as indices into the order of its `REFERENCE.csv`.
+/// A division of a data set or of a part of it, as indices into the order of its `REFERENCE.csv`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// What the split is called.
@@ -49,11 +51,11 @@ impl Split {
         }
     }
 
-    /// Parses two lines, `train` and `validation`, each with the indices of its records. Together they name every
-    /// record from 0 on once.
+    /// Parses two lines, `train` and `validation`, each with the indices of its records, counted from 0. No index is
+    /// named twice; records may be left out. [`check`](Self::check) compares them with a data set.
     ///
     /// # Errors
-    /// [`DataError::Split`] names what is missing, is not an index, is named twice or left out.
+    /// [`DataError::Split`] names what is missing, is not an index or is named twice.
     pub fn parse(name: &str, text: &str) -> Result<Self, DataError> {
         let fault = |problem| DataError::Split {
             name: name.to_owned(),
@@ -81,13 +83,11 @@ impl Split {
         if lines.next().is_some() {
             return Err(fault("more than two lines".to_owned()));
         }
-        let records = train.len() + validation.len();
-        let mut seen = vec![false; records];
+        // A set, because an index may be any number.
+        let mut seen = HashSet::new();
         for &index in train.iter().chain(&validation) {
-            match seen.get_mut(index as usize) {
-                None => return Err(fault(format!("index {index} is outside the {records} records"))),
-                Some(true) => return Err(fault(format!("index {index} is named twice"))),
-                Some(unseen) => *unseen = true,
+            if !seen.insert(index) {
+                return Err(fault(format!("index {index} is named twice")));
             }
         }
         Ok(Self {
@@ -97,24 +97,32 @@ impl Split {
         })
     }
 
-    /// How many records the split divides.
+    /// How many records the split names.
     pub fn records(&self) -> usize {
         self.train.len() + self.validation.len()
     }
 
-    /// Makes sure that the split was made for a data set of this size.
+    /// Makes sure that the data set has every record of the split, and no other where the split is a published one.
     ///
     /// # Errors
-    /// [`DataError::SplitSize`].
+    /// [`DataError::SplitSize`] for a published split of another number of records; [`DataError::SplitIndex`].
     pub fn check(&self, dataset: &Dataset) -> Result<(), DataError> {
-        let (expected, found) = (self.records(), dataset.recordings.len());
-        if expected == found {
-            return Ok(());
+        let (expected, records) = (self.records(), dataset.recordings.len());
+        if Self::NAMES.contains(&self.name.as_str()) && expected != records {
+            return Err(DataError::SplitSize {
+                name: self.name.clone(),
+                expected,
+                found: records,
+            });
         }
-        Err(DataError::SplitSize {
-            name: self.name.clone(),
-            expected,
-            found,
-        })
+        let mut indices = self.train.iter().chain(&self.validation);
+        match indices.find(|&&index| index as usize >= records) {
+            Some(&index) => Err(DataError::SplitIndex {
+                name: self.name.clone(),
+                index,
+                records,
+            }),
+            None => Ok(()),
+        }
     }
 }
