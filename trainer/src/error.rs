@@ -69,6 +69,9 @@ pub enum TrainerError {
         /// Epoch, counted from 1.
         epoch: usize,
     },
+    /// The data set was being read for the first time when all was asked to stop.
+    #[error("stopped while the data set was checked; no run has begun")]
+    NotBegun,
     /// An exported network cannot be run.
     #[error(transparent)]
     Model(#[from] dualnet_engine::model::ModelError),

@@ -12,6 +12,7 @@ use flate2::read::MultiGzDecoder;
 use icentia_files::{SEGMENTS, annotations, array, gzip, rhythms, write_annotations};
 use std::fs::File;
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Samples of each segment, of two bytes.
@@ -66,6 +67,10 @@ fn a_patients_samples_are_never_in_memory_as_a_whole() {
         epoch: 1,
     };
     let before = peak();
+    let checked = icentia.check(&mut |_, _| ControlFlow::Continue(()));
+    assert!(matches!(checked, Ok(ControlFlow::Continue(()))), "{checked:?}");
+    let grown = peak() - before;
+    assert!(grown < ALLOWED, "checking all: {grown} MB more");
     for (unit, protocol) in (0..).zip(PROTOCOLS) {
         let mut batch = Batch::default();
         icentia

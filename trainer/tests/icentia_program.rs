@@ -147,6 +147,16 @@ fn runs_that_icentia11k_does_not_allow_are_refused_before_they_begin() {
     assert!(refused(&["--two-classes"]).contains("4 classes"));
     assert!(refused(&["--hold-back", "0.1"]).contains("hold_back"));
     assert!(refused(&["--augmentation", "0.2"]).contains("not augmented"));
+    // Both files begin as they should.
+    for damaged in ["00003_batched.pkl.gz", "10007_batched_lbls.pkl.gz"] {
+        let file = data.path().join(damaged);
+        let whole = std::fs::read(&file).expect("a file");
+        std::fs::write(&file, &whole[..whole.len() - 9]).expect("a file");
+        let message = refused(&["--batch-size", "50"]);
+        assert!(message.contains("1 of 2 records cannot be used"), "{message}");
+        assert!(message.contains(damaged), "{message}");
+        std::fs::write(&file, whole).expect("a file");
+    }
     std::fs::remove_file(data.path().join("10007_batched_lbls.pkl.gz")).expect("a file");
     assert!(refused(&["--batch-size", "50"]).contains("10007_batched_lbls.pkl.gz is missing"));
 }

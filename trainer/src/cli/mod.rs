@@ -1,6 +1,7 @@
 //! The program `trainer`: one file per subcommand.
 
 mod answers;
+mod check;
 mod convert;
 mod crossval;
 mod data;

@@ -1,5 +1,6 @@
 //! `trainer reproduce` and `trainer ablations`
 
+use super::check::check;
 use super::progress::Terminal;
 use super::{loader_threads, thread_count, use_threads};
 use crate::error::TrainerError;
@@ -168,7 +169,9 @@ impl<'a> Folders<'a> {
             _ => (self.physionet, "--data"),
         };
         let folder = folder.ok_or_else(|| TrainerError::Network(format!("{} needs {flag} DIR", options.dataset)))?;
-        Records::open(options, folder, loader_threads(&options.device))
+        let records = Records::open(options, folder, loader_threads(&options.device))?;
+        check(&records, false)?;
+        Ok(records)
     }
 }
 

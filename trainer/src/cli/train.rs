@@ -1,5 +1,6 @@
 //! `trainer train`
 
+use super::check::check;
 use super::flags::RunFlags;
 use super::progress::Terminal;
 use super::{ToldElsewhere, launch, loader_threads, thread_count, use_threads};
@@ -76,6 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => Training::resume_in(team, &arguments.run, arguments.epochs, records)?,
         Some((network, options)) => {
             let records = records(&options)?;
+            check(&records, arguments.quiet || !is_first)?;
             Training::start_in(team, network, options, &arguments.run, records)?
         }
     };

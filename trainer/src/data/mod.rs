@@ -13,7 +13,7 @@ pub use error::DataError;
 pub use icentia::Icentia;
 pub use loader::{Batch, Loader, LoaderOptions};
 pub use physionet::Labels;
-pub use source::{Pass, Shard, Source, Workspace};
+pub use source::{Pass, Progress, Shard, Source, Workspace};
 pub use split::Split;
 
 /// A labelled lead at 300 Hz.

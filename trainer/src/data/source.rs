@@ -1,7 +1,7 @@
 //! Where a loader's records come from.
 
 use std::fmt::Debug;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_export::network::ClassSet;
@@ -27,7 +27,20 @@ pub trait Source: Send + Sync + Debug {
     /// # Errors
     /// What cannot be read or prepared, by name.
     fn load(&self, unit: u32, pass: &Pass, workspace: &mut Workspace, batch: &mut Batch) -> Result<(), DataError>;
+
+    /// Reads what [`load`](Self::load) reads from files, all of it, and makes nothing of it; a data set in memory has been read.
+    /// `progress` hears how many units of how many are done; where it breaks off, so does this.
+    ///
+    /// # Errors
+    /// What cannot be read, the first by name.
+    fn check(&self, progress: &mut Progress<'_>) -> Result<ControlFlow<()>, DataError> {
+        let _ = progress;
+        Ok(ControlFlow::Continue(()))
+    }
 }
+
+/// Hears how many units of how many are done; `Break` ends what it hears of.
+pub type Progress<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
 
 /// What decides the draws and the labels of one pass over the units.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -94,7 +94,7 @@ impl Reproduction {
     /// that options name.
     ///
     /// # Errors
-    /// [`TrainerError::Interrupted`] ends all.
+    /// [`TrainerError::Interrupted`] and [`TrainerError::NotBegun`] end all.
     pub fn run(
         &self,
         records: &mut dyn FnMut(&TrainOptions) -> Result<Records, TrainerError>,
@@ -104,7 +104,7 @@ impl Reproduction {
         for run in self.plan() {
             let outcome = match self.make(&run, records, listener) {
                 Ok(outcome) => outcome,
-                Err(error @ TrainerError::Interrupted { .. }) => return Err(error),
+                Err(error @ (TrainerError::Interrupted { .. } | TrainerError::NotBegun)) => return Err(error),
                 Err(error) => Outcome::Failed(error.to_string()),
             };
             listener.ends(&run, &outcome);

@@ -80,19 +80,25 @@ pub(super) fn open(folder: &Path) -> Result<Vec<u32>, DataError> {
             format!("has no file of Icentia11k, such as 00000{SAMPLES}"),
         ));
     }
-    let mut failures: Vec<String> = patients
+    let failures = patients
         .par_iter()
         .filter_map(|(&patient, &found)| check(folder, patient, found).err())
         .collect();
+    none_of(failures, folder, patients.len())?;
+    Ok(patients.into_keys().collect())
+}
+
+/// Nothing where nothing failed, else the first failures of so many patients.
+pub(super) fn none_of(mut failures: Vec<String>, folder: &Path, total: usize) -> Result<(), DataError> {
     if failures.is_empty() {
-        return Ok(patients.into_keys().collect());
+        return Ok(());
     }
     let failed = failures.len();
     failures.truncate(NAMED_FAILURES);
     Err(DataError::Records {
         folder: folder.to_owned(),
         failed,
-        total: patients.len(),
+        total,
         first: failures,
     })
 }

@@ -18,9 +18,10 @@ pub use crops::{Crop, Draws};
 pub(crate) use verify::patients;
 pub use verify::{Released, verify};
 
-use super::{Batch, Classes, DataError, Pass, Source, Split, Workspace};
+use super::{Batch, Classes, DataError, Pass, Progress, Source, Split, Workspace};
 use crate::augment::stretch_by;
 use dualnet_export::network::ClassSet;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Segments of a file.
@@ -45,8 +46,8 @@ impl Icentia {
     /// The patients in `folder`; of each file the first `limit` segments are used. With `fresh_crops` those of the training
     /// patients are drawn anew in every epoch.
     ///
-    /// Of every patient there must be both files, and of each file the beginning is read; damage further on is found when the
-    /// file is.
+    /// Of every patient there must be both files, and of each file the beginning is read; damage further on is found by
+    /// [`check`](Source::check).
     ///
     /// # Errors
     /// No patient; files that are missing or wrong, the first five by name.
@@ -112,6 +113,10 @@ impl Source for Icentia {
 
     fn class_set(&self) -> ClassSet {
         ClassSet::Icentia11k
+    }
+
+    fn check(&self, progress: &mut Progress<'_>) -> Result<ControlFlow<()>, DataError> {
+        verify::check(self, progress)
     }
 
     fn load(&self, unit: u32, pass: &Pass, workspace: &mut Workspace, batch: &mut Batch) -> Result<(), DataError> {

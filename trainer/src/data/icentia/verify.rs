@@ -1,11 +1,13 @@
 //! Whether a folder holds what was released.
 
 use super::crops::Draws;
-use super::folder::{Found, PATIENTS, labels_of, list, name, samples_of};
-use super::{SEGMENTS, labels, signal};
-use crate::data::DataError;
+use super::folder::{Found, PATIENTS, labels_of, list, name, none_of, samples_of};
+use super::{Icentia, SEGMENTS, labels, signal};
+use crate::data::{DataError, Progress};
+
 use crate::data::verify::{Fault, Findings, Kind};
 use rayon::prelude::*;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// What a whole folder holds.
@@ -57,6 +59,34 @@ pub fn verify(folder: &Path, released: Released, progress: &(dyn Fn() + Sync)) -
 /// How many files there are to read; what [`verify`] makes progress in.
 pub(crate) fn patients(folder: &Path) -> Result<usize, DataError> {
     Ok(list(folder)?.0.len())
+}
+
+/// Patients of each thread between two words of progress.
+const AT_A_TIME: usize = 2;
+
+/// Reads every file that is used as training does; [`Source::check`](crate::data::Source::check).
+pub(super) fn check(icentia: &Icentia, progress: &mut Progress<'_>) -> Result<ControlFlow<()>, DataError> {
+    let Icentia { folder, patients, .. } = icentia;
+    let (mut failures, mut done) = (Vec::new(), 0);
+    for some in patients.chunks(AT_A_TIME * rayon::current_num_threads()) {
+        let errors = some.par_iter().filter_map(|&patient| read(icentia, patient).err());
+        failures.extend(errors.map(|error| error.to_string()).collect::<Vec<String>>());
+        done += some.len();
+        if progress(done, patients.len()).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    none_of(failures, folder, patients.len())?;
+    Ok(ControlFlow::Continue(()))
+}
+
+fn read(icentia: &Icentia, patient: u32) -> Result<(), DataError> {
+    let (samples, annotations) = (
+        samples_of(&icentia.folder, patient),
+        labels_of(&icentia.folder, patient),
+    );
+    let (crops, length) = signal::read(&samples, Draws::Published, icentia.segments, &mut |_, _| Ok(()))?;
+    labels::classes(&annotations, &crops, length).map(drop)
 }
 
 fn patient_faults(folder: &Path, patient: u32, found: Found, released: Released) -> Vec<Fault> {
