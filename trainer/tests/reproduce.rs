@@ -3,10 +3,11 @@
 mod common;
 mod icentia_files;
 
-use common::{Program, wait_for_steps};
+use common::{Program, state, wait_for_steps};
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::{data_dir, records_dir};
 use dualnet_trainer::data::Split;
+use dualnet_trainer::experiments::{Standing, run_folder};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
@@ -102,7 +103,7 @@ fn data_two_epochs_of_every_plus_plus_kind_on_24_records() {
     two_epochs_of_every_kind(PLUS_PLUS_KINDS, "dualnet-pp-s");
 }
 
-/// Records that train in [`reproduce`], and as many that validate.
+/// Records that train in these runs, and as many that validate.
 const LIMIT: usize = 8;
 
 /// A folder with as many records as the paper's split divides: other fixture records wherever one is used, the shortest of
@@ -184,4 +185,81 @@ fn a_reproduction_killed_twice_ends_with_the_same_bits() {
     assert_eq!(losses(&pieces), losses(&whole));
     let said = trainer(&reproduce(data.path(), &pieces));
     assert!(said.contains("dualnet-s/seed-1: was done before"), "{said}");
+}
+
+/// Row, name of the network, and whether it has a signal encoder, a spectrogram encoder and augmented records.
+const ABLATIONS: [(&str, &str, [bool; 3]); 3] = [
+    ("no-augmentation", "dualnet-s", [true, true, false]),
+    ("no-signal-encoder", "dualnet-s-no-signal-encoder", [false, true, true]),
+    (
+        "no-spectrogram-encoder",
+        "dualnet-s-no-spectrogram-encoder",
+        [true, false, true],
+    ),
+];
+
+/// Two epochs of two steps each; the second call does not even need the records.
+#[test]
+fn ablations_trains_each_network_without_what_it_leaves_out_and_trains_none_twice() {
+    let data = whole_data_set();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (runs, nowhere) = (folder.path().join("runs"), folder.path().join("nowhere"));
+    let ablations = |data: &Path| {
+        let how = [
+            "ablations",
+            "--network",
+            "dualnet-s",
+            "--limit",
+            "8",
+            "--batch-size",
+            "4",
+            "--epochs",
+            "2",
+            "--seeds",
+            "1",
+            "--threads",
+            "1",
+        ];
+        trainer(&[&how[..], &["--data", text(data), "--runs", text(&runs)]].concat())
+    };
+    let said = ablations(data.path());
+    assert_eq!(std::fs::read_dir(&runs).expect("the runs").count(), ABLATIONS.len());
+    for (row, network, [signal, spectrogram, augmented]) in ABLATIONS {
+        assert!(said.contains(&format!("{row}/seed-1: done")), "{said}");
+        let run = run_folder(&runs, row, 1);
+        let standing = Standing::read(&run).expect("a checkpoint").expect("a run");
+        assert!(standing.is_finished(), "{row}");
+        assert_eq!(standing.done(), 2, "{row}");
+        assert_eq!(standing.network.name, network);
+        assert_eq!(standing.network.signal_encoder.is_some(), signal, "{row}");
+        assert_eq!(standing.network.spectrogram_encoder, spectrogram, "{row}");
+        assert_eq!(standing.options.augmentation > 0.0, augmented, "{row}");
+        assert_eq!(
+            standing.options.dropout,
+            Some(if augmented { 0.05 } else { 0.0 }),
+            "{row}"
+        );
+        for name in ["last.safetensors", "best.safetensors", "epoch-002.safetensors"] {
+            let tensors = state(&run.join(name)).tensors;
+            let has = |encoder: &str| tensors.keys().any(|tensor| tensor.starts_with(encoder));
+            let found = [has("ecg_encoder."), has("spectrogram_encoder."), has("linear_layer_2.")];
+            assert_eq!(found, [signal, spectrogram, true], "{row}: {name}");
+        }
+        let configuration = std::fs::read_to_string(run.join("run.toml")).expect("a configuration");
+        let named = format!("name = \"{network}\"\n");
+        assert!(configuration.contains(&named), "{configuration}");
+        let result = std::fs::read_to_string(run.join("result.json")).expect("a result");
+        let result: serde_json::Value = serde_json::from_str(&result).expect("JSON");
+        assert_eq!(result["network"], network);
+        assert_eq!(result["last"]["epoch"], 2, "{row}");
+        assert_eq!(result["last"]["evaluation"]["records"], LIMIT, "{row}");
+    }
+
+    // With the time of each step: what is trained again has another log.
+    let logs = || ABLATIONS.map(|(row, ..)| std::fs::read(run_folder(&runs, row, 1).join("log.jsonl")).expect("a log"));
+    let before = logs();
+    let repeated = ablations(&nowhere);
+    let done = ABLATIONS.map(|(row, ..)| format!("{row}/seed-1: was done before\n"));
+    assert_eq!(repeated, done.concat());
+    assert!(logs() == before);
 }
