@@ -3,7 +3,7 @@
 use dualnet_export::network::Network;
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::records_dir;
-use dualnet_trainer::data::{Labels, Split, physionet};
+use dualnet_trainer::data::{Dataset, Label, Labels, Split, physionet};
 use dualnet_trainer::error::TrainerError;
 use dualnet_trainer::train::{DropoutUnit, EarlierPlan, EpochRecord, Records, Report, TrainOptions, Training};
 use std::ops::ControlFlow;
@@ -206,6 +206,45 @@ fn a_checkpoint_that_cannot_be_continued_is_refused() {
     *progress = progress.replace("\"epoch\":1", "\"epoch\":0");
     let error = refusal(&before_the_first);
     assert!(error.contains("epochs count from 1"), "{error}");
+}
+
+/// What may become of the records while a run is stopped.
+type Change = dyn Fn(&mut Dataset, &mut Split);
+
+#[test]
+fn a_run_does_not_go_on_with_other_records() {
+    let folder = tempfile::tempdir().expect("a folder");
+    start(folder.path(), 1)
+        .run(&mut StopAfter(1))
+        .expect_err("stopped at once");
+    let resumed = |change: &Change| {
+        let released = records(1);
+        let mut dataset = Dataset::clone(&released.dataset.expect("recordings"));
+        let mut split = released.split;
+        change(&mut dataset, &mut split);
+        let records = Records::new(Arc::new(dataset), split, 1);
+        Training::resume(folder.path(), None, |_| Ok(records)).map(|_| ())
+    };
+    assert!(resumed(&|_, _| {}).is_ok());
+    let changes: [&Change; 5] = [
+        &|_, split| split.train.swap(0, 1),
+        &|_, split| split.validation.truncate(5),
+        &|_, split| split.validation.extend(split.train.pop()),
+        &|dataset, _| {
+            let label = &mut dataset.recordings[0].label;
+            *label = if *label == Label::Normal {
+                Label::Other
+            } else {
+                Label::Normal
+            };
+        },
+        &|dataset, _| "B00001".clone_into(&mut dataset.recordings[0].name),
+    ];
+    for (place, change) in changes.into_iter().enumerate() {
+        let error = resumed(change).expect_err("other records").to_string();
+        assert!(error.contains("was trained on other records"), "{place}: {error}");
+        assert!(error.contains("last.safetensors"), "{place}: {error}");
+    }
 }
 
 #[test]

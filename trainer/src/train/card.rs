@@ -17,6 +17,7 @@ pub(super) fn training(config: &NetworkConfig, options: &TrainOptions, records: 
         "training_records": records.split.train.len() * per_unit,
         "held_back_records": records.held_back.as_ref().map_or(0, Vec::len) * per_unit,
         "validation_records": records.split.validation.len() * per_unit,
+        "records_digest": records.digest(),
         "best_epoch_chosen_on": if records.held_back.is_some() { "held-back training records" } else { "validation records" },
         "epoch": epoch,
         "epochs": options.epochs,

@@ -4,6 +4,8 @@ use super::options::{COURSE_6000, ICENTIA11K, TrainOptions};
 use crate::data::{DataError, Dataset, Icentia, Source, Split, physionet};
 use crate::error::TrainerError;
 use crate::folds::hold_back;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -101,6 +103,30 @@ impl Records {
             self.held_back = Some(held);
         }
         Ok(self)
+    }
+
+    /// Sixteen digits that tell which units are for what, and of a data set in memory their names, labels and lengths.
+    pub(super) fn digest(&self) -> String {
+        let mut digest = Sha256::new();
+        let held_back = self.held_back.as_deref().unwrap_or_default();
+        for units in [&self.split.train, held_back, &self.split.validation] {
+            digest.update(units.len().to_le_bytes());
+            for &unit in units {
+                digest.update(unit.to_le_bytes());
+                let recordings = self.dataset.as_deref().map_or(&[][..], |dataset| &dataset.recordings);
+                if let Some(recording) = recordings.get(unit as usize) {
+                    let (name, length) = (recording.name.as_bytes(), recording.samples.len());
+                    digest.update(name.len().to_le_bytes());
+                    digest.update(name);
+                    digest.update([recording.label as u8]);
+                    digest.update(length.to_le_bytes());
+                }
+            }
+        }
+        digest.finalize()[..8].iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").ok();
+            text
+        })
     }
 
     /// What the best epoch is chosen on.

@@ -85,6 +85,7 @@ impl Training {
                 ..Progress::default()
             },
         };
+        let records = records.restrict(&options)?;
         let mut run = Self::new(team, network, options, state, (folder, None), records, notes)?;
         if run.team.is_first() {
             run._lock = Some(run.folder.create(run.network.config(), &run.options)?);
@@ -155,7 +156,13 @@ impl Training {
             });
             options.epochs = epochs;
         }
-        let records = records(&options)?;
+        let records = records(&options)?.restrict(&options)?;
+        let digest = &checkpoint.training()["records_digest"];
+        if digest.as_str().is_some_and(|digest| digest != records.digest()) {
+            return Err(fault(
+                "was trained on other records: the data set, its labels or the split are not what they were",
+            ));
+        }
         let state = State {
             parameters,
             average,
@@ -185,7 +192,7 @@ impl Training {
         team.share(&parameters)?;
         Ok(Self {
             recorder: Recorder::new(&options, device, team.size()),
-            records: records.restrict(&options)?,
+            records,
             average: average.map(|average| average.on(device)).transpose()?,
             optimizer: optimizer.with_options(options.optimizer).on(device)?,
             parameters,
