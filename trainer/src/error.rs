@@ -70,7 +70,7 @@ pub enum TrainerError {
         epoch: usize,
     },
     /// The data set was being read for the first time when all was asked to stop.
-    #[error("stopped while the data set was checked; no run has begun")]
+    #[error("stopped while the data set was checked; nothing was trained")]
     NotBegun,
     /// An exported network cannot be run.
     #[error(transparent)]

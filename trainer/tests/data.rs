@@ -1,6 +1,5 @@
-//! Reading PhysioNet 2017 folders, published splits and others, and the loader: the same batches whatever the threads.
+//! Reading PhysioNet 2017 folders, and the loader: the same batches whatever the threads.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +10,6 @@ use dualnet_trainer::data::{
     Batch, Classes, DataError, Dataset, Label, Labels, Loader, LoaderOptions, Pass, Recording, Shard, Source, Split,
     Workspace, physionet,
 };
-use dualnet_trainer::train::{Records, TrainOptions};
 
 /// A folder with the first fixture record under each of `names`, and this `REFERENCE.csv`.
 fn folder(names: &[&str], reference: &str) -> tempfile::TempDir {
@@ -99,131 +97,6 @@ fn only_the_first_failures_are_named() {
         message.contains("50 of 50") && message.contains("B04.mat") && !message.contains("B05"),
         "{message}"
     );
-}
-
-#[test]
-fn the_published_splits_divide_their_data_sets() {
-    for (name, train, validation) in [
-        ("paper", 7000, 1528),
-        ("challenge", 8028, 500),
-        ("course6000", 5000, 1000),
-    ] {
-        let split = Split::named(name).unwrap();
-        assert_eq!(
-            (split.train.len(), split.validation.len()),
-            (train, validation),
-            "{name}"
-        );
-        let all: HashSet<u32> = split.train.iter().chain(&split.validation).copied().collect();
-        assert_eq!(all, (0..(train + validation) as u32).collect(), "{name}");
-    }
-    assert_eq!(Split::named("paper").unwrap().train[..3], [2609, 4957, 7591]);
-    assert_eq!(Split::NAMES.map(|name| Split::named(name).unwrap().name), Split::NAMES);
-    assert!(matches!(Split::named("papers"), Err(DataError::UnknownSplit { .. })));
-}
-
-#[test]
-fn faulty_splits_are_refused() {
-    for (text, expected) in [
-        ("", "no line that begins with \"train\""),
-        ("train 0 1\n", "no line that begins with \"validation\""),
-        ("train 0 1\nvalidation\n", "validation is empty"),
-        ("train\nvalidation 1\n", "train is empty"),
-        ("train 0 1\nvalidation 1\n", "index 1 is named twice"),
-        ("train 0 5 0\nvalidation 1\n", "index 0 is named twice"),
-        ("train 0\nvalidation 7 1 7\n", "index 7 is named twice"),
-        (
-            "train 4294967295\nvalidation 4294967295\n",
-            "index 4294967295 is named twice",
-        ),
-        (
-            "train 4294967296\nvalidation 1\n",
-            "train: \"4294967296\" is not an index",
-        ),
-        ("train 0 -1\nvalidation 1\n", "train: \"-1\" is not an index"),
-        ("train 0\nvalidation 1\ntest 2\n", "more than two lines"),
-    ] {
-        assert_eq!(
-            Split::parse("mine", text).unwrap_err().to_string(),
-            format!("split mine: {expected}")
-        );
-    }
-}
-
-/// The 22 fixture records with this split in a file.
-fn open(split: &str) -> Result<Records, String> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("part.txt");
-    std::fs::write(&path, split).unwrap();
-    let options = TrainOptions {
-        split: path.to_str().unwrap().to_owned(),
-        ..TrainOptions::default()
-    };
-    Records::open(&options, &records_dir(), 1).map_err(|error| error.to_string())
-}
-
-#[test]
-fn a_split_in_a_file_may_leave_records_out() {
-    let records = open("train 20 3 7 11\nvalidation 21 0\n").unwrap();
-    assert_eq!(records.split.train, [20, 3, 7, 11]);
-    assert_eq!(records.split.validation, [21, 0]);
-    assert_eq!(records.choice(), [21, 0]);
-    assert_eq!(records.split.records(), 6);
-    let dataset = records.dataset.unwrap();
-    assert_eq!(dataset.recordings.len(), 22);
-
-    let seen = |indices: &[u32], options| -> Vec<u32> {
-        let batches = batches(&dataset, indices, options);
-        batches.into_iter().flat_map(|batch| batch.records).collect()
-    };
-    let mut trained = seen(&records.split.train, training(2));
-    trained.sort_unstable();
-    assert_eq!(trained, [3, 7, 11, 20]);
-    let validation = LoaderOptions::validation(4, Classes::Four, 2);
-    assert_eq!(seen(&records.split.validation, validation), [21, 0]);
-}
-
-/// Whatever the index: one that is not there or is named twice.
-#[test]
-fn a_split_in_a_file_is_refused_before_anything_is_trained() {
-    for (split, expected) in [
-        (
-            "train 0 22 30\nvalidation 1\n",
-            "index 22 is outside the data set of 22 records",
-        ),
-        (
-            "train 0\nvalidation 1 4294967295\n",
-            "index 4294967295 is outside the data set of 22 records",
-        ),
-        ("train 0 1\nvalidation 2 1\n", "index 1 is named twice"),
-    ] {
-        let message = open(split).unwrap_err();
-        assert!(message.starts_with("split "), "{message}");
-        assert!(message.ends_with(&format!("part.txt: {expected}")), "{message}");
-    }
-}
-
-#[test]
-fn a_published_split_divides_the_whole_of_its_data_set() {
-    let recording = Recording {
-        name: String::new(),
-        label: Label::ALL[0],
-        samples: Vec::new(),
-    };
-    let check = |name: &str, records: usize| {
-        let dataset = Dataset {
-            recordings: vec![recording.clone(); records],
-        };
-        let checked = Split::named(name).unwrap().check(&dataset);
-        checked.map_err(|error| error.to_string())
-    };
-    for (name, records) in [("paper", 8528), ("challenge", 8528), ("course6000", 6000)] {
-        assert_eq!(check(name, records), Ok(()));
-        for other in [3, records - 1, records + 1] {
-            let message = format!("split {name} divides {records} records; the data set has {other}");
-            assert_eq!(check(name, other), Err(message));
-        }
-    }
 }
 
 /// Leads of different lengths with all four labels.
@@ -458,6 +331,10 @@ impl Source for Files {
 
     fn records_per_unit(&self) -> usize {
         3
+    }
+
+    fn name(&self, unit: u32) -> String {
+        format!("{unit}")
     }
 
     fn load(&self, unit: u32, pass: &Pass, workspace: &mut Workspace, batch: &mut Batch) -> Result<(), DataError> {

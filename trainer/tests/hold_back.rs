@@ -38,6 +38,10 @@ impl Source for Watched {
         self.dataset.records_per_unit()
     }
 
+    fn name(&self, unit: u32) -> String {
+        self.dataset.name(unit)
+    }
+
     fn load(&self, unit: u32, pass: &Pass, workspace: &mut Workspace, batch: &mut Batch) -> Result<(), DataError> {
         self.taken.lock().expect("no thread panicked").push((pass.epoch, unit));
         self.dataset.load(unit, pass, workspace, batch)
@@ -79,7 +83,7 @@ struct Run {
 
 impl Run {
     /// Trains ECG-DualNet S, at a rate at which a few steps change what it says.
-    fn new(dataset: &Arc<Dataset>, train: &[u32], validation: &[u32], hold_back: f64, folder: &Path) -> Self {
+    fn new(dataset: &Arc<Dataset>, [train, validation]: [&[u32]; 2], hold_back: f64, seed: u64, folder: &Path) -> Self {
         let source = Arc::new(Watched {
             dataset: Arc::clone(dataset),
             taken: Mutex::default(),
@@ -96,7 +100,7 @@ impl Run {
         let options = TrainOptions {
             epochs: EPOCHS,
             batch_size: BATCH_SIZE,
-            seed: 1,
+            seed,
             learning_rate: 0.04,
             schedule: Schedule::Cosine,
             hold_back,
@@ -191,23 +195,32 @@ fn the_best_epoch_is_the_same_whatever_the_validation_records_and_their_labels()
     let count = released.recordings.len() as u32;
     let train: Vec<u32> = (0..count).step_by(2).collect();
     let (validation, others): (Vec<u32>, Vec<u32>) = (1..count).step_by(2).partition(|&record| record < count / 2);
-    let first = Run::new(&released, &train, &validation, 0.3, &folder.path().join("first"));
+    // Which epochs say what depends on the last bits of sums, and with them on the processor: the first seed with a rival.
+    let rivalry = (1..=5).find_map(|seed| {
+        let run = Run::new(
+            &released,
+            [&train, &validation],
+            0.3,
+            seed,
+            &folder.path().join(format!("first-{seed}")),
+        );
+        let said: Vec<Vec<Label>> = (1..=EPOCHS).map(|epoch| run.says(epoch, &released, &others)).collect();
+        let rival = said.iter().position(|labels| *labels != said[run.best_epoch() - 1])?;
+        Some((seed, run, rival + 1, said[rival].clone()))
+    });
+    let (seed, first, rival, labels) = rivalry.expect("an epoch after which the network says something else");
     first.used(&train, &validation);
     assert_eq!((first.trained.len(), first.chosen_on.len()), (8, 3));
+    let chosen = first.best_epoch();
 
     // The other records get the labels that the network gives them after another epoch than the chosen one.
-    let says = |epoch: usize| first.says(epoch, &released, &others);
-    let said: Vec<Vec<Label>> = (1..=EPOCHS).map(says).collect();
-    let chosen = first.best_epoch();
-    let rival = said.iter().position(|labels| *labels != said[chosen - 1]);
-    let rival = rival.expect("an epoch after which the network says something else") + 1;
     let mut relabelled = Dataset::clone(&released);
-    for (&record, &label) in others.iter().zip(&said[rival - 1]) {
+    for (&record, label) in others.iter().zip(labels) {
         relabelled.recordings[record as usize].label = label;
     }
     let relabelled = Arc::new(relabelled);
 
-    let second = Run::new(&relabelled, &train, &others, 0.3, &folder.path().join("second"));
+    let second = Run::new(&relabelled, [&train, &others], 0.3, seed, &folder.path().join("second"));
     second.used(&train, &others);
     assert_eq!(second.trained, first.trained);
     assert_eq!(second.log.len(), EPOCHS);
@@ -221,7 +234,13 @@ fn the_best_epoch_is_the_same_whatever_the_validation_records_and_their_labels()
     }
 
     let trained: Vec<u32> = first.trained.iter().copied().collect();
-    let control = Run::new(&relabelled, &trained, &others, 0.0, &folder.path().join("control"));
+    let control = Run::new(
+        &relabelled,
+        [&trained, &others],
+        0.0,
+        seed,
+        &folder.path().join("control"),
+    );
     assert_eq!(control.trained, first.trained);
     assert_eq!((&control.chosen_on, &control.validated), (&set(&others), &set(&others)));
     let training = &control.result["best"]["training"];

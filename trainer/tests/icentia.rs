@@ -6,13 +6,14 @@ mod icentia_files;
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_fixtures::{Summary, icentia_dir, json, report};
 use dualnet_trainer::data::icentia::{Crop, Draws, Icentia};
-use dualnet_trainer::data::{Batch, Classes, Loader, LoaderOptions, Pass, Source, Workspace};
+use dualnet_trainer::data::{Batch, Classes, Loader, LoaderOptions, Pass, Shard, Source, Workspace};
 use icentia_files::{
     Rhythms, SAMPLES, SEGMENTS, annotations, array, classes, encode, gzip, rhythms, samples, two_patients,
     write_annotations, write_patient, write_samples,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,10 +39,47 @@ fn open(folder: &Path) -> Icentia {
 fn failure(folder: &Path) -> String {
     let message = match Icentia::open(folder, None, false) {
         Err(error) => error.to_string(),
-        Ok(icentia) => load(&icentia, 0, 1).expect_err("the files are faulty"),
+        Ok(icentia) => {
+            let message = load(&icentia, 0, 1).expect_err("the files are faulty");
+            let checked = icentia.check(Shard::default(), &mut |_, _| ControlFlow::Continue(()));
+            let checked = checked.expect_err("the files are faulty").to_string();
+            assert!(checked.contains("cannot be used: "), "{checked}");
+            // Of a crop that cannot be prepared the network's own words differ.
+            assert!(
+                checked.contains(&message) || message.contains("finite"),
+                "{checked}; {message}"
+            );
+            message
+        }
     };
     assert!(!message.contains('\n') && message.len() < 1000, "{message}");
     message
+}
+
+#[test]
+fn each_process_checks_its_share_and_can_be_stopped() {
+    let folder = two_patients();
+    let icentia = open(folder.path());
+    let check = |rank, of| {
+        let mut heard = Vec::new();
+        let checked = icentia.check(Shard { rank, of }, &mut |done, units| {
+            heard.push((done, units));
+            ControlFlow::Continue(())
+        });
+        (checked.map_err(|error| error.to_string()), heard)
+    };
+    assert_eq!(check(0, 1), (Ok(ControlFlow::Continue(())), vec![(2, 2)]));
+    let stopped = icentia.check(Shard::default(), &mut |_, _| ControlFlow::Break(()));
+    assert!(matches!(stopped, Ok(ControlFlow::Break(()))), "{stopped:?}");
+
+    let second = folder.path().join("10007_batched.pkl.gz");
+    let whole = std::fs::read(&second).expect("a file");
+    std::fs::write(&second, &whole[..whole.len() - 9]).expect("a file");
+    assert_eq!(check(0, 2), (Ok(ControlFlow::Continue(())), vec![(1, 1)]));
+    for (rank, of) in [(1, 2), (0, 1)] {
+        let message = check(rank, of).0.expect_err("a damaged file");
+        assert!(message.contains("10007_batched.pkl.gz"), "{message}");
+    }
 }
 
 /// What is done to a folder.

@@ -7,7 +7,7 @@ mod icentia_files;
 use common::peak_kib;
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_trainer::data::icentia::Icentia;
-use dualnet_trainer::data::{Batch, Classes, Pass, Source, Workspace};
+use dualnet_trainer::data::{Batch, Classes, Pass, Shard, Source, Workspace};
 use flate2::read::MultiGzDecoder;
 use icentia_files::{SEGMENTS, annotations, array, gzip, rhythms, write_annotations};
 use std::fs::File;
@@ -67,7 +67,7 @@ fn a_patients_samples_are_never_in_memory_as_a_whole() {
         epoch: 1,
     };
     let before = peak();
-    let checked = icentia.check(&mut |_, _| ControlFlow::Continue(()));
+    let checked = icentia.check(Shard::default(), &mut |_, _| ControlFlow::Continue(()));
     assert!(matches!(checked, Ok(ControlFlow::Continue(()))), "{checked:?}");
     let grown = peak() - before;
     assert!(grown < ALLOWED, "checking all: {grown} MB more");

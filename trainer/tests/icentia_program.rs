@@ -25,6 +25,58 @@ fn succeeds(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+#[test]
+fn a_pre_training_does_not_go_on_with_other_patients() {
+    let data = icentia_files::two_patients();
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let resumed = [
+        "train",
+        "--data",
+        text(data.path()),
+        "--run",
+        text(&run),
+        "--resume",
+        "--epochs",
+        "2",
+    ];
+    let how = [
+        "--dataset",
+        "icentia11k",
+        "--network",
+        "dualnet-s",
+        "--limit",
+        "4",
+        "--batch-size",
+        "4",
+    ];
+    succeeds(
+        &[
+            &[
+                "train",
+                "--data",
+                text(data.path()),
+                "--run",
+                text(&run),
+                "--epochs",
+                "1",
+            ][..],
+            &how,
+        ]
+        .concat(),
+    );
+    let rename = |from: &str, to: &str| {
+        for suffix in ["_batched.pkl.gz", "_batched_lbls.pkl.gz"] {
+            let path = |patient: &str| data.path().join(format!("{patient}{suffix}"));
+            std::fs::rename(path(from), path(to)).expect("a file");
+        }
+    };
+    rename("00003", "00004");
+    assert!(refuses(&resumed).contains("was trained on other records"));
+    rename("00004", "00003");
+    succeeds(&resumed);
+}
+
 /// The one line of an error, with exit code 2.
 fn refuses(arguments: &[&str]) -> String {
     let output = trainer(arguments);

@@ -115,18 +115,7 @@ fn a_resumed_run_leaves_out_what_it_did() {
     };
     assert_eq!(unit(), Some(DropoutUnit::Elements));
 
-    // Spaces instead, so that the header stays as long as it is.
-    let path = folder.path().join("last.safetensors");
-    let mut bytes = std::fs::read(&path).expect("a checkpoint");
-    let entry = br#"\"dropout_unit\":\"elements\","#;
-    let places: Vec<usize> = (0..bytes.len() - entry.len())
-        .filter(|&at| bytes[at..].starts_with(entry))
-        .collect();
-    assert!(!places.is_empty(), "no entry");
-    for at in places {
-        bytes[at..at + entry.len()].fill(b' ');
-    }
-    std::fs::write(&path, bytes).expect("a checkpoint of before");
+    forget(folder.path(), br#"\"dropout_unit\":\"elements\","#, 0);
     assert_eq!(unit(), Some(DropoutUnit::Channels));
 }
 
@@ -208,6 +197,21 @@ fn a_checkpoint_that_cannot_be_continued_is_refused() {
     assert!(error.contains("epochs count from 1"), "{error}");
 }
 
+/// Leaves an entry and so many bytes behind it out of the last checkpoint, as if it were of before.
+fn forget(folder: &Path, entry: &[u8], more: usize) {
+    let path = folder.join("last.safetensors");
+    let mut bytes = std::fs::read(&path).expect("a checkpoint");
+    let places: Vec<usize> = (0..bytes.len() - entry.len())
+        .filter(|&at| bytes[at..].starts_with(entry))
+        .collect();
+    assert!(!places.is_empty(), "no entry");
+    for at in places {
+        // Spaces instead, so that the header stays as long as it is.
+        bytes[at..at + entry.len() + more].fill(b' ');
+    }
+    std::fs::write(&path, bytes).expect("a checkpoint of before");
+}
+
 /// What may become of the records while a run is stopped.
 type Change = dyn Fn(&mut Dataset, &mut Split);
 
@@ -226,7 +230,7 @@ fn a_run_does_not_go_on_with_other_records() {
         Training::resume(folder.path(), None, |_| Ok(records)).map(|_| ())
     };
     assert!(resumed(&|_, _| {}).is_ok());
-    let changes: [&Change; 5] = [
+    let changes: [&Change; 6] = [
         &|_, split| split.train.swap(0, 1),
         &|_, split| split.validation.truncate(5),
         &|_, split| split.validation.extend(split.train.pop()),
@@ -238,12 +242,22 @@ fn a_run_does_not_go_on_with_other_records() {
                 Label::Normal
             };
         },
+        &|dataset, _| dataset.recordings[0].samples.push(0.0),
         &|dataset, _| "B00001".clone_into(&mut dataset.recordings[0].name),
     ];
-    for (place, change) in changes.into_iter().enumerate() {
+    for (place, change) in changes.iter().enumerate() {
         let error = resumed(change).expect_err("other records").to_string();
         assert!(error.contains("was trained on other records"), "{place}: {error}");
         assert!(error.contains("last.safetensors"), "{place}: {error}");
+    }
+    // A checkpoint of before does not know its records.
+    forget(
+        folder.path(),
+        br#"\"records_digest\":\""#,
+        br#"0123456789abcdef\","#.len(),
+    );
+    for change in changes {
+        assert!(resumed(change).is_ok());
     }
 }
 

@@ -1,12 +1,14 @@
 //! A data set that is read as a stream, read once before the first epoch.
 
+use crate::data::Shard;
 use crate::error::TrainerError;
 use crate::train::{Records, interrupt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::ops::ControlFlow;
 
-/// Names damaged files before anything is trained; a data set in memory has been read whole.
-pub(super) fn check(records: &Records, quiet: bool) -> Result<(), TrainerError> {
+/// The records, if this process's share of their files is whole: damaged ones are named before anything is trained. A data set
+/// in memory has been read.
+pub(super) fn check(records: Records, shard: Shard, quiet: bool) -> Result<Records, TrainerError> {
     let style = ProgressStyle::with_template("checking files {bar:20} {pos}/{len}  left: {eta}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     let target = match quiet {
@@ -14,7 +16,7 @@ pub(super) fn check(records: &Records, quiet: bool) -> Result<(), TrainerError> 
         false => ProgressDrawTarget::stderr_with_hz(4),
     };
     let bar = ProgressBar::with_draw_target(None, target).with_style(style);
-    let checked = records.source.check(&mut |done, units| {
+    let checked = records.source.check(shard, &mut |done, units| {
         bar.set_length(units as u64);
         bar.set_position(done as u64);
         match interrupt::requested() {
@@ -25,6 +27,6 @@ pub(super) fn check(records: &Records, quiet: bool) -> Result<(), TrainerError> 
     bar.finish_and_clear();
     match checked? {
         ControlFlow::Break(()) => Err(TrainerError::NotBegun),
-        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Continue(()) => Ok(records),
     }
 }

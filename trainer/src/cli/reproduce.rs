@@ -3,6 +3,7 @@
 use super::check::check;
 use super::progress::Terminal;
 use super::{loader_threads, thread_count, use_threads};
+use crate::data::Shard;
 use crate::error::TrainerError;
 use crate::experiments::{
     Beginning, Group, Listener, Outcome, Overrides, Recipe, Reproduction, Run, Standing, TABLE, published, run_folder,
@@ -170,8 +171,7 @@ impl<'a> Folders<'a> {
         };
         let folder = folder.ok_or_else(|| TrainerError::Network(format!("{} needs {flag} DIR", options.dataset)))?;
         let records = Records::open(options, folder, loader_threads(&options.device))?;
-        check(&records, false)?;
-        Ok(records)
+        check(records, Shard::default(), false)
     }
 }
 

@@ -72,13 +72,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         false => interrupt::listen_silently(),
     }
     use_threads(arguments.threads)?;
+    let shard = team.shard();
     let records = |options: &TrainOptions| Records::open(options, &arguments.data, loader_threads(&options.device));
     let mut training = match resolved {
         None => Training::resume_in(team, &arguments.run, arguments.epochs, records)?,
         Some((network, options)) => {
-            let records = records(&options)?;
-            check(&records, arguments.quiet || !is_first)?;
-            Training::start_in(team, network, options, &arguments.run, records)?
+            let checked = |options: &TrainOptions| check(records(options)?, shard, arguments.quiet || !is_first);
+            match Training::start_in(team, network, options, &arguments.run, checked) {
+                // Every process has the same to say.
+                Err(TrainerError::NotBegun) if !is_first => return Err(ToldElsewhere.into()),
+                started => started?,
+            }
         }
     };
     if arguments.no_cuda_graph {

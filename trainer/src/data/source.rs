@@ -28,13 +28,16 @@ pub trait Source: Send + Sync + Debug {
     /// What cannot be read or prepared, by name.
     fn load(&self, unit: u32, pass: &Pass, workspace: &mut Workspace, batch: &mut Batch) -> Result<(), DataError>;
 
-    /// Reads what [`load`](Self::load) reads from files, all of it, and makes nothing of it; a data set in memory has been read.
-    /// `progress` hears how many units of how many are done; where it breaks off, so does this.
+    /// What `unit` is called in the data set.
+    fn name(&self, unit: u32) -> String;
+
+    /// Reads the files of this process's share of the units as [`load`](Self::load) does, and makes nothing of them; a data set
+    /// in memory has been read. `progress` hears how many units of how many are done; where it breaks off, so does this.
     ///
     /// # Errors
     /// What cannot be read, the first by name.
-    fn check(&self, progress: &mut Progress<'_>) -> Result<ControlFlow<()>, DataError> {
-        let _ = progress;
+    fn check(&self, shard: Shard, progress: &mut Progress<'_>) -> Result<ControlFlow<()>, DataError> {
+        let _ = (shard, progress);
         Ok(ControlFlow::Continue(()))
     }
 }
@@ -103,6 +106,11 @@ impl Source for Dataset {
 
     fn records_per_unit(&self) -> usize {
         1
+    }
+
+    fn name(&self, unit: u32) -> String {
+        let recording = self.recordings.get(unit as usize);
+        recording.map_or_else(String::new, |recording| recording.name.clone())
     }
 
     fn load(&self, unit: u32, pass: &Pass, workspace: &mut Workspace, batch: &mut Batch) -> Result<(), DataError> {

@@ -105,21 +105,18 @@ impl Records {
         Ok(self)
     }
 
-    /// Sixteen digits that tell which units are for what, and of a data set in memory their names, labels and lengths.
+    /// Sixteen digits that tell which units are for what and what they are called, and of a data set in memory their labels and
+    /// lengths.
     pub(super) fn digest(&self) -> String {
         let mut digest = Sha256::new();
         let held_back = self.held_back.as_deref().unwrap_or_default();
         for units in [&self.split.train, held_back, &self.split.validation] {
-            digest.update(units.len().to_le_bytes());
+            digest.update(format!("{} units\n", units.len()));
             for &unit in units {
-                digest.update(unit.to_le_bytes());
+                digest.update(format!("{unit} {}\n", self.source.name(unit)));
                 let recordings = self.dataset.as_deref().map_or(&[][..], |dataset| &dataset.recordings);
                 if let Some(recording) = recordings.get(unit as usize) {
-                    let (name, length) = (recording.name.as_bytes(), recording.samples.len());
-                    digest.update(name.len().to_le_bytes());
-                    digest.update(name);
-                    digest.update([recording.label as u8]);
-                    digest.update(length.to_le_bytes());
+                    digest.update(format!("{} {}\n", recording.label.symbol(), recording.samples.len()));
                 }
             }
         }

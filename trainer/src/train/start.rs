@@ -31,16 +31,17 @@ impl Training {
         folder: &Path,
         records: Records,
     ) -> Result<Self, TrainerError> {
-        Self::start_in(Team::default(), network, options, folder, records)
+        Self::start_in(Team::default(), network, options, folder, |_| Ok(records))
     }
 
-    /// As [`start`](Self::start), together with other processes.
+    /// As [`start`](Self::start), together with other processes. `records` makes the records from the options, once everything
+    /// else is known to be right.
     pub fn start_in(
         team: Team,
         network: Network,
         mut options: TrainOptions,
         folder: &Path,
-        records: Records,
+        records: impl FnOnce(&TrainOptions) -> Result<Records, TrainerError>,
     ) -> Result<Self, TrainerError> {
         let folder = RunFolder::new(folder);
         if team.is_first() && folder.last().exists() {
@@ -85,7 +86,7 @@ impl Training {
                 ..Progress::default()
             },
         };
-        let records = records.restrict(&options)?;
+        let records = records(&options)?.restrict(&options)?;
         let mut run = Self::new(team, network, options, state, (folder, None), records, notes)?;
         if run.team.is_first() {
             run._lock = Some(run.folder.create(run.network.config(), &run.options)?);
@@ -160,7 +161,8 @@ impl Training {
         let digest = &checkpoint.training()["records_digest"];
         if digest.as_str().is_some_and(|digest| digest != records.digest()) {
             return Err(fault(
-                "was trained on other records: the data set, its labels or the split are not what they were",
+                "was trained on other records: the data set, its labels or the split are not what they were; give the --data and \
+                 the split it began with, or start another --run",
             ));
         }
         let state = State {

@@ -18,7 +18,7 @@ pub use crops::{Crop, Draws};
 pub(crate) use verify::patients;
 pub use verify::{Released, verify};
 
-use super::{Batch, Classes, DataError, Pass, Progress, Source, Split, Workspace};
+use super::{Batch, Classes, DataError, Pass, Progress, Shard, Source, Split, Workspace};
 use crate::augment::stretch_by;
 use dualnet_export::network::ClassSet;
 use std::ops::ControlFlow;
@@ -115,8 +115,13 @@ impl Source for Icentia {
         ClassSet::Icentia11k
     }
 
-    fn check(&self, progress: &mut Progress<'_>) -> Result<ControlFlow<()>, DataError> {
-        verify::check(self, progress)
+    fn name(&self, unit: u32) -> String {
+        let patient = self.patients.get(unit as usize);
+        patient.map_or_else(String::new, |&patient| folder::name(patient))
+    }
+
+    fn check(&self, shard: Shard, progress: &mut Progress<'_>) -> Result<ControlFlow<()>, DataError> {
+        verify::check(self, shard, progress)
     }
 
     fn load(&self, unit: u32, pass: &Pass, workspace: &mut Workspace, batch: &mut Batch) -> Result<(), DataError> {

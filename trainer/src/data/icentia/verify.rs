@@ -3,9 +3,8 @@
 use super::crops::Draws;
 use super::folder::{Found, PATIENTS, labels_of, list, name, none_of, samples_of};
 use super::{Icentia, SEGMENTS, labels, signal};
-use crate::data::{DataError, Progress};
-
 use crate::data::verify::{Fault, Findings, Kind};
+use crate::data::{DataError, Progress, Shard};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -64,9 +63,13 @@ pub(crate) fn patients(folder: &Path) -> Result<usize, DataError> {
 /// Patients of each thread between two words of progress.
 const AT_A_TIME: usize = 2;
 
-/// Reads every file that is used as training does; [`Source::check`](crate::data::Source::check).
-pub(super) fn check(icentia: &Icentia, progress: &mut Progress<'_>) -> Result<ControlFlow<()>, DataError> {
-    let Icentia { folder, patients, .. } = icentia;
+/// Reads a share of the patients' files as training does; [`Source::check`](crate::data::Source::check).
+pub(super) fn check(
+    icentia: &Icentia,
+    shard: Shard,
+    progress: &mut Progress<'_>,
+) -> Result<ControlFlow<()>, DataError> {
+    let patients = &icentia.patients[shard.range(icentia.patients.len())];
     let (mut failures, mut done) = (Vec::new(), 0);
     for some in patients.chunks(AT_A_TIME * rayon::current_num_threads()) {
         let errors = some.par_iter().filter_map(|&patient| read(icentia, patient).err());
@@ -76,7 +79,7 @@ pub(super) fn check(icentia: &Icentia, progress: &mut Progress<'_>) -> Result<Co
             return Ok(ControlFlow::Break(()));
         }
     }
-    none_of(failures, folder, patients.len())?;
+    none_of(failures, &icentia.folder, patients.len())?;
     Ok(ControlFlow::Continue(()))
 }
 
@@ -85,7 +88,11 @@ fn read(icentia: &Icentia, patient: u32) -> Result<(), DataError> {
         samples_of(&icentia.folder, patient),
         labels_of(&icentia.folder, patient),
     );
-    let (crops, length) = signal::read(&samples, Draws::Published, icentia.segments, &mut |_, _| Ok(()))?;
+    let mut finite = |_, crop: &[f32]| match crop.iter().all(|sample| sample.is_finite()) {
+        true => Ok(()),
+        false => Err("a sample is not a finite number".to_owned()),
+    };
+    let (crops, length) = signal::read(&samples, Draws::Published, icentia.segments, &mut finite)?;
     labels::classes(&annotations, &crops, length).map(drop)
 }
 
