@@ -55,17 +55,20 @@ fn weights_of_another_network_are_refused_with_both_names() {
 #[test]
 fn an_ablated_network_starts_from_the_whole_one() {
     let program = Program::new();
+    // A run's folder stands for its best epoch.
+    let source = program.path("source");
+    std::fs::create_dir(&source).expect("a folder");
     checkpoint("dualnet-s")
-        .save(&program.path("s.safetensors"))
+        .save(&source.join("best.safetensors"))
         .expect("written");
-    let (weights, run) = (program.run("s.safetensors"), program.run("run"));
+    let (weights, run) = (program.run("source"), program.run("run"));
     let mut one_epoch = SMALL_RUN;
     one_epoch[4] = "1";
     let flags = ["--no-spectrogram-encoder", "--load", &weights, "--run", &run];
     let printed = program.succeeds(&[&one_epoch[..], &flags].concat());
     // Two layers of an LSTM, and nothing is missing.
     assert!(
-        printed.contains(": 8 tensors taken; the last layer is drawn anew\n"),
+        printed.contains("best.safetensors: 8 tensors taken; the last layer is drawn anew\n"),
         "{printed}"
     );
 }

@@ -1,5 +1,6 @@
 //! The flags that describe a run, and how they and a configuration file become one.
 
+use super::weights::file_of;
 use crate::data::Labels;
 use crate::data::icentia::SEGMENTS;
 use crate::optimizer::Schedule;
@@ -75,7 +76,8 @@ pub(super) struct RunFlags {
     /// The loss's weights of the classes, separated by commas.
     #[arg(long, value_name = "W,…", value_delimiter = ',')]
     class_weights: Option<Vec<f32>>,
-    /// Weights of the same network to start from (.safetensors, .pt), whatever its classes, also with an encoder more or less; the last layer is drawn anew.
+    /// Weights of the same network to start from (.safetensors, .pt, or folder of a run: its best.safetensors), whatever its classes, also with an encoder
+    /// more or less; the last layer is drawn anew.
     #[arg(long, value_name = "WEIGHTS")]
     load: Option<PathBuf>,
     /// Keep the last layer of --load too, to go on with the same classes.
@@ -246,7 +248,8 @@ impl RunFlags {
         options.dropout = self.dropout.or(options.dropout);
         options.dropout_unit = self.dropout_unit.or(options.dropout_unit);
         options.keep_last_layer |= self.keep_last_layer;
-        options.load = self.load.clone().or(options.load.take());
+        let load = self.load.clone().or(options.load.take());
+        options.load = load.map(|weights| file_of(&weights));
         options.class_weights = self.class_weights.clone().or(options.class_weights.take());
     }
 }

@@ -1,15 +1,21 @@
 //! What `WEIGHTS` names: a checkpoint, an exported network or a run, ready to predict.
 
 use crate::evaluate::{OnnxPredictor, Predictor, TorchPredictor};
-use crate::train::{network_of, parameters_of};
+use crate::train::{RunFolder, network_of, parameters_of};
 use anyhow::bail;
 use clap::Args;
 use dualnet_export::network::{ClassSet, Network, PRESETS, preset};
 use dualnet_export::weights::StateDict;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// What a run's folder stands for.
-const BEST: &str = "best.safetensors";
+/// The file that a path means: a run's folder stands for its best epoch.
+pub(super) fn file_of(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        RunFolder::new(path).best()
+    } else {
+        path.to_owned()
+    }
+}
 
 /// A network with its weights, on the command line.
 #[derive(Debug, Args)]
@@ -31,11 +37,7 @@ pub(super) struct Weights {
 impl Weights {
     /// The network, ready to predict, and the names of its classes.
     pub(super) fn open(&self) -> anyhow::Result<(Box<dyn Predictor>, Vec<String>)> {
-        let path = if self.weights.is_dir() {
-            self.weights.join(BEST)
-        } else {
-            self.weights.clone()
-        };
+        let path = file_of(&self.weights);
         if path
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
