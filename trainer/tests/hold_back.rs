@@ -6,7 +6,9 @@ use dualnet_fixtures::records_dir;
 use dualnet_trainer::data::{Batch, DataError, Dataset, Label, Labels, Pass, Source, Split, Workspace, physionet};
 use dualnet_trainer::evaluate::{TorchPredictor, evaluate};
 use dualnet_trainer::optimizer::Schedule;
-use dualnet_trainer::train::{Checkpoint, EpochRecord, Records, Report, TrainOptions, Training, parameters_of};
+use dualnet_trainer::train::{
+    Checkpoint, EpochLog, EpochRecord, Records, Report, TrainOptions, Training, parameters_of,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -179,9 +181,8 @@ fn set(records: &[u32]) -> BTreeSet<u32> {
 
 /// The lines of `log.csv`, without how fast the epochs were.
 fn log(folder: &Path) -> Vec<EpochRecord> {
-    let mut reader = csv::Reader::from_path(folder.join("log.csv")).expect("a log");
-    let lines: Result<Vec<EpochRecord>, csv::Error> = reader.deserialize().collect();
-    let mut lines = lines.expect("a line for every epoch");
+    let log = EpochLog::open(&folder.join("log.csv"), EPOCHS).expect("a log");
+    let mut lines = log.read().expect("a line for every epoch");
     lines.iter_mut().for_each(|line| line.records_per_second = 0.0);
     lines
 }

@@ -55,6 +55,15 @@ fn start(folder: &Path, threads: usize) -> Training {
     Training::start(network, options, folder, records(threads)).expect("a run")
 }
 
+/// The folder of a run that was stopped after its first step.
+fn stopped_at_once() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    start(folder.path(), 1)
+        .run(&mut StopAfter(1))
+        .expect_err("stopped at once");
+    folder
+}
+
 fn weights(training: &Training) -> Vec<(String, Vec<f32>)> {
     let parameters = training.parameters();
     let values = |name: &str| parameters.values(name).expect("a tensor");
@@ -103,10 +112,7 @@ fn a_resumed_run_ends_with_the_same_weights() {
 /// A run goes on with what its dropout left out, also one that does not say so because there was no choice when it began.
 #[test]
 fn a_resumed_run_leaves_out_what_it_did() {
-    let folder = tempfile::tempdir().expect("a folder");
-    start(folder.path(), 1)
-        .run(&mut StopAfter(1))
-        .expect_err("stopped at once");
+    let folder = stopped_at_once();
     let configuration = std::fs::read_to_string(folder.path().join("run.toml")).expect("a configuration");
     assert!(configuration.contains("dropout_unit = \"elements\""), "{configuration}");
     let unit = || {
@@ -121,10 +127,7 @@ fn a_resumed_run_leaves_out_what_it_did() {
 
 #[test]
 fn a_resumed_run_can_be_given_more_epochs_and_says_so() {
-    let folder = tempfile::tempdir().expect("a folder");
-    start(folder.path(), 1)
-        .run(&mut StopAfter(1))
-        .expect_err("stopped at once");
+    let folder = stopped_at_once();
     let run = Training::resume(folder.path(), Some(3), |_| Ok(records(1))).expect("resumed");
     assert_eq!(run.options().epochs, 3);
     assert_eq!(
@@ -153,9 +156,7 @@ fn a_folder_with_a_run_is_not_overwritten() {
 
 #[test]
 fn a_checkpoint_of_another_network_names_the_tensor() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut run = start(folder.path(), 1);
-    run.run(&mut StopAfter(1)).expect_err("stopped at once");
+    let folder = stopped_at_once();
     let path = folder.path().join("last.safetensors");
     let checkpoint = dualnet_trainer::train::Checkpoint::open(&path).expect("a checkpoint");
     let other = Network::preset("dualnet-m").expect("a preset");
@@ -170,10 +171,7 @@ fn a_checkpoint_of_another_network_names_the_tensor() {
 
 #[test]
 fn a_checkpoint_that_cannot_be_continued_is_refused() {
-    let folder = tempfile::tempdir().expect("a folder");
-    start(folder.path(), 1)
-        .run(&mut StopAfter(1))
-        .expect_err("stopped at once");
+    let folder = stopped_at_once();
     let path = folder.path().join("last.safetensors");
     let whole = StateDict::open(&path).expect("a checkpoint");
     let refusal = |state: &StateDict| {
@@ -217,10 +215,7 @@ type Change = dyn Fn(&mut Dataset, &mut Split);
 
 #[test]
 fn a_run_does_not_go_on_with_other_records() {
-    let folder = tempfile::tempdir().expect("a folder");
-    start(folder.path(), 1)
-        .run(&mut StopAfter(1))
-        .expect_err("stopped at once");
+    let folder = stopped_at_once();
     let resumed = |change: &Change| {
         let released = records(1);
         let mut dataset = Dataset::clone(&released.dataset.expect("recordings"));

@@ -29,17 +29,21 @@ pub(super) struct Terminal {
     validation: Option<String>,
 }
 
+/// A bar of unknown length that looks like this; one that shows nothing when `quiet`.
+pub(super) fn bar(template: &str, quiet: bool) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let target = match quiet {
+        true => ProgressDrawTarget::hidden(),
+        false => ProgressDrawTarget::stderr_with_hz(4),
+    };
+    ProgressBar::with_draw_target(None, target).with_style(style)
+}
+
 impl Terminal {
     /// A view that shows nothing at all when `quiet`.
     pub(super) fn new(quiet: bool) -> Self {
-        let style = ProgressStyle::with_template("{prefix} {bar:20} {pos}/{len}  {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let target = match quiet {
-            true => ProgressDrawTarget::hidden(),
-            false => ProgressDrawTarget::stderr_with_hz(4),
-        };
         Self {
-            bar: ProgressBar::with_draw_target(None, target).with_style(style),
+            bar: bar("{prefix} {bar:20} {pos}/{len}  {msg}", quiet),
             quiet,
             records_per_step: None,
             epoch: 0,

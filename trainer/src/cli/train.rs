@@ -78,11 +78,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => Training::resume_in(team, &arguments.run, arguments.epochs, records)?,
         Some((network, options)) => {
             let checked = |options: &TrainOptions| check(records(options)?, shard, arguments.quiet || !is_first);
-            match Training::start_in(team, network, options, &arguments.run, checked) {
-                // Every process has the same to say.
-                Err(TrainerError::NotBegun) if !is_first => return Err(ToldElsewhere.into()),
-                started => started?,
-            }
+            let started = Training::start_in(team, network, options, &arguments.run, checked);
+            told_once(started, is_first)?
         }
     };
     if arguments.no_cuda_graph {
@@ -101,9 +98,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             );
         }
     }
-    match training.run(&mut terminal) {
-        // Every process has the same to say.
-        Err(TrainerError::Interrupted { .. } | TrainerError::Diverged { .. }) if !is_first => Err(ToldElsewhere.into()),
+    told_once(training.run(&mut terminal), is_first)
+}
+
+/// Leaves to the first process what every process has the same to say of.
+fn told_once<T>(result: Result<T, TrainerError>, is_first: bool) -> anyhow::Result<T> {
+    match result {
+        Err(TrainerError::Interrupted { .. } | TrainerError::NotBegun | TrainerError::Diverged { .. }) if !is_first => {
+            Err(ToldElsewhere.into())
+        }
         result => Ok(result?),
     }
 }

@@ -5,14 +5,12 @@ use crate::data::{Classes, Dataset, Source, Split};
 use crate::error::TrainerError;
 use crate::evaluate::{Temperature, TorchPredictor, evaluate, log_probabilities};
 use crate::folds::{hold_back, subset};
-use crate::train::{Checkpoint, Records, Report, Training, network_of, parameters_of};
+use crate::train::{Checkpoint, Records, Report, RunFolder, Training, network_of, parameters_of};
 use dualnet_export::weights::{StateDict, write_beside};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const LAST: &str = "last.safetensors";
-const BEST: &str = "best.safetensors";
 const PREDICTIONS: &str = "predictions.json";
 
 /// What a fold's networks say of its records.
@@ -65,12 +63,13 @@ impl CrossValidation {
             (train, held) = hold_back(&self.dataset, &train, crossval.hold_back, self.plan().train.seed)?;
         }
         self.train(fold, &folder, &train, &held, report)?;
-        let predict = |file: &str| self.predict(&folder.join(file), self.records(fold), &held);
+        let files = RunFolder::new(&folder);
+        let predict = |file: PathBuf| self.predict(&file, self.records(fold), &held);
         let predictions = FoldPredictions {
             records: names,
             labels,
-            last: predict(LAST)?,
-            best: (!held.is_empty()).then(|| predict(BEST)).transpose()?,
+            last: predict(files.last())?,
+            best: (!held.is_empty()).then(|| predict(files.best())).transpose()?,
         };
         let text = serde_json::to_vec(&predictions).map_err(|error| TrainerError::File {
             path: kept.clone(),
@@ -135,7 +134,7 @@ impl CrossValidation {
         // Without the fold's records: nothing in the training can look at them.
         let mut records = Records::new(Arc::new(subset(&self.dataset, &all)?), split, self.threads);
         records.labels.clone_from(&self.plan().crossval.labels);
-        let mut training = if folder.join(LAST).exists() {
+        let mut training = if RunFolder::new(folder).last().exists() {
             Training::resume(folder, None, |_| Ok(records))?
         } else {
             let mut options = self.plan().train.clone();

@@ -5,7 +5,6 @@ use crate::data::{DataError, Dataset, Icentia, Source, Split, physionet};
 use crate::error::TrainerError;
 use crate::folds::hold_back;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -120,10 +119,10 @@ impl Records {
                 }
             }
         }
-        digest.finalize()[..8].iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").ok();
-            text
-        })
+        digest.finalize()[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// What the best epoch is chosen on.
