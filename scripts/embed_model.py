@@ -81,6 +81,11 @@ def page(card):
         lines.append(f"- Moving average of the weights, decay {options['average_decay']} a step: that is the network.")
     if options.get("label_smoothing"):
         lines.append(f"- {options['label_smoothing']:.0%} of each label spread over all classes.")
+    if options.get("distillation"):
+        taught = options["distillation"]
+        lines.append(f"- Taught by {len(taught['teachers'])} trained networks too: {taught['share']:.0%} of the target.")
+    if training.get("augmentations_changed"):
+        lines.append(f"- Augmentations not as published: {', '.join(training['augmentations_changed'])}.")
     if options.get("mixup"):
         lines.append(f"- Records blended with each other (mixup), α {options['mixup']}.")
     if options.get("clean_epochs"):

@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def build(command, wanted, environment=None):
     """Runs a cargo command and returns the paths of the programs it makes, by name: `dualnet_engine` are that library's unit tests.
 
-    Fails when one of `wanted` is not among them.
+    Fails when one of `wanted` is not among them, or is the name of several.
     """
     messages = subprocess.run(
         [*command, "--message-format", "json-render-diagnostics"],
@@ -25,11 +25,14 @@ def build(command, wanted, environment=None):
         if message.get("executable"):
             # A program's own unit tests carry its name too.
             if "bin" not in message["target"]["kind"] or not message["profile"]["test"]:
-                programs[message["target"]["name"]] = message["executable"]
+                programs.setdefault(message["target"]["name"], []).append(message["executable"])
     absent = set(wanted) - programs.keys()
     if absent:
         raise SystemExit(f"cargo built no {', '.join(sorted(absent))}")
-    return programs
+    for name in sorted(wanted):
+        if len(programs[name]) > 1:
+            raise SystemExit(f"cargo built several programs called {name}: {', '.join(programs[name])}")
+    return {name: programs[name][0] for name in wanted}
 
 
 def instruction_sets(complaint):

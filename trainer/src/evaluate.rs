@@ -38,16 +38,22 @@ pub struct TorchPredictor<N: Borrow<Network>, P: Borrow<Parameters>> {
     pub parameters: P,
 }
 
+impl<N: Borrow<Network>, P: Borrow<Parameters>> TorchPredictor<N, P> {
+    /// Probabilities `[N, classes]` of `ecg [N, 80, 256]` and `spectrogram [N, 1, 563, 33]`, on the parameters' device.
+    pub(crate) fn predict(&self, ecg: &Tensor, spectrogram: &Tensor) -> Result<Tensor, TrainerError> {
+        tch::no_grad(|| {
+            let mut torch = Torch::new(self.parameters.borrow(), Mode::Evaluation);
+            let logits = self.network.borrow().forward(&mut torch, ecg, spectrogram)?.logits;
+            Ok(logits.f_softmax(-1, Kind::Float)?)
+        })
+    }
+}
+
 impl<N: Borrow<Network>, P: Borrow<Parameters>> Predictor for TorchPredictor<N, P> {
     fn probabilities(&mut self, ecg: &[f32], spectrogram: &[f32], batch: usize) -> Result<Vec<f32>, TrainerError> {
         let device = self.parameters.borrow().device();
         let (ecg, spectrogram) = input_tensors(ecg, spectrogram, batch, device)?;
-        let logits = tch::no_grad(|| {
-            let mut torch = Torch::new(self.parameters.borrow(), Mode::Evaluation);
-            self.network.borrow().forward(&mut torch, &ecg, &spectrogram)
-        })?
-        .logits;
-        crate::torch::flattened(&logits.f_softmax(-1, Kind::Float)?)
+        crate::torch::flattened(&self.predict(&ecg, &spectrogram)?)
     }
 
     fn classes(&self) -> usize {

@@ -42,6 +42,14 @@ pub fn smoothed_cross_entropy(
         .f_add(&everywhere.f_mul_scalar(smoothing / classes)?)?)
 }
 
+/// `−mean over batch and classes of w · targets · log_softmax(logits)`: the loss of labels that are probabilities.
+///
+/// `logits [N, classes]`, `targets [N, classes]`, `weights [classes]`.
+pub fn soft_cross_entropy(logits: &Tensor, targets: &Tensor, weights: &Tensor) -> Result<Tensor, TrainerError> {
+    let log_probabilities = logits.f_log_softmax(-1, Kind::Float)?;
+    mean_over_classes(&log_probabilities.f_mul(targets)?.f_mul(weights)?, logits)
+}
+
 fn mean_over_classes(terms: &Tensor, logits: &Tensor) -> Result<Tensor, TrainerError> {
     let count = logits.size().iter().product::<i64>() as f64;
     Ok(terms.f_sum(Kind::Float)?.f_mul_scalar(-1.0 / count)?)
@@ -50,6 +58,20 @@ fn mean_over_classes(terms: &Tensor, logits: &Tensor) -> Result<Tensor, TrainerE
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn probabilities_as_targets_are_a_blend_of_labels() {
+        let logits = Tensor::from_slice(&[0.5_f32, -1.0, 2.0, 0.25, 1.0, 0.0, -3.0, 2.5]).view([2, 4]);
+        let weights = Tensor::from_slice(&CLASS_WEIGHTS);
+        let loss_of = |labels: [i64; 2]| {
+            let loss = weighted_cross_entropy(&logits, &Tensor::from_slice(&labels), &weights);
+            loss.expect("a loss").double_value(&[])
+        };
+        let targets = Tensor::from_slice(&[0.0_f32, 0.0, 1.0, 0.0, 0.25, 0.0, 0.0, 0.75]).view([2, 4]);
+        let found = soft_cross_entropy(&logits, &targets, &weights).expect("a loss");
+        let expected = 0.25 * loss_of([2, 0]) + 0.75 * loss_of([2, 3]);
+        assert!((found.double_value(&[]) - expected).abs() < 1e-7);
+    }
 
     #[test]
     fn smoothing_is_the_loss_of_the_smoothed_label() {

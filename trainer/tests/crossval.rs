@@ -5,7 +5,7 @@ use dualnet_fixtures::records_dir;
 use dualnet_trainer::crossval::{CrossValidation, FoldPredictions, Plan, Settings};
 use dualnet_trainer::data::{Dataset, Labels, physionet};
 use dualnet_trainer::error::TrainerError;
-use dualnet_trainer::train::{EpochRecord, Report, TrainOptions};
+use dualnet_trainer::train::{Distillation, EpochRecord, Report, TrainOptions};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -218,6 +218,7 @@ fn what_cannot_be_cross_validated_is_an_error_and_leaves_no_folder() {
     assert!(refusal(&|plan| plan.crossval.folds = 23).contains("2 to 22"));
     assert!(refusal(&|plan| plan.crossval.hold_back = 1.0).contains("held-back share"));
     assert!(refusal(&|plan| plan.crossval.hold_back = f64::NAN).contains("held-back share"));
+    assert!(refusal(&|plan| plan.train.distillation = Some(Distillation::default())).contains("teachers"));
     assert!(refusal(&|plan| plan.crossval.records = 21).contains("22"));
     assert!(refusal(&|plan| plan.train.epochs = 0).contains("epochs"));
 }

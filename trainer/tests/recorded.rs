@@ -1,5 +1,5 @@
 //! A step recorded as a CUDA graph against the same step operation by operation, on a GPU where there is one: three epochs with a short last
-//! batch and a validation between, label smoothing, mixup and the average of the weights. Dropout is off, whose draws differ.
+//! batch and a validation between, label smoothing, mixup, a teacher and the average of the weights. Dropout is off, whose draws differ.
 //!
 //! Tolerance: libtorch sums in another order from run to run on a GPU, and the optimizer divides by small gradients' sizes: 1 % of a loss. A
 //! weight of a class, an input or a gradient that a graph reads or writes elsewhere is off by far more.
@@ -8,8 +8,9 @@ use dualnet_export::network::{Network, preset};
 use dualnet_fixtures::{records_dir, report};
 use dualnet_trainer::data::{Labels, Split, physionet};
 use dualnet_trainer::device::device;
-use dualnet_trainer::train::{EpochRecord, Records, Report, TrainOptions, Training};
+use dualnet_trainer::train::{Distillation, EpochRecord, Records, Report, TrainOptions, Training};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 const TOLERANCE: f64 = 0.01;
@@ -32,7 +33,8 @@ impl Report for Losses {
     }
 }
 
-fn losses(is_recorded: bool) -> Vec<f64> {
+/// Trains on the fixture records and returns the losses of the epochs.
+fn losses(options: TrainOptions, run: &Path, is_recorded: bool) -> Vec<f64> {
     let dataset = Arc::new(physionet::read(&records_dir(), Labels::Released).expect("the fixtures"));
     let count = dataset.recordings.len() as u32;
     let split = Split {
@@ -40,26 +42,14 @@ fn losses(is_recorded: bool) -> Vec<f64> {
         train: (2..count).collect(),
         validation: vec![0, 1],
     };
-    let options = TrainOptions {
-        epochs: 3,
-        batch_size: 3,
-        dropout: Some(0.0),
-        average_decay: 0.9,
-        label_smoothing: 0.1,
-        mixup: 0.2,
-        validate_every: 1,
-        device: "cuda".to_owned(),
-        ..TrainOptions::default()
-    };
-    let folder = tempfile::tempdir().expect("a folder");
     let network = Network::new(preset("dualnet-s").expect("a preset")).expect("a network");
     let records = Records::new(dataset, split, 1);
-    let mut training = Training::start(network, options, &folder.path().join("run"), records).expect("a run");
+    let mut training = Training::start(network, options, run, records).expect("a run");
     if !is_recorded {
         training.without_cuda_graph();
     }
     let mut losses = Losses::default();
-    training.run(&mut losses).expect("three epochs");
+    training.run(&mut losses).expect("a whole run");
     losses.0
 }
 
@@ -69,7 +59,33 @@ fn recorded_steps_are_those_operation_by_operation() {
         report(format_args!("skipped, nothing ran on a GPU: {error}"));
         return;
     }
-    let (recorded, apart) = (losses(true), losses(false));
+    let folder = tempfile::tempdir().expect("a folder");
+    let teacher = folder.path().join("teacher");
+    let one_epoch = TrainOptions {
+        epochs: 1,
+        seed: 1,
+        ..TrainOptions::default()
+    };
+    losses(one_epoch, &teacher, false);
+    let losses = |name: &str| {
+        let options = TrainOptions {
+            epochs: 3,
+            batch_size: 3,
+            dropout: Some(0.0),
+            average_decay: 0.9,
+            label_smoothing: 0.1,
+            mixup: 0.2,
+            distillation: Some(Distillation {
+                teachers: vec![teacher.join("best.safetensors")],
+                share: 0.5,
+            }),
+            validate_every: 1,
+            device: "cuda".to_owned(),
+            ..TrainOptions::default()
+        };
+        losses(options, &folder.path().join(name), name == "recorded")
+    };
+    let (recorded, apart) = (losses("recorded"), losses("apart"));
     assert_eq!(recorded.len(), 3);
     for (epoch, (recorded, apart)) in recorded.iter().zip(&apart).enumerate() {
         assert!(

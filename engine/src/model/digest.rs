@@ -40,7 +40,7 @@ pub fn weights_sha256<'a>(initializers: impl IntoIterator<Item = Initializer<'a>
         }
         hasher.update(initializer.raw_data);
     }
-    hex(&hasher.finalize())
+    hexadecimal(&hasher.finalize())
 }
 
 /// SHA-256 over the whole file with the digits at `digits` read as `0`, or `None` when `digits` lies outside the file.
@@ -52,7 +52,7 @@ pub fn file_sha256(bytes: &[u8], digits: Range<usize>) -> Option<String> {
     hasher.update(&bytes[..digits.start]);
     hasher.update(vec![b'0'; digits.len()]);
     hasher.update(&bytes[digits.end..]);
-    Some(hex(&hasher.finalize()))
+    Some(hexadecimal(&hasher.finalize()))
 }
 
 /// Where the 64 digits of [`FILE_SHA256`] stand in an ONNX file, or `None` when it carries none.
@@ -67,8 +67,9 @@ pub fn file_digest_position(bytes: &[u8]) -> Option<Range<usize>> {
     bytes.get(digits.clone()).map(|_| digits)
 }
 
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Two lower-case digits for each byte.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

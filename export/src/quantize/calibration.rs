@@ -5,6 +5,7 @@ use super::range::{Histogram, Range};
 use crate::onnx::ExportError;
 use dualnet_engine::classifier::prepare_record;
 use dualnet_engine::cpu::Probe;
+use dualnet_engine::model::digest::hexadecimal;
 use dualnet_engine::record::records_in;
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_engine::{Model, Record};
@@ -168,7 +169,7 @@ pub(super) fn run(
         hasher.update([0]);
         hasher.update(digest);
     }
-    let digest = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hexadecimal(&hasher.finalize());
     let range = |(name, histogram): (String, Histogram)| {
         let constant = operands
             .activations

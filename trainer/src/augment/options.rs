@@ -109,6 +109,16 @@ impl AugmentationOptions {
         .map(|own| own.unwrap_or(common))
     }
 
+    /// What is not as published, such as `scale_factors [0.5,2.0]`.
+    pub fn changed(&self) -> Vec<String> {
+        let [own, published] =
+            [self, &Self::PUBLISHED].map(|options| serde_json::to_value(options).unwrap_or_default());
+        let own = own.as_object().into_iter().flatten();
+        own.filter(|&(name, value)| published.get(name) != Some(value))
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect()
+    }
+
     /// The same magnitudes, and no probability of its own for any augmentation.
     pub fn without_probabilities(self) -> Self {
         Self {
@@ -153,6 +163,15 @@ mod tests {
 
     fn zeros(samples: &[f32]) -> usize {
         samples.iter().filter(|&&sample| sample == 0.0).count()
+    }
+
+    #[test]
+    fn what_is_not_as_published_is_named() {
+        let mut options = AugmentationOptions::PUBLISHED;
+        assert!(options.changed().is_empty());
+        options.sine_probability = Some(0.5);
+        options.scale_factors = [0.5, 2.0];
+        assert_eq!(options.changed(), ["scale_factors [0.5,2.0]", "sine_probability 0.5"]);
     }
 
     #[test]

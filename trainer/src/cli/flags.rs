@@ -98,6 +98,13 @@ pub(super) struct RunFlags {
     /// Blend records with each other, λ from Beta(α, α).
     #[arg(long, value_name = "ALPHA")]
     mixup: Option<f64>,
+    /// Learn also what these trained networks of the same classes say of each record, one of them in each step (.safetensors, or folder of a
+    /// run: its best.safetensors).
+    #[arg(long, value_name = "WEIGHTS,…", value_delimiter = ',')]
+    teacher: Option<Vec<PathBuf>>,
+    /// The teachers' share of the target; the rest is the label's [default: 0.5].
+    #[arg(long, value_name = "SHARE")]
+    teacher_share: Option<f64>,
     /// Arithmetic of convolutions and linear layers.
     #[arg(long)]
     precision: Option<Precision>,
@@ -250,7 +257,18 @@ impl RunFlags {
         options.keep_last_layer |= self.keep_last_layer;
         let load = self.load.clone().or(options.load.take());
         options.load = load.map(|weights| file_of(&weights));
+        self.override_distillation(options);
         options.class_weights = self.class_weights.clone().or(options.class_weights.take());
+    }
+
+    fn override_distillation(&self, options: &mut TrainOptions) {
+        if self.teacher.is_some() || self.teacher_share.is_some() {
+            let distillation = options.distillation.get_or_insert_default();
+            replace(&mut distillation.teachers, self.teacher.clone());
+            replace(&mut distillation.share, self.teacher_share);
+        }
+        let teachers = options.distillation.iter_mut().flat_map(|given| &mut given.teachers);
+        teachers.for_each(|teacher| *teacher = file_of(teacher));
     }
 }
 

@@ -55,6 +55,12 @@ impl Plan {
                 "a held-back share of {hold_back} is not possible; it is at least 0 and below 1"
             ));
         }
+        if self.train.distillation.is_some() {
+            return Some(
+                "a fold's network cannot learn from teachers, which know the records that the fold is measured on"
+                    .to_owned(),
+            );
+        }
         self.train.fault(self.network.classes)
     }
 

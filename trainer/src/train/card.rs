@@ -8,7 +8,13 @@ use serde_json::{Value, json};
 pub use dualnet_revision::REVISION;
 
 /// The entry of a network of this configuration that was trained up to `epoch`.
-pub(super) fn training(config: &NetworkConfig, options: &TrainOptions, records: &Records, epoch: usize) -> Value {
+pub(super) fn training(
+    config: &NetworkConfig,
+    options: &TrainOptions,
+    records: &Records,
+    teachers_digest: Option<&str>,
+    epoch: usize,
+) -> Value {
     let per_unit = records.source.records_per_unit();
     json!({
         "data": records.data,
@@ -18,12 +24,14 @@ pub(super) fn training(config: &NetworkConfig, options: &TrainOptions, records: 
         "held_back_records": records.held_back.as_ref().map_or(0, Vec::len) * per_unit,
         "validation_records": records.split.validation.len() * per_unit,
         "records_digest": records.digest(),
+        "teachers_digest": teachers_digest,
         "best_epoch_chosen_on": if records.held_back.is_some() { "held-back training records" } else { "validation records" },
         "epoch": epoch,
         "epochs": options.epochs,
         "seed": options.seed,
         "dropout": options.dropout(config.classes, config.dropout),
         "dropout_unit": options.dropout_unit(config.classes),
+        "augmentations_changed": options.augmentations.changed(),
         "revision": REVISION,
         "options": options,
     })

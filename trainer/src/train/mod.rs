@@ -15,6 +15,7 @@ mod result;
 mod run;
 mod start;
 mod step;
+mod teachers;
 mod team;
 mod transfer;
 
@@ -23,7 +24,8 @@ pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 pub use folder::RunFolder;
 pub use log::{EpochLog, EpochRecord};
 pub use options::{
-    BatchNorm, COURSE_6000, DATASETS, DropoutUnit, EarlierPlan, ICENTIA11K, PHYSIONET, Precision, TrainOptions,
+    BatchNorm, COURSE_6000, DATASETS, Distillation, DropoutUnit, EarlierPlan, ICENTIA11K, PHYSIONET, Precision,
+    TrainOptions,
 };
 pub use records::Records;
 pub use report::Report;

@@ -1,6 +1,9 @@
 //! What decides a training run.
 
+mod distillation;
 mod fault;
+
+pub use distillation::Distillation;
 
 use crate::augment::{Augmentation, AugmentationOptions};
 use crate::data::Labels;
@@ -89,6 +92,9 @@ pub struct TrainOptions {
     pub rate: RateOptions,
     /// How far each augmentation goes, and its probability where that is its own.
     pub augmentations: AugmentationOptions,
+    /// Networks to learn from beside the labels, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<Distillation>,
 }
 
 /// Arithmetic of convolutions and linear layers; everything else is float32 in either.
@@ -176,6 +182,7 @@ impl Default for TrainOptions {
             optimizer: RAdamOptions::default(),
             rate: RateOptions::default(),
             augmentations: AugmentationOptions::PUBLISHED,
+            distillation: None,
         }
     }
 }

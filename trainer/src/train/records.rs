@@ -4,6 +4,7 @@ use super::options::{COURSE_6000, ICENTIA11K, TrainOptions};
 use crate::data::{DataError, Dataset, Icentia, Source, Split, physionet};
 use crate::error::TrainerError;
 use crate::folds::hold_back;
+use dualnet_engine::model::digest::hexadecimal;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
@@ -119,10 +120,7 @@ impl Records {
                 }
             }
         }
-        digest.finalize()[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hexadecimal(&digest.finalize()[..8])
     }
 
     /// What the best epoch is chosen on.

@@ -9,6 +9,7 @@ use super::options::TrainOptions;
 use super::recorded::Recorder;
 use super::report::Report;
 use super::step::Stepper;
+use super::teachers::Teachers;
 use super::{Records, Team, interrupt, result};
 use crate::data::{Classes, Loader, LoaderOptions};
 use crate::distributed::Reducer;
@@ -33,6 +34,7 @@ pub struct Training {
     pub(super) options: TrainOptions,
     pub(super) parameters: Parameters,
     pub(super) average: Option<Average>,
+    pub(super) teachers: Teachers,
     pub(super) optimizer: RAdam,
     pub(super) progress: Progress,
     pub(super) folder: RunFolder,
@@ -171,6 +173,7 @@ impl Training {
                 network: &self.network,
                 options: &self.options,
                 parameters: &self.parameters,
+                teachers: &self.teachers,
                 team: &self.team,
                 reducer,
                 weights,
@@ -307,7 +310,8 @@ impl Training {
 
     /// The network to use after `epoch`: the averaged one where there is an average.
     fn checkpoint(&self, epoch: usize, evaluation: Option<&Evaluation>) -> Result<Checkpoint, TrainerError> {
-        let training = card::training(self.network.config(), &self.options, &self.records, epoch);
+        let teachers = self.teachers.digest();
+        let training = card::training(self.network.config(), &self.options, &self.records, teachers, epoch);
         let metrics = match (evaluation, &self.records.held_back) {
             (Some(evaluation), None) => json!({ "validation": evaluation }),
             (Some(evaluation), Some(_)) => json!({ "held_back": evaluation }),

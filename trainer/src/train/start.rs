@@ -5,6 +5,7 @@ use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::folder::{Lock, RunFolder};
 use super::options::{EarlierPlan, TrainOptions};
 use super::recorded::Recorder;
+use super::teachers::Teachers;
 use super::transfer::transfer;
 use super::{Records, Team, Training};
 use crate::device::device;
@@ -19,6 +20,7 @@ use std::path::Path;
 struct State {
     parameters: Parameters,
     average: Option<Average>,
+    teachers: Teachers,
     optimizer: RAdam,
     progress: Progress,
 }
@@ -80,6 +82,7 @@ impl Training {
         let state = State {
             parameters,
             average,
+            teachers: Teachers::open(&options, &network)?,
             optimizer: RAdam::new(),
             progress: Progress {
                 epoch: 1,
@@ -145,6 +148,10 @@ impl Training {
             _ => return Err(fault("does not have the averaged weights that its options speak of")),
         };
         let (optimizer, progress) = checkpoint.resume(&path, &parameters)?;
+        let teachers = Teachers::open(&options, &network)?;
+        if checkpoint.training()["teachers_digest"].as_str() != teachers.digest() {
+            return Err(fault("was taught by other networks than are in the files it names now"));
+        }
         if let Some(epochs) = epochs.filter(|&epochs| epochs != options.epochs) {
             let until_epoch = if progress.batches > 0 {
                 progress.epoch
@@ -168,6 +175,7 @@ impl Training {
         let state = State {
             parameters,
             average,
+            teachers,
             optimizer,
             progress,
         };
@@ -187,6 +195,7 @@ impl Training {
         let State {
             parameters,
             average,
+            teachers,
             optimizer,
             progress,
         } = state;
@@ -198,6 +207,7 @@ impl Training {
             average: average.map(|average| average.on(device)).transpose()?,
             optimizer: optimizer.with_options(options.optimizer).on(device)?,
             parameters,
+            teachers: teachers.on(device)?,
             team,
             network,
             options,

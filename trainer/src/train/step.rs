@@ -2,12 +2,13 @@
 
 use super::mixup::Mixup;
 use super::options::TrainOptions;
+use super::teachers::Teachers;
 use super::team::Team;
 use crate::data::Batch;
 use crate::distributed::Reducer;
 use crate::error::TrainerError;
 use crate::evaluate::input_tensors;
-use crate::loss::smoothed_cross_entropy;
+use crate::loss::{smoothed_cross_entropy, soft_cross_entropy};
 use crate::random::Rng;
 use crate::torch::{Dropout, Mode, Parameters, Torch};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
@@ -30,6 +31,7 @@ pub(super) struct Stepper<'a> {
     pub(super) network: &'a Network,
     pub(super) options: &'a TrainOptions,
     pub(super) parameters: &'a Parameters,
+    pub(super) teachers: &'a Teachers,
     pub(super) team: &'a Team,
     pub(super) reducer: Option<&'a Reducer>,
     /// The loss's weights of the classes, `[classes]`.
@@ -46,6 +48,8 @@ pub(super) struct Inputs {
     /// `[N]`.
     labels: Tensor,
     mixed: Option<Mixed>,
+    /// What a teacher says, `[N, classes]`.
+    taught: Option<Tensor>,
 }
 
 /// The labels with which records are blended, `[N]`, and the shares of both, scalars.
@@ -67,6 +71,7 @@ impl Inputs {
         [&self.ecg, &self.spectrogram, &self.labels]
             .into_iter()
             .chain(mixed)
+            .chain(&self.taught)
             .collect()
     }
 
@@ -156,6 +161,7 @@ impl Stepper<'_> {
         let labels = Tensor::f_from_slice(labels)?.f_to_device(device)?;
         if self.options.mixup == 0.0 {
             return Ok(Inputs {
+                taught: self.teachers.ask(&ecg, &spectrogram, seed)?,
                 ecg,
                 spectrogram,
                 labels,
@@ -168,9 +174,11 @@ impl Stepper<'_> {
                 .f_view(&[] as &[i64])?
                 .f_to_device(device)
         };
+        let (ecg, spectrogram) = (mixup.blend(&ecg)?, mixup.blend(&spectrogram)?);
         Ok(Inputs {
-            ecg: mixup.blend(&ecg)?,
-            spectrogram: mixup.blend(&spectrogram)?,
+            taught: self.teachers.ask(&ecg, &spectrogram, seed)?,
+            ecg,
+            spectrogram,
             mixed: Some(Mixed {
                 partners: mixup.partners_of(&labels)?,
                 shares: [share(mixup.share)?, share(1.0 - mixup.share)?],
@@ -194,12 +202,23 @@ impl Stepper<'_> {
             .network
             .forward(&mut torch, &inputs.ecg, &inputs.spectrogram)?
             .logits;
+        let labelled = self.loss_of_labels(&logits, inputs)?;
+        let (Some(taught), Some(distillation)) = (&inputs.taught, &self.options.distillation) else {
+            return Ok(labelled);
+        };
+        let taught = soft_cross_entropy(&logits, taught, self.weights)?;
+        Ok(labelled
+            .f_mul_scalar(1.0 - distillation.share)?
+            .f_add(&taught.f_mul_scalar(distillation.share)?)?)
+    }
+
+    fn loss_of_labels(&self, logits: &Tensor, inputs: &Inputs) -> Result<Tensor, TrainerError> {
         let smoothing = self.options.label_smoothing;
-        let loss = smoothed_cross_entropy(&logits, &inputs.labels, self.weights, smoothing)?;
+        let loss = smoothed_cross_entropy(logits, &inputs.labels, self.weights, smoothing)?;
         let Some(Mixed { partners, shares }) = &inputs.mixed else {
             return Ok(loss);
         };
-        let other = smoothed_cross_entropy(&logits, partners, self.weights, smoothing)?;
+        let other = smoothed_cross_entropy(logits, partners, self.weights, smoothing)?;
         Ok(loss.f_mul(&shares[0])?.f_add(&other.f_mul(&shares[1])?)?)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Fault, Findings, Kind, file_names};
 use crate::data::{DataError, Label, Labels};
+use dualnet_engine::model::digest::hexadecimal;
 use dualnet_engine::record::Record;
 use dualnet_engine::score::read_reference;
 use rayon::prelude::*;
@@ -78,7 +79,7 @@ fn reference(folder: &Path, file: &str, digest: &str, counts: [usize; 4]) -> Opt
     lines
         .iter()
         .for_each(|(name, label)| hasher.update(format!("{name},{label}\n")));
-    let found: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = hexadecimal(&hasher.finalize());
     if found == digest {
         return None;
     }

@@ -1,6 +1,6 @@
 //! Which options describe no run.
 
-use super::{DATASETS, ICENTIA11K, TrainOptions};
+use super::{DATASETS, Distillation, ICENTIA11K, TrainOptions};
 use crate::augment::AugmentationOptions;
 use dualnet_engine::signal::{MAX_SAMPLES, SAMPLING_RATE_HZ};
 use std::f64::consts::TAU;
@@ -72,6 +72,14 @@ impl TrainOptions {
         }
         if !(self.mixup >= 0.0 && self.mixup.is_finite()) {
             return Some(format!("mixup must not be negative, not {}", self.mixup));
+        }
+        if let Some(Distillation { teachers, share }) = &self.distillation {
+            if teachers.is_empty() {
+                return Some("distillation needs at least one teacher".to_owned());
+            }
+            if !(*share > 0.0 && *share <= 1.0) {
+                return Some(format!("distillation's share is above 0 and at most 1, not {share}"));
+            }
         }
         let weights = self.class_weights.as_ref()?;
         if weights.len() != classes {
@@ -159,6 +167,15 @@ mod tests {
         assert!(fault(|options| options.limit = Some(0)).contains("limit"));
         assert!(fault(|options| options.hold_back = 1.0).contains("hold_back"));
         assert!(fault(|options| options.average_decay = f64::NAN).contains("average_decay"));
+        let taught = |teachers: &[&str], share| {
+            fault(|options| {
+                let teachers = teachers.iter().map(Into::into).collect();
+                options.distillation = Some(Distillation { teachers, share });
+            })
+        };
+        assert_eq!(taught(&["a.safetensors"], 1.0), "");
+        assert!(taught(&[], 0.5).contains("at least one teacher"));
+        assert!(taught(&["a.safetensors"], 0.0).contains("above 0"));
         assert!(fault(|options| options.mixup = -1.0).contains("mixup"));
         assert!(fault(|options| options.keep_last_layer = true).contains("load"));
         assert!(fault(|options| options.class_weights = Some(vec![1.0; 2])).contains("4 classes"));

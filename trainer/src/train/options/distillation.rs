@@ -1,0 +1,25 @@
+//! What a network learns from others.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The table `[train.distillation]`: a share of each target is what trained networks say of the record as it is trained on (Hinton et al. 2015, at
+/// temperature 1), the rest its label. Each step asks one of them, drawn at random.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Distillation {
+    /// Checkpoints of any networks with the same classes.
+    pub teachers: Vec<PathBuf>,
+    /// The teachers' share of the target.
+    pub share: f64,
+}
+
+impl Default for Distillation {
+    /// Half of the target of teachers that are still to be named.
+    fn default() -> Self {
+        Self {
+            teachers: Vec::new(),
+            share: 0.5,
+        }
+    }
+}
