@@ -42,12 +42,16 @@ pub fn smoothed_cross_entropy(
         .f_add(&everywhere.f_mul_scalar(smoothing / classes)?)?)
 }
 
-/// `−mean over batch and classes of w · targets · log_softmax(logits)`: the loss of labels that are probabilities.
+/// `−mean over batch and classes of r · targets · log_softmax(logits)`, where a record's `r = Σ w · targets`: of a target that is one label
+/// this is [`weighted_cross_entropy`], of any it is least where the probabilities are the targets.
+///
+/// The classes' own weights would count twice: a network trained with them says w times the frequencies already.
 ///
 /// `logits [N, classes]`, `targets [N, classes]`, `weights [classes]`.
-pub fn soft_cross_entropy(logits: &Tensor, targets: &Tensor, weights: &Tensor) -> Result<Tensor, TrainerError> {
+pub fn taught_cross_entropy(logits: &Tensor, targets: &Tensor, weights: &Tensor) -> Result<Tensor, TrainerError> {
+    let of_records = targets.f_matmul(&weights.f_unsqueeze(1)?)?;
     let log_probabilities = logits.f_log_softmax(-1, Kind::Float)?;
-    mean_over_classes(&log_probabilities.f_mul(targets)?.f_mul(weights)?, logits)
+    mean_over_classes(&log_probabilities.f_mul(targets)?.f_mul(&of_records)?, logits)
 }
 
 fn mean_over_classes(terms: &Tensor, logits: &Tensor) -> Result<Tensor, TrainerError> {
@@ -59,18 +63,40 @@ fn mean_over_classes(terms: &Tensor, logits: &Tensor) -> Result<Tensor, TrainerE
 mod tests {
     use super::*;
 
+    const LOGITS: [f32; 8] = [0.5, -1.0, 2.0, 0.25, 1.0, 0.0, -3.0, 2.5];
+
     #[test]
-    fn probabilities_as_targets_are_a_blend_of_labels() {
-        let logits = Tensor::from_slice(&[0.5_f32, -1.0, 2.0, 0.25, 1.0, 0.0, -3.0, 2.5]).view([2, 4]);
+    fn what_is_taught_as_certain_is_a_label() {
+        let logits = Tensor::from_slice(&LOGITS).view([2, 4]);
         let weights = Tensor::from_slice(&CLASS_WEIGHTS);
-        let loss_of = |labels: [i64; 2]| {
-            let loss = weighted_cross_entropy(&logits, &Tensor::from_slice(&labels), &weights);
-            loss.expect("a loss").double_value(&[])
+        let targets = Tensor::from_slice(&[0.0_f32, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0]).view([2, 4]);
+        let taught = taught_cross_entropy(&logits, &targets, &weights).expect("a loss");
+        let labelled = weighted_cross_entropy(&logits, &Tensor::from_slice(&[2_i64, 0]), &weights);
+        let difference = taught.double_value(&[]) - labelled.expect("a loss").double_value(&[]);
+        assert!(difference.abs() < 1e-7, "{difference}");
+    }
+
+    #[test]
+    fn a_pupil_that_says_what_its_teacher_says_has_nothing_to_learn() {
+        let weights = Tensor::from_slice(&CLASS_WEIGHTS);
+        let gradient = |logits: &[f32; 8], targets: &[f32; 8]| {
+            let logits = Tensor::from_slice(logits).view([2, 4]).set_requires_grad(true);
+            let targets = Tensor::from_slice(targets).view([2, 4]).softmax(-1, Kind::Float);
+            let loss = taught_cross_entropy(&logits, &targets, &weights).expect("a loss");
+            loss.backward();
+            Vec::<f32>::try_from(logits.grad().view([-1])).expect("numbers")
         };
-        let targets = Tensor::from_slice(&[0.0_f32, 0.0, 1.0, 0.0, 0.25, 0.0, 0.0, 0.75]).view([2, 4]);
-        let found = soft_cross_entropy(&logits, &targets, &weights).expect("a loss");
-        let expected = 0.25 * loss_of([2, 0]) + 0.75 * loss_of([2, 3]);
-        assert!((found.double_value(&[]) - expected).abs() < 1e-7);
+        let settled = gradient(&LOGITS, &LOGITS);
+        assert!(settled.iter().all(|slope| slope.abs() < 1e-7), "{settled:?}");
+        // A teacher that says class 0 of the first record more often pulls there, with the record's weight.
+        let mut other = LOGITS;
+        other[0] += 3.0;
+        let pulled = gradient(&LOGITS, &other);
+        assert!(
+            pulled[0] < -1e-3 && pulled[1..4].iter().all(|&slope| slope > 0.0),
+            "{pulled:?}"
+        );
+        assert!(pulled[4..].iter().all(|slope| slope.abs() < 1e-7), "{pulled:?}");
     }
 
     #[test]

@@ -127,6 +127,24 @@ fn a_taught_run_is_resumed_to_the_bit_by_the_same_teachers() {
 }
 
 #[test]
+fn records_that_a_teacher_held_back_too_may_choose_the_epoch() {
+    let program = Program::new();
+    let held_back = ["--hold-back", "0.25"];
+    let teacher = trained(&program, "teacher", "7", &held_back);
+    // The same split under another name; parts of a step, each with a teacher of its own.
+    std::fs::copy(program.path("split.txt"), program.path("copy.txt")).expect("a copy");
+    let (records, copy) = (records_dir(), program.run("copy.txt"));
+    let teachers = format!("{teacher},{teacher}");
+    let flags = ["--teacher", &teachers, "--accumulate", "2", "--split", &copy];
+    let data = ["--data", records.to_str().expect("a plain name")];
+    let best = trained(&program, "pupil", "7", &[&flags[..], &data, &held_back].concat());
+    let text = &state(Path::new(&best)).metadata["dualnet.training"];
+    let training: Value = serde_json::from_str(text).expect("JSON");
+    assert_eq!(training["best_epoch_chosen_on"], "held-back training records");
+    assert_eq!(training["teachers_digest"].as_str().map(str::len), Some(16));
+}
+
+#[test]
 fn what_cannot_teach_is_refused_before_a_run_begins() {
     let program = Program::new();
     let teacher = trained(&program, "teacher", "1", &[]);
@@ -149,7 +167,9 @@ fn what_cannot_teach_is_refused_before_a_run_begins() {
     let short = altered("short.safetensors", &|state| {
         state.tensors.remove("linear_layer_2.bias");
     });
-    std::fs::copy(program.path("split.txt"), program.path("other.txt")).expect("a copy");
+    let list = |range: std::ops::Range<u32>| range.map(|index| format!(" {index}")).collect::<String>();
+    let split = format!("train{}\nvalidation{}\n", list(6..22), list(0..6));
+    std::fs::write(program.path("other.txt"), split).expect("another split");
     let (records, other) = (records_dir(), program.run("other.txt"));
     let elsewhere = ["--data", records.to_str().expect("a plain name"), "--split", &other];
     let run = program.run("run");
@@ -170,7 +190,11 @@ fn what_cannot_teach_is_refused_before_a_run_begins() {
         (&["--teacher", &short], "linear_layer_2.bias"),
         (
             &[&["--teacher", &teacher], &elsewhere[..]].concat(),
-            "other.txt what it knows of its validation records",
+            "whose validation records may be among its training records",
+        ),
+        (
+            &["--teacher", &teacher, "--hold-back", "0.25"],
+            "was not trained with --hold-back 0.25 --seed 7",
         ),
         (&["--teacher-share", "0.5"], "distillation needs at least one teacher"),
         (

@@ -229,6 +229,21 @@ fn patients_of_icentia11k_are_read_to_their_end() {
     assert_eq!(of(&findings, Kind::Missing), ["00002_batched_lbls.pkl.gz"]);
     assert_eq!(findings.extra, ["20000_batched.pkl.gz"]);
 
+    // All samples of the first segment are NaN, so that its crop has some.
+    let (segments, samples) = (icentia_files::SEGMENTS, icentia_files::SAMPLES);
+    let mut values = vec![0_u8; 4 * segments * samples];
+    for value in values[..4 * samples].chunks_exact_mut(4) {
+        value.copy_from_slice(&f32::NAN.to_le_bytes());
+    }
+    let pickle = icentia_files::array(4, "f4", &[segments, samples], &values);
+    icentia_files::write_samples(folder.path(), 1, &pickle);
+    let findings = found(folder.path());
+    let [damaged] = of(&findings, Kind::Damaged).try_into().expect("one file");
+    assert!(
+        str::contains(damaged, "00001_batched.pkl.gz") && damaged.contains("not a finite number"),
+        "{damaged}"
+    );
+
     let (code, said, _) = verify_by_program(folder.path());
     assert_eq!(code, Some(1));
     assert!(said.contains("segments of 22000 samples, not 1048577"), "{said}");

@@ -98,8 +98,8 @@ pub(super) struct RunFlags {
     /// Blend records with each other, λ from Beta(α, α).
     #[arg(long, value_name = "ALPHA")]
     mixup: Option<f64>,
-    /// Learn also what these trained networks of the same classes say of each record, one of them in each step (.safetensors, or folder of a
-    /// run: its best.safetensors).
+    /// Learn also what these trained networks of the same classes say of each record, one of them in each step (.safetensors with what it was
+    /// trained on, or folder of a run: its best.safetensors). They must have the run's split, and hold the same records back.
     #[arg(long, value_name = "WEIGHTS,…", value_delimiter = ',')]
     teacher: Option<Vec<PathBuf>>,
     /// The teachers' share of the target; the rest is the label's [default: 0.5].

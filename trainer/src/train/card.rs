@@ -24,6 +24,7 @@ pub(super) fn training(
         "held_back_records": records.held_back.as_ref().map_or(0, Vec::len) * per_unit,
         "validation_records": records.split.validation.len() * per_unit,
         "records_digest": records.digest(),
+        "validation_digest": records.validation_digest(),
         "teachers_digest": teachers_digest,
         "best_epoch_chosen_on": if records.held_back.is_some() { "held-back training records" } else { "validation records" },
         "epoch": epoch,
@@ -31,7 +32,7 @@ pub(super) fn training(
         "seed": options.seed,
         "dropout": options.dropout(config.classes, config.dropout),
         "dropout_unit": options.dropout_unit(config.classes),
-        "augmentations_changed": options.augmentations.changed(),
+        "augmentations_changed": options.augmentation(1).map_or_else(Vec::new, |augmentation| augmentation.options.changed()),
         "revision": REVISION,
         "options": options,
     })

@@ -123,6 +123,15 @@ impl Records {
         hexadecimal(&digest.finalize()[..8])
     }
 
+    /// Sixteen digits that tell what the validation units are called.
+    pub(super) fn validation_digest(&self) -> String {
+        let mut digest = Sha256::new();
+        for &unit in &self.split.validation {
+            digest.update(format!("{}\n", self.source.name(unit)));
+        }
+        hexadecimal(&digest.finalize()[..8])
+    }
+
     /// What the best epoch is chosen on.
     pub fn choice(&self) -> &[u32] {
         self.held_back.as_deref().unwrap_or(&self.split.validation)

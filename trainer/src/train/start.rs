@@ -150,7 +150,9 @@ impl Training {
         let (optimizer, progress) = checkpoint.resume(&path, &parameters)?;
         let teachers = Teachers::open(&options, &network)?;
         if checkpoint.training()["teachers_digest"].as_str() != teachers.digest() {
-            return Err(fault("was taught by other networks than are in the files it names now"));
+            return Err(fault(
+                "was taught by other networks than --teacher's files hold now, or in another order",
+            ));
         }
         if let Some(epochs) = epochs.filter(|&epochs| epochs != options.epochs) {
             let until_epoch = if progress.batches > 0 {
@@ -192,6 +194,7 @@ impl Training {
         notes: Vec<String>,
     ) -> Result<Self, TrainerError> {
         let device = device(&options.device, team.local_rank())?;
+        state.teachers.check(&options, &records)?;
         let State {
             parameters,
             average,

@@ -8,7 +8,7 @@ use crate::data::Batch;
 use crate::distributed::Reducer;
 use crate::error::TrainerError;
 use crate::evaluate::input_tensors;
-use crate::loss::{smoothed_cross_entropy, soft_cross_entropy};
+use crate::loss::{smoothed_cross_entropy, taught_cross_entropy};
 use crate::random::Rng;
 use crate::torch::{Dropout, Mode, Parameters, Torch};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
@@ -159,31 +159,28 @@ impl Stepper<'_> {
         let device = self.parameters.device();
         let records = labels.len();
         let labels = Tensor::f_from_slice(labels)?.f_to_device(device)?;
-        if self.options.mixup == 0.0 {
-            return Ok(Inputs {
-                taught: self.teachers.ask(&ecg, &spectrogram, seed)?,
-                ecg,
-                spectrogram,
-                labels,
-                mixed: None,
-            });
-        }
-        let mixup = Mixup::draw(&mut Rng::for_name(seed, "mixup"), self.options.mixup, records);
-        let share = |share: f64| {
-            Tensor::f_from_slice(&[share as f32])?
-                .f_view(&[] as &[i64])?
-                .f_to_device(device)
+        let (ecg, spectrogram, mixed) = match self.options.mixup {
+            0.0 => (ecg, spectrogram, None),
+            alpha => {
+                let mixup = Mixup::draw(&mut Rng::for_name(seed, "mixup"), alpha, records);
+                let share = |share: f64| {
+                    Tensor::f_from_slice(&[share as f32])?
+                        .f_view(&[] as &[i64])?
+                        .f_to_device(device)
+                };
+                let mixed = Mixed {
+                    partners: mixup.partners_of(&labels)?,
+                    shares: [share(mixup.share)?, share(1.0 - mixup.share)?],
+                };
+                (mixup.blend(&ecg)?, mixup.blend(&spectrogram)?, Some(mixed))
+            }
         };
-        let (ecg, spectrogram) = (mixup.blend(&ecg)?, mixup.blend(&spectrogram)?);
         Ok(Inputs {
             taught: self.teachers.ask(&ecg, &spectrogram, seed)?,
             ecg,
             spectrogram,
-            mixed: Some(Mixed {
-                partners: mixup.partners_of(&labels)?,
-                shares: [share(mixup.share)?, share(1.0 - mixup.share)?],
-            }),
             labels,
+            mixed,
         })
     }
 
@@ -206,7 +203,7 @@ impl Stepper<'_> {
         let (Some(taught), Some(distillation)) = (&inputs.taught, &self.options.distillation) else {
             return Ok(labelled);
         };
-        let taught = soft_cross_entropy(&logits, taught, self.weights)?;
+        let taught = taught_cross_entropy(&logits, taught, self.weights)?;
         Ok(labelled
             .f_mul_scalar(1.0 - distillation.share)?
             .f_add(&taught.f_mul_scalar(distillation.share)?)?)
@@ -238,7 +235,54 @@ fn parts(records: usize, count: usize) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::teachers::tests::taught_by;
     use super::*;
+    use tch::{Device, Kind};
+
+    /// Two records that differ, blended: the teacher sees what the pupil sees.
+    #[test]
+    fn a_teacher_is_asked_of_the_records_as_they_are_blended() {
+        let network = Network::preset("dualnet-s").expect("a preset");
+        let parameters = Parameters::initial(&network, 7).expect("parameters");
+        let options = TrainOptions {
+            mixup: 1.0,
+            ..TrainOptions::default()
+        };
+        let teachers = taught_by(&[1]);
+        let stepper = Stepper {
+            network: &network,
+            options: &options,
+            parameters: &parameters,
+            teachers: &teachers,
+            team: &Team::default(),
+            reducer: None,
+            weights: &Tensor::from_slice(&crate::loss::CLASS_WEIGHTS),
+        };
+        let inputs = |scale: f64| {
+            let ramp = |shape: &[i64]| {
+                let count = shape.iter().product::<i64>();
+                let ramp = Tensor::arange(count, (Kind::Float, Device::Cpu)).view(shape);
+                ramp * (scale / count as f64)
+            };
+            (ramp(&[2, 80, 256]), ramp(&[2, 1, 563, 33]))
+        };
+        // A seed that exchanges the two.
+        let (seed, blended) = (0..64)
+            .map(|seed| {
+                let (ecg, spectrogram) = inputs(4.0);
+                (seed, stepper.blended(ecg, spectrogram, &[0, 1], seed).expect("inputs"))
+            })
+            .find(|(_, blended)| !blended.ecg.allclose(&inputs(4.0).0, 1e-3, 1e-3, false))
+            .expect("a blend");
+        let asked = |ecg: &Tensor, spectrogram: &Tensor| {
+            let said = teachers.ask(ecg, spectrogram, seed).expect("probabilities");
+            said.expect("a teacher")
+        };
+        let taught = blended.taught.as_ref().expect("a teacher's word");
+        assert!(taught.equal(&asked(&blended.ecg, &blended.spectrogram)));
+        let (ecg, spectrogram) = inputs(4.0);
+        assert!(!taught.equal(&asked(&ecg, &spectrogram)));
+    }
 
     #[test]
     fn parts_cover_every_record_once() {

@@ -1,6 +1,7 @@
 //! Networks that teach another one: their probabilities of a record are part of what it learns (distillation, Hinton et al. 2015).
 
-use super::{Checkpoint, TrainOptions, network_of, parameters_of};
+use super::{Checkpoint, Records, TrainOptions, network_of, parameters_of};
+use crate::data::Split;
 use crate::error::TrainerError;
 use crate::evaluate::TorchPredictor;
 use crate::random::Rng;
@@ -8,55 +9,75 @@ use crate::torch::Parameters;
 use dualnet_engine::model::digest::hexadecimal;
 use dualnet_export::network::Network;
 use dualnet_export::weights::{StateDict, Tensor as Stored};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
 
 /// Trained networks of the same classes as the one that learns from them; none of them learns.
 #[derive(Default)]
 pub(super) struct Teachers {
-    networks: Vec<TorchPredictor<Network, Parameters>>,
+    teachers: Vec<Teacher>,
     digest: Option<String>,
+}
+
+struct Teacher {
+    predictor: TorchPredictor<Network, Parameters>,
+    /// What its checkpoint says of its training.
+    training: Value,
+    path: PathBuf,
 }
 
 impl Teachers {
     /// Those that `options` name, to teach `pupil`.
     ///
     /// # Errors
-    /// An unreadable file; one that does not say which network it is, or has not exactly its tensors; other classes than the pupil's;
-    /// another split, whose training records may be among those that the pupil is measured on.
+    /// An unreadable file; one that does not say which network it is, or has not exactly its tensors; other classes than the pupil's.
     pub(super) fn open(options: &TrainOptions, pupil: &Network) -> Result<Self, TrainerError> {
         let Some(distillation) = &options.distillation else {
             return Ok(Self::default());
         };
-        let mut networks = Vec::new();
+        let mut teachers = Vec::new();
         let mut digest = Sha256::new();
         for path in &distillation.teachers {
-            let bytes = std::fs::read(path).map_err(|source| TrainerError::Io {
+            let bytes = std::fs::read(path).map_err(|error| TrainerError::File {
                 path: path.clone(),
-                source,
+                reason: format!("{error}; the run needs this teacher in every step"),
             })?;
             digest.update(Sha256::digest(&bytes));
-            networks.push(read(path, &bytes, options, pupil)?);
+            teachers.push(read(path, &bytes, pupil)?);
         }
         Ok(Self {
-            networks,
+            teachers,
             digest: Some(hexadecimal(&digest.finalize()[..8])),
         })
     }
 
     /// The same on another device.
     pub(super) fn on(self, device: Device) -> Result<Self, TrainerError> {
-        let networks = self.networks.into_iter().map(|TorchPredictor { network, parameters }| {
-            Ok(TorchPredictor {
-                network,
-                parameters: parameters.on(device)?,
-            })
+        let teachers = self.teachers.into_iter().map(|mut teacher| {
+            let TorchPredictor { network, parameters } = teacher.predictor;
+            let parameters = parameters.on(device)?;
+            teacher.predictor = TorchPredictor { network, parameters };
+            Ok(teacher)
         });
         Ok(Self {
-            networks: networks.collect::<Result<_, TrainerError>>()?,
+            teachers: teachers.collect::<Result<_, TrainerError>>()?,
             digest: self.digest,
         })
+    }
+
+    /// Makes sure that none has learned the records that a run of these options chooses its best epoch on and is measured on.
+    ///
+    /// # Errors
+    /// Those that may have, by name: a teacher that was trained on another split, or that held other records back.
+    pub(super) fn check(&self, options: &TrainOptions, records: &Records) -> Result<(), TrainerError> {
+        let mut leaks = self.teachers.iter().filter_map(|teacher| {
+            let reason = leak(&teacher.training, options, records)?;
+            let path = teacher.path.clone();
+            Some(TrainerError::File { path, reason })
+        });
+        leaks.next().map_or(Ok(()), Err)
     }
 
     /// Sixteen digits that tell the files and their order, if there are any.
@@ -65,23 +86,18 @@ impl Teachers {
     }
 
     /// Probabilities `[N, classes]` of `ecg [N, 80, 256]` and `spectrogram [N, 1, 563, 33]` as one of the teachers, drawn by `seed`, sees
-    /// them: what is learned over many steps is the mean of all. `None` without teachers.
+    /// them: over many steps the mean of all is learned. In float32, whatever the pupil's precision. `None` without teachers.
     pub(super) fn ask(&self, ecg: &Tensor, spectrogram: &Tensor, seed: u64) -> Result<Option<Tensor>, TrainerError> {
-        let teacher = match self.networks.as_slice() {
+        let Teacher { predictor, .. } = match self.teachers.as_slice() {
             [] => return Ok(None),
             [teacher] => teacher,
             several => &several[Rng::for_name(seed, "teacher").below(several.len())],
         };
-        teacher.predict(ecg, spectrogram).map(Some)
+        predictor.predict(ecg, spectrogram).map(Some)
     }
 }
 
-fn read(
-    path: &Path,
-    bytes: &[u8],
-    options: &TrainOptions,
-    pupil: &Network,
-) -> Result<TorchPredictor<Network, Parameters>, TrainerError> {
+fn read(path: &Path, bytes: &[u8], pupil: &Network) -> Result<Teacher, TrainerError> {
     let fault = |reason: String| TrainerError::File {
         path: path.to_owned(),
         reason,
@@ -98,14 +114,6 @@ fn read(
             pupils.join(", ")
         )));
     }
-    let training = checkpoint.training();
-    let stated = training["options"]["split"].as_str();
-    if let Some(split) = stated.filter(|split| *split != options.split) {
-        return Err(fault(format!(
-            "was trained on the split {split}; it would teach the split {} what it knows of its validation records",
-            options.split
-        )));
-    }
     let is_finite = |tensor: &Stored| {
         tensor
             .as_f32()
@@ -115,22 +123,51 @@ fn read(
         return Err(fault(format!("{name:?} has a value that is not finite")));
     }
     let parameters = parameters_of(&network, state, path)?;
-    Ok(TorchPredictor { network, parameters })
+    Ok(Teacher {
+        predictor: TorchPredictor { network, parameters },
+        training: checkpoint.training(),
+        path: path.to_owned(),
+    })
+}
+
+/// Why a teacher trained so may have learned what a run of these options measures itself on, if it may.
+fn leak(training: &Value, options: &TrainOptions, records: &Records) -> Option<String> {
+    let theirs = |name: &str| &training["options"][name];
+    let split = theirs("split").as_str().unwrap_or("that it does not state");
+    let is_published =
+        Split::NAMES.contains(&split) && split == options.split && *theirs("dataset") == *options.dataset;
+    if !is_published && training["validation_digest"] != records.validation_digest() {
+        return Some(format!(
+            "was trained on the split {split}; this run has {}, whose validation records may be among its training records",
+            options.split
+        ));
+    }
+    let holds_back_the_same = *theirs("hold_back") == options.hold_back && *theirs("seed") == options.seed;
+    (options.hold_back > 0.0 && !holds_back_the_same).then(|| {
+        format!(
+            "was not trained with --hold-back {} --seed {}: the records that choose this run's best epoch are among its training records",
+            options.hold_back, options.seed
+        )
+    })
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use tch::{Device, Kind};
 
-    fn taught_by(seeds: &[u64]) -> Teachers {
-        let networks = seeds.iter().map(|&seed| {
+    pub(in crate::train) fn taught_by(seeds: &[u64]) -> Teachers {
+        let teachers = seeds.iter().map(|&seed| {
             let network = Network::preset("dualnet-s").expect("a preset");
             let parameters = Parameters::initial(&network, seed).expect("parameters");
-            TorchPredictor { network, parameters }
+            Teacher {
+                predictor: TorchPredictor { network, parameters },
+                training: Value::Null,
+                path: PathBuf::new(),
+            }
         });
         Teachers {
-            networks: networks.collect(),
+            teachers: teachers.collect(),
             digest: None,
         }
     }

@@ -28,7 +28,8 @@ impl Default for Released {
     }
 }
 
-/// Reads every file to its end, which verifies its checksum, its shape and its annotations. Nothing is known of the content of
+/// Reads every file to its end, which verifies its checksum, its shape and its annotations; where a sample of a published crop is not
+/// finite, as far as there. Nothing is known of the content of
 /// the released files, so that an altered one of the right form is not noticed. `progress` hears of every file.
 ///
 /// # Errors
@@ -88,12 +89,15 @@ fn read(icentia: &Icentia, patient: u32) -> Result<(), DataError> {
         samples_of(&icentia.folder, patient),
         labels_of(&icentia.folder, patient),
     );
-    let mut finite = |_, crop: &[f32]| match crop.iter().all(|sample| sample.is_finite()) {
-        true => Ok(()),
-        false => Err("a sample is not a finite number".to_owned()),
-    };
     let (crops, length) = signal::read(&samples, Draws::Published, icentia.segments, &mut finite)?;
     labels::classes(&annotations, &crops, length).map(drop)
+}
+
+fn finite(_: usize, crop: &[f32]) -> Result<(), String> {
+    match crop.iter().all(|sample| sample.is_finite()) {
+        true => Ok(()),
+        false => Err("a sample is not a finite number".to_owned()),
+    }
 }
 
 fn patient_faults(folder: &Path, patient: u32, found: Found, released: Released) -> Vec<Fault> {
@@ -104,7 +108,7 @@ fn patient_faults(folder: &Path, patient: u32, found: Found, released: Released)
     if !found.samples {
         faults.push(Fault::new(Kind::Missing, file(&samples)));
     } else {
-        match signal::read(&samples, Draws::Published, SEGMENTS, &mut |_, _| Ok(())) {
+        match signal::read(&samples, Draws::Published, SEGMENTS, &mut finite) {
             Err(error) => faults.push(Fault::new(Kind::Damaged, error.to_string())),
             Ok((_, found)) if found != released.samples => {
                 length = found;

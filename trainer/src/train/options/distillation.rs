@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The table `[train.distillation]`: a share of each target is what trained networks say of the record as it is trained on (Hinton et al. 2015, at
-/// temperature 1), the rest its label. Each step asks one of them, drawn at random.
+/// temperature 1), the rest its label. Each part of a step that is computed at once asks one of them, drawn at random.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Distillation {

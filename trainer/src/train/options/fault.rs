@@ -75,7 +75,7 @@ impl TrainOptions {
         }
         if let Some(Distillation { teachers, share }) = &self.distillation {
             if teachers.is_empty() {
-                return Some("distillation needs at least one teacher".to_owned());
+                return Some("distillation needs at least one teacher, which --teacher names".to_owned());
             }
             if !(*share > 0.0 && *share <= 1.0) {
                 return Some(format!("distillation's share is above 0 and at most 1, not {share}"));
