@@ -1,5 +1,6 @@
 //! Everything that can go wrong in this crate.
 
+use crate::beats::BeatsError;
 use crate::classifier::Precision;
 use crate::cpu::RunError;
 use crate::model::ModelError;
@@ -17,6 +18,9 @@ pub enum Error {
     /// The model file cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The forest that reads beats cannot be used.
+    #[error(transparent)]
+    Beats(#[from] BeatsError),
     /// Predictions cannot be scored.
     #[error(transparent)]
     Score(#[from] ScoreError),

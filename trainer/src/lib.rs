@@ -5,6 +5,7 @@
 
 pub mod augment;
 pub mod axial;
+pub mod beats;
 mod capture;
 pub mod cli;
 mod convolution;

@@ -8,11 +8,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use rayon::prelude::*;
+
 pub use options::{Device, Options, Precision};
 pub use prediction::{Prediction, UNDECIDED};
 pub use probabilities::Probabilities;
 
 use crate::Error;
+use crate::beats::{BeatForest, BeatReader};
 use crate::cpu::{Plans, RunError, Runtime, Way};
 use crate::gpu;
 use crate::model::Model;
@@ -36,6 +39,7 @@ const CPU_BATCH: usize = 16;
 pub struct Classifier {
     plans: Arc<Plans>,
     identity: String,
+    beats: Option<BeatForest>,
     options: Options,
     device: Device,
     precision: Precision,
@@ -81,6 +85,7 @@ impl Classifier {
         Ok(Self {
             plans,
             identity,
+            beats: None,
             options,
             device,
             precision,
@@ -88,6 +93,18 @@ impl Classifier {
             gpu,
             note,
         })
+    }
+
+    /// Averages the network's probabilities with those that a forest reads from each record's beats, which the processor does whatever the
+    /// device.
+    ///
+    /// # Errors
+    /// [`BeatsError::Classes`](crate::beats::BeatsError::Classes) for a forest of other classes.
+    pub fn with_beats(mut self, forest: BeatForest) -> Result<Self, Error> {
+        forest.check_classes(self.model().classes())?;
+        self.identity = format!("{}+{}", self.model().card().identity(), forest.identity());
+        self.beats = Some(forest);
+        Ok(self)
     }
 
     /// The model it classifies with.
@@ -156,7 +173,8 @@ impl Classifier {
 
     fn classify_on_gpu(&self, gpu: &Mutex<gpu::Runtime>, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
         let start = Instant::now();
-        let answers = gpu.lock().unwrap_or_else(PoisonError::into_inner).classify(records);
+        let mut answers = gpu.lock().unwrap_or_else(PoisonError::into_inner).classify(records);
+        self.read_beats(records, &mut answers);
         let latency_ms = milliseconds_since(start);
         let predict = |(record, answer): (&&Record, Result<Vec<f32>, Error>)| {
             answer.map(|probabilities| self.prediction(record, &probabilities, latency_ms))
@@ -168,10 +186,13 @@ impl Classifier {
         let start = Instant::now();
         workspace.reserve(1);
         workspace.prepare(0, record)?;
-        let probabilities = workspace.run(1).map_err(|cause| Error::Run {
+        let mut probabilities = workspace.run(1).map_err(|cause| Error::Run {
             record: label(record),
             cause,
         })?;
+        if let Some(forest) = &self.beats {
+            average_with_beats(&BeatReader::new(forest), record, &mut probabilities)?;
+        }
         Ok(self.prediction(record, &probabilities, milliseconds_since(start)))
     }
 
@@ -191,13 +212,29 @@ impl Classifier {
                 .map(|record| self.classify_one(workspace, record))
                 .collect();
         };
-        let latency_ms = milliseconds_since(start);
         let classes = self.model().classes().len();
-        let row = |slot: usize| &probabilities[slot * classes..(slot + 1) * classes];
-        let predict = |(record, slot): (&&Record, Result<usize, Error>)| {
-            slot.map(|slot| self.prediction(record, row(slot), latency_ms))
+        let row = |slot: usize| probabilities[slot * classes..(slot + 1) * classes].to_vec();
+        let mut answers: Vec<Result<Vec<f32>, Error>> = prepared.into_iter().map(|slot| slot.map(row)).collect();
+        self.read_beats(records, &mut answers);
+        let latency_ms = milliseconds_since(start);
+        let predict = |(record, answer): (&&Record, Result<Vec<f32>, Error>)| {
+            answer.map(|probabilities| self.prediction(record, &probabilities, latency_ms))
         };
-        records.iter().zip(prepared).map(predict).collect()
+        records.iter().zip(answers).map(predict).collect()
+    }
+
+    /// Averages the network's answers with what the beats say, where there is a forest.
+    fn read_beats(&self, records: &[&Record], answers: &mut [Result<Vec<f32>, Error>]) {
+        let Some(forest) = &self.beats else { return };
+        let read = |reader: &mut BeatReader<'_>, (record, answer): (&&Record, &mut Result<Vec<f32>, Error>)| {
+            if let Ok(probabilities) = answer
+                && let Err(error) = average_with_beats(reader, record, probabilities)
+            {
+                *answer = Err(error);
+            }
+        };
+        let pairs = records.par_iter().zip(answers);
+        pairs.for_each_init(|| BeatReader::new(forest), read);
     }
 
     fn prediction(&self, record: &Record, probabilities: &[f32], latency_ms: f64) -> Prediction {
@@ -231,6 +268,14 @@ impl Classifier {
         idle().push(workspace);
         result
     }
+}
+
+fn average_with_beats(reader: &BeatReader<'_>, record: &Record, probabilities: &mut [f32]) -> Result<(), Error> {
+    let averaged = reader.average_with_record(record, probabilities);
+    averaged.map_err(|cause| Error::Signal {
+        record: label(record),
+        cause,
+    })
 }
 
 /// What one thread needs to classify.

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use dualnet_engine::beats::BeatForest;
 use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ, read_ahead};
 use dualnet_engine::{Classifier, Device, Error, Options, Precision, Prediction};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,6 +33,9 @@ pub struct Arguments {
     /// The model file; without it, the embedded ECG-DualNet S.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// A file of `trainer beats`: the probabilities become the average of the network's and of what it reads from the record's beats.
+    #[arg(long, value_name = "FILE")]
+    beats: Option<PathBuf>,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -131,7 +135,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         batch_size: arguments.batch_size,
     };
     let inputs = inputs::expand(&arguments.records)?;
-    let classifier = Classifier::new(model(arguments.model.as_deref(), arguments.precision)?, options)?;
+    let mut classifier = Classifier::new(model(arguments.model.as_deref(), arguments.precision)?, options)?;
+    if let Some(path) = &arguments.beats {
+        classifier = classifier.with_beats(BeatForest::open(path).map_err(Error::from)?)?;
+    }
     if let Some(reason) = classifier.fallback() {
         report_note(&format!(
             "{} runs on tract, not on the fused kernels: {reason}",

@@ -2,12 +2,14 @@
 
 use super::weights::Weights;
 use super::{figures, thread_count, use_threads};
+use crate::beats::BeatTable;
 use crate::data::Labels;
 use crate::data::icentia::SEGMENTS;
 use crate::evaluate::{Measured, evaluate};
 use crate::train::{ICENTIA11K, Records, TrainOptions};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use dualnet_engine::beats::BeatForest;
 use dualnet_export::network::ClassSet;
 use indicatif::ProgressBar;
 use std::path::PathBuf;
@@ -37,6 +39,9 @@ pub(super) struct Arguments {
     /// Use only the first N segments of each file of Icentia11k.
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=50))]
     limit: Option<usize>,
+    /// A file of `trainer beats`, whose probabilities are averaged with the network's.
+    #[arg(long, value_name = "FILE")]
+    beats: Option<PathBuf>,
     /// Threads; the default is the number of cores.
     #[arg(long, value_name = "N", value_parser = thread_count())]
     threads: Option<usize>,
@@ -60,6 +65,10 @@ enum Format {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let (mut predictor, classes) = arguments.weights.open()?;
+    let forest = arguments.beats.as_deref().map(BeatForest::open).transpose()?;
+    if let Some(forest) = &forest {
+        forest.check_classes(&classes)?;
+    }
     let mut options = TrainOptions::default();
     if predictor.class_set() == ClassSet::Icentia11k {
         if arguments.split.is_some() || arguments.labels.is_some() {
@@ -80,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Part::Validation => &records.split.validation,
     };
     let bar = ProgressBar::new((indices.len() * records.source.records_per_unit()) as u64);
-    let predictions = evaluate(
+    let mut predictions = evaluate(
         predictor.as_mut(),
         &records.source,
         indices,
@@ -89,6 +98,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         &mut |done| bar.set_position(done as u64),
     )?;
     bar.finish_and_clear();
+    if let (Some(forest), Some(dataset)) = (&forest, records.dataset.as_deref()) {
+        BeatTable::measure(dataset, indices)?.average_with(forest, &mut predictions);
+    }
     let measured = predictions.measured()?;
     match arguments.format {
         Format::Json => println!("{}", json(&measured).context("the evaluation")?),

@@ -1,6 +1,7 @@
 //! The program `trainer`: one file per subcommand.
 
 mod answers;
+mod beats;
 mod check;
 mod convert;
 mod crossval;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
         trainer launch --nproc 2 train --data training2017 --network dualnet-s --run runs/s  two processes\n  \
         trainer evaluate runs/s/best.safetensors --data training2017          accuracy and F1\n  \
         trainer crossval --data training2017 --network dualnet-s --runs runs/cv  5 folds, labels v3\n  \
+        trainer beats --data training2017 --output beats.json                 a second reading, of the beats\n  \
         trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n  \
         trainer data verify training2017                                      is it as it was released?\n\n\
         Exit status: 0 done; 1 some records failed, or a data set is not whole; 2 wrong usage, or an error."
@@ -59,6 +61,8 @@ enum Command {
     Convert(convert::Arguments),
     /// Cross-validate a network.
     Crossval(crossval::Arguments),
+    /// Fit what reads a rhythm from a lead's beats, beside a network.
+    Beats(beats::Arguments),
     /// Name the rhythm of records.
     Predict(predict::Arguments),
     /// Say whether a data set is whole.
@@ -76,6 +80,7 @@ pub fn run() -> ExitCode {
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Crossval(arguments) => alone("crossval").and_then(|()| crossval::run(&arguments)),
+        Command::Beats(arguments) => alone("beats").and_then(|()| beats::run(&arguments)),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
     };

@@ -6,6 +6,7 @@ use super::{thread_count, use_threads};
 use crate::evaluate::Predictor;
 use anyhow::bail;
 use clap::Args;
+use dualnet_engine::beats::{BeatForest, BeatReader};
 use dualnet_engine::classifier::prepare_record;
 use dualnet_engine::record::{Record, records_in};
 use dualnet_engine::signal::{ECG_LEN, Inputs, Preprocessor, SPECTROGRAM_LEN};
@@ -31,6 +32,9 @@ pub(super) struct Arguments {
     /// Add the probability of AF and of every other class.
     #[arg(long)]
     probabilities: bool,
+    /// A file of `trainer beats`, whose probabilities are averaged with the network's.
+    #[arg(long, value_name = "FILE")]
+    beats: Option<PathBuf>,
     /// Records computed at a time.
     #[arg(long, default_value_t = 24, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_536))]
     batch_size: usize,
@@ -57,11 +61,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("{}: there is no such folder to write to", folder.display());
     }
     let (mut predictor, classes) = arguments.weights.open()?;
+    let forest = arguments.beats.as_deref().map(BeatForest::open).transpose()?;
+    if let Some(forest) = &forest {
+        forest.check_classes(&classes)?;
+    }
     let mut answers = Answers::new(&classes, arguments.probabilities)?;
     let bar = ProgressBar::new(paths.len() as u64);
     let mut failed = 0;
     for paths in paths.chunks(arguments.batch_size) {
-        for (path, answer) in paths.iter().zip(predict(predictor.as_mut(), paths)?) {
+        for (path, answer) in paths.iter().zip(predict(predictor.as_mut(), forest.as_ref(), paths)?) {
             match answer {
                 Ok((record, probabilities)) => answers.add(&record, &probabilities)?,
                 Err(reason) => {
@@ -117,8 +125,12 @@ fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 type Answer = Result<(String, Vec<f32>), String>;
 
 /// The answers for records that fit into one batch.
-fn predict(predictor: &mut dyn Predictor, paths: &[PathBuf]) -> anyhow::Result<Vec<Answer>> {
-    let prepared: Vec<Result<(String, Inputs), String>> = paths
+fn predict(
+    predictor: &mut dyn Predictor,
+    forest: Option<&BeatForest>,
+    paths: &[PathBuf],
+) -> anyhow::Result<Vec<Answer>> {
+    let prepared: Vec<Result<(Record, Inputs), String>> = paths
         .par_iter()
         .map_init(Preprocessor::new, |preprocessor, path| prepare(preprocessor, path))
         .collect();
@@ -135,21 +147,31 @@ fn predict(predictor: &mut dyn Predictor, paths: &[PathBuf]) -> anyhow::Result<V
         _ => predictor.probabilities(&ecg, &spectrogram, batch)?,
     };
     let mut rows = probabilities.chunks_exact(predictor.classes());
-    let mut answer = |name: String, path: &Path| match rows.next() {
-        Some(row) if row.iter().all(|p| p.is_finite()) => Ok((name, row.to_vec())),
+    let mut answer = |record: Record, path: &Path| match rows.next() {
+        Some(row) if row.iter().all(|p| p.is_finite()) => Ok((record, row.to_vec())),
         _ => Err(format!("{}: the network's answer is not a number", path.display())),
     };
-    Ok(prepared
+    let answers: Vec<Result<(Record, Vec<f32>), String>> = prepared
         .into_iter()
         .zip(paths)
         .map(|(prepared, path)| answer(prepared?.0, path))
-        .collect())
+        .collect();
+    let finish = |reader: &mut Option<BeatReader<'_>>, (answer, path): (Result<(Record, Vec<f32>), String>, &PathBuf)| {
+        let (record, mut probabilities) = answer?;
+        if let Some(reader) = reader {
+            let averaged = reader.average_with_record(&record, &mut probabilities);
+            averaged.map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok((record.name().to_owned(), probabilities))
+    };
+    let answers = answers.into_par_iter().zip(paths);
+    Ok(answers.map_init(|| forest.map(BeatReader::new), finish).collect())
 }
 
-fn prepare(preprocessor: &mut Preprocessor, path: &Path) -> Result<(String, Inputs), String> {
+fn prepare(preprocessor: &mut Preprocessor, path: &Path) -> Result<(Record, Inputs), String> {
     let record = Record::open(path).map_err(|error| error.to_string())?;
     let mut inputs = Inputs::zeros();
     prepare_record(preprocessor, &record, &mut inputs.ecg, &mut inputs.spectrogram)
         .map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok((record.name().to_owned(), inputs))
+    Ok((record, inputs))
 }

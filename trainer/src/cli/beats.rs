@@ -1,0 +1,134 @@
+//! `trainer beats`
+
+use super::{figures, thread_count, use_threads};
+use crate::beats::{BeatOptions, BeatTable};
+use crate::data::Labels;
+use crate::evaluate::Predictions;
+use crate::train::{Records, TrainOptions};
+use anyhow::bail;
+use clap::Args;
+use dualnet_engine::score::Label;
+use dualnet_export::weights::write_beside;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Finds the beats of every record, measures them, and fits a forest of boosted trees that reads a rhythm from the measurements.
+///
+/// The file it writes goes beside a network, whose probabilities are averaged with the forest's: `trainer evaluate --beats`, `trainer
+/// predict --beats`, `engine classify --beats`. What it prints first is cross-validated on the training records, and is what options are to be
+/// chosen by; then come the figures on the validation records. A minute on two processors.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Folder of the data set (A00001.mat …, REFERENCE.csv).
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// File to write.
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Set of labels: as released (REFERENCE.csv, the default) or revised (REFERENCE-v3.csv).
+    #[arg(long)]
+    labels: Option<Labels>,
+    /// Published split (paper by default), or a file of two lines with the indices that train and validate.
+    #[arg(long, value_name = "NAME|FILE")]
+    split: Option<String>,
+    /// Parts of the training records in cross-validation; 0 leaves it out.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    folds: usize,
+    /// Trees of each class.
+    #[arg(long, value_name = "N", default_value_t = BeatOptions::default().trees, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    trees: usize,
+    /// The most leaves of a tree.
+    #[arg(long, value_name = "N", default_value_t = BeatOptions::default().leaves, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=256))]
+    leaves: usize,
+    /// What each tree's answer is multiplied by, above 0 and at most 1.
+    #[arg(long, value_name = "RATE", default_value_t = BeatOptions::default().learning_rate)]
+    learning_rate: f32,
+    /// The forest's weight in the average with a network, 0 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = BeatOptions::default().share)]
+    share: f64,
+    /// Seed of the draws.
+    #[arg(long, value_name = "N", default_value_t = BeatOptions::default().seed)]
+    seed: u64,
+    /// Threads; the default is the number of cores.
+    #[arg(long, value_name = "N", value_parser = thread_count())]
+    threads: Option<usize>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let options = arguments.options()?;
+    use_threads(arguments.threads)?;
+    let defaults = TrainOptions::default();
+    let train = TrainOptions {
+        split: arguments.split.clone().unwrap_or_else(|| defaults.split.clone()),
+        labels: arguments.labels.unwrap_or(defaults.labels),
+        ..defaults
+    };
+    let records = Records::open(&train, &arguments.data, 1)?;
+    let Some(dataset) = records.dataset.as_deref() else {
+        bail!("beats are measured of PhysioNet/CinC 2017 only");
+    };
+    let (learned, validation) = (&records.split.train, &records.split.validation);
+    eprintln!("measuring the beats of {} records", learned.len() + validation.len());
+    let table = BeatTable::measure(dataset, learned)?;
+    if arguments.folds > 0 {
+        eprintln!("cross-validating on {} parts of the training records", arguments.folds);
+        let found = table.cross_validated(dataset, learned, arguments.folds, &options)?;
+        print(&format!("training records, cross-validated on {} parts", arguments.folds), &found)?;
+    }
+    eprintln!("fitting");
+    let training = json!({
+        "data": records.data,
+        "labels": records.labels,
+        "split": train.split,
+        "training_records": learned.len(),
+        "validation_records": validation.len(),
+        "options": options,
+        "program": crate::train::REVISION,
+    });
+    let forest = table.fit(&options, training)?;
+    if !validation.is_empty() {
+        let found = BeatTable::measure(dataset, validation)?.predictions(&forest);
+        print("validation records", &found)?;
+    }
+    if let Err(error) = write_beside(&arguments.output, |file| file.write_all(&forest.to_json())) {
+        bail!("{}: {error}", arguments.output.display());
+    }
+    eprintln!(
+        "{} holds {} numbers, {}",
+        arguments.output.display(),
+        forest.parameters(),
+        forest.identity()
+    );
+    Ok(())
+}
+
+impl Arguments {
+    fn options(&self) -> anyhow::Result<BeatOptions> {
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) {
+            bail!("--learning-rate {} is not above 0 and at most 1", self.learning_rate);
+        }
+        if !(0.0..=1.0).contains(&self.share) {
+            bail!("--share {} is not between 0 and 1", self.share);
+        }
+        if let Some(folder) = self.output.parent()
+            && folder != Path::new("")
+            && !folder.is_dir()
+        {
+            bail!("{}: there is no such folder to write to", folder.display());
+        }
+        Ok(BeatOptions {
+            trees: self.trees,
+            leaves: self.leaves,
+            learning_rate: self.learning_rate,
+            share: self.share,
+            seed: self.seed,
+            ..BeatOptions::default()
+        })
+    }
+}
+
+fn print(title: &str, predictions: &Predictions) -> anyhow::Result<()> {
+    let classes = Label::ALL.map(|label| label.symbol().to_owned());
+    print!("{title}\n{}\n", figures::text(&predictions.measured()?, &classes));
+    Ok(())
+}
