@@ -1,6 +1,7 @@
-//! Time per record, on one thread, of what happens to a lead before the network sees it. Throughput counts its samples.
+//! Time per record, on one thread, of what happens to a lead before the network sees it, and beside it. Throughput counts its samples.
 
 use criterion::{Criterion, Throughput};
+use dualnet_engine::beats::{BeatForest, BeatReader};
 use dualnet_engine::record::Record;
 use dualnet_engine::signal::{Inputs, Preprocessor, SAMPLING_RATE_HZ, resample, resample_to};
 use dualnet_fixtures::records_dir;
@@ -15,6 +16,7 @@ fn main() {
     let mut criterion = Criterion::default().without_plots().configure_from_args();
     prepare(&mut criterion);
     to_300_hz(&mut criterion);
+    beats(&mut criterion);
     criterion.final_summary();
 }
 
@@ -46,6 +48,22 @@ fn to_300_hz(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(samples.len() as u64));
         group.bench_function(duration, |bencher| {
             bencher.iter(|| resample(black_box(&samples), FROM_HZ).expect("a rate within the limits"));
+        });
+    }
+    group.finish();
+}
+
+/// The beats of the same recordings, found, measured and read by the embedded forest.
+fn beats(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("signal/beats");
+    let forest = BeatForest::embedded().expect("the embedded forest");
+    let reader = BeatReader::new(&forest);
+    for (duration, name) in RECORDS {
+        let samples = lead(name);
+        group.throughput(Throughput::Elements(samples.len() as u64));
+        group.bench_function(duration, |bencher| {
+            let mut probabilities = [0.25; 4];
+            bencher.iter(|| reader.average_with(black_box(&samples), &mut probabilities));
         });
     }
     group.finish();

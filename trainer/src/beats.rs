@@ -4,11 +4,11 @@ use crate::data::{DataError, Dataset};
 use crate::error::TrainerError;
 use crate::evaluate::Predictions;
 use crate::folds::{folds, subset};
-use crate::loss::CLASS_WEIGHTS;
 use dualnet_engine::beats::{BeatForest, BeatMeter, COUNT, ClassForest, Node, Tree};
 use dualnet_engine::score::Label;
 use dualnet_export::network::ClassSet;
 use forust_ml::objective::ObjectiveType;
+use forust_ml::sampler::SampleMethod;
 use forust_ml::{GradientBooster, Matrix};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -25,6 +25,8 @@ pub struct BeatOptions {
     pub learning_rate: f32,
     /// Share of the measurements that a tree may ask for, drawn anew for each.
     pub measurements: f64,
+    /// Share of the records that a tree is grown on, drawn anew for each.
+    pub records: f32,
     /// L2 penalty of a leaf's answer.
     pub l2: f32,
     /// The least sum of second derivatives in a leaf.
@@ -42,6 +44,7 @@ impl Default for BeatOptions {
             leaves: 16,
             learning_rate: 0.06,
             measurements: 0.3,
+            records: 0.7,
             l2: 2.0,
             min_leaf_weight: 3.0,
             seed: 1,
@@ -49,6 +52,9 @@ impl Default for BeatOptions {
         }
     }
 }
+
+/// The logit of a class that no record has, or with the other sign every record.
+const CERTAIN: f64 = 15.0;
 
 /// Deeper than trees of a few leaves grow.
 const DEPTH: usize = 8;
@@ -102,35 +108,34 @@ impl BeatTable {
         }
     }
 
-    /// A forest that has learned these records, each class against all others, records weighted by class as in the networks' loss.
+    /// A forest that has learned these records, each class against all others; records of all classes have one weight.
     ///
     /// # Errors
     /// Too few records.
     pub fn fit(&self, options: &BeatOptions, training: serde_json::Value) -> Result<BeatForest, TrainerError> {
-        let weights = self.weights();
         let columns: Vec<f64> = (0..COUNT)
             .flat_map(|column| self.rows.iter().map(move |row| f64::from(row[column])))
             .collect();
         let classes: Result<Vec<ClassForest>, TrainerError> = Label::ALL
             .par_iter()
-            .map(|&label| self.fit_class(label, &columns, &weights, options))
+            .map(|&label| self.fit_class(label, &columns, options))
             .collect();
         BeatForest::new("the forest", classes?, options.share, training).map_err(failed)
     }
 
-    fn weights(&self) -> Vec<f64> {
-        let weight = |label: &Label| f64::from(CLASS_WEIGHTS[label.index()]);
-        self.labels.iter().map(weight).collect()
-    }
-
-    fn fit_class(
-        &self,
-        label: Label,
-        columns: &[f64],
-        weights: &[f64],
-        options: &BeatOptions,
-    ) -> Result<ClassForest, TrainerError> {
-        let is_label: Vec<f64> = self.labels.iter().map(|&own| f64::from(u8::from(own == label))).collect();
+    fn fit_class(&self, label: Label, columns: &[f64], options: &BeatOptions) -> Result<ClassForest, TrainerError> {
+        let class = label.symbol().to_owned();
+        let count = self.labels.iter().filter(|&&own| own == label).count();
+        if count == 0 || count == self.labels.len() {
+            let base = if count == 0 { -CERTAIN } else { CERTAIN };
+            let trees = Vec::new();
+            return Ok(ClassForest { class, base, trees });
+        }
+        let is_label: Vec<f64> = self
+            .labels
+            .iter()
+            .map(|&own| f64::from(u8::from(own == label)))
+            .collect();
         let mut booster = GradientBooster::default()
             .set_objective_type(ObjectiveType::LogLoss)
             .set_iterations(options.trees)
@@ -140,13 +145,15 @@ impl BeatTable {
             .set_colsample_bytree(options.measurements)
             .set_l2(options.l2)
             .set_min_leaf_weight(options.min_leaf_weight)
+            .set_sample_method(SampleMethod::Random)
+            .set_subsample(options.records)
             .set_seed(options.seed)
             .set_parallel(false);
         booster
-            .fit(&Matrix::new(columns, self.rows.len(), COUNT), &is_label, weights, None)
+            .fit_unweighted(&Matrix::new(columns, self.rows.len(), COUNT), &is_label, None)
             .map_err(failed)?;
         Ok(ClassForest {
-            class: label.symbol().to_owned(),
+            class,
             base: booster.base_score,
             trees: booster.trees.iter().map(tree).collect(),
         })
@@ -214,9 +221,7 @@ fn tree(grown: &forust_ml::tree::Tree) -> Tree {
             ),
         }
     });
-    Tree {
-        nodes: nodes.collect(),
-    }
+    Tree { nodes: nodes.collect() }
 }
 
 /// The smallest float32 that is not below the number.
@@ -225,5 +230,123 @@ fn rounded_up(value: f64) -> f32 {
     match f64::from(nearest) < value {
         true => nearest.next_up(),
         false => nearest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Rng;
+
+    /// Records whose rhythm shows in the first two measurements, every fifth of the second unknown.
+    fn table(records: usize) -> BeatTable {
+        let mut random = Rng::for_name(3, "beats");
+        let (mut rows, mut labels) = (Vec::new(), Vec::new());
+        for record in 0..records {
+            let mut row = [0.0; COUNT];
+            row.iter_mut().for_each(|value| *value = random.unit_f64() as f32);
+            labels.push(Label::ALL[usize::from(row[0] > 0.5) + 2 * usize::from(row[1] > 0.7)]);
+            if record % 5 == 0 {
+                row[1] = f32::NAN;
+            }
+            rows.push(row);
+        }
+        BeatTable { rows, labels }
+    }
+
+    fn few() -> BeatOptions {
+        BeatOptions {
+            trees: 20,
+            learning_rate: 0.3,
+            ..BeatOptions::default()
+        }
+    }
+
+    /// The library adds up answers in float64 as the engine does: 1e-9 is rounding.
+    #[test]
+    fn trees_answer_as_the_library_that_grew_them() {
+        let table = table(300);
+        let columns: Vec<f64> = (0..COUNT)
+            .flat_map(|column| table.rows.iter().map(move |row| f64::from(row[column])))
+            .collect();
+        let matrix = Matrix::new(&columns, table.rows.len(), COUNT);
+        let is_normal: Vec<f64> = table
+            .labels
+            .iter()
+            .map(|&label| f64::from(u8::from(label == Label::Normal)))
+            .collect();
+        let mut booster = GradientBooster::default().set_iterations(20).set_max_leaves(16);
+        booster.fit_unweighted(&matrix, &is_normal, None).expect("a fit");
+        let class = |class: &str| ClassForest {
+            class: class.to_owned(),
+            base: booster.base_score,
+            trees: booster.trees.iter().map(tree).collect(),
+        };
+        let never = ClassForest {
+            class: "never".to_owned(),
+            base: -40.0,
+            trees: Vec::new(),
+        };
+        let forest = BeatForest::new("f", vec![class("N"), never], 0.5, json!(null)).expect("a forest");
+        for (row, logit) in table.rows.iter().zip(booster.predict(&matrix, false)) {
+            let [found, rest] = forest.probabilities(row)[..] else {
+                panic!("two classes")
+            };
+            // Against the floor of 1e-9 for the class that never is.
+            let wanted = 1.0 / (1.0 + (-logit).exp());
+            let wanted = wanted / (wanted + 1e-9);
+            assert!(
+                (f64::from(found) - wanted).abs() < 1e-6,
+                "{found} {wanted}, rest {rest}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_shows_in_the_measurements_is_learned_and_two_fits_agree() {
+        let (learned, other) = (table(600), table(600).part(0..200));
+        let forest = learned.fit(&few(), json!(null)).expect("a forest");
+        assert_eq!(learned.fit(&few(), json!(null)).expect("a forest"), forest);
+        let accuracy = other.predictions(&forest).evaluation().expect("figures").accuracy;
+        assert!(accuracy > 0.85, "{accuracy}");
+        let mut network = Predictions {
+            probabilities: vec![0.25; 800],
+            ..other.predictions(&forest)
+        };
+        other.average_with(&forest, &mut network);
+        let own = other.predictions(&forest).probabilities;
+        assert!(
+            network
+                .probabilities
+                .iter()
+                .zip(own)
+                .all(|(half, own)| (half - (0.125 + own / 2.0)).abs() < 1e-6)
+        );
+    }
+
+    #[test]
+    fn a_class_without_records_is_never_named() {
+        let mut table = table(100);
+        for label in &mut table.labels {
+            *label = [Label::Normal, Label::Other][usize::from(*label == Label::Noise)];
+        }
+        let found = table.predictions(&table.fit(&few(), json!(null)).expect("a forest"));
+        assert!(
+            found
+                .probabilities
+                .chunks_exact(4)
+                .all(|row| row[2] < 1e-4 && row[3] < 1e-4)
+        );
+    }
+
+    #[test]
+    fn thresholds_are_rounded_so_that_no_float32_changes_sides() {
+        for value in [0.1, -0.1, 1.0, f64::from(f32::MIN_POSITIVE) / 3.0, 1e10 + 1.0] {
+            let threshold = rounded_up(value);
+            assert!(
+                f64::from(threshold) >= value && f64::from(threshold.next_down()) < value,
+                "{value}"
+            );
+        }
     }
 }

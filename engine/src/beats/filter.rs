@@ -30,9 +30,13 @@ impl Section {
         }
     }
 
-    /// Filters in place, from rest.
+    /// Filters in place, as if the first sample had always been there.
     fn run<'a>(self, samples: impl Iterator<Item = &'a mut f64>) {
-        let (mut first, mut second) = (0.0, 0.0);
+        let mut samples = samples.peekable();
+        let before = samples.peek().map_or(0.0, |sample| **sample);
+        let settled = before * self.b.iter().sum::<f64>() / (1.0 + self.a.iter().sum::<f64>());
+        let mut second = self.b[2] * before - self.a[1] * settled;
+        let mut first = self.b[1] * before - self.a[0] * settled + second;
         for sample in samples {
             let out = self.b[0] * *sample + first;
             first = self.b[1] * *sample - self.a[0] * out + second;
@@ -67,7 +71,9 @@ mod tests {
     use super::*;
 
     fn tone(hz: f64) -> Vec<f64> {
-        (0..3000).map(|i| (2.0 * PI * hz * f64::from(i) / RATE_HZ).sin()).collect()
+        (0..3000)
+            .map(|i| (2.0 * PI * hz * f64::from(i) / RATE_HZ).sin())
+            .collect()
     }
 
     /// The gain of two passes is that of one, squared: ½ at an edge. 1 % is what the other edge and the ends add.

@@ -66,6 +66,15 @@ impl BeatForest {
         Self::parse(file, &text)
     }
 
+    /// The forest inside the library, of the classes N, O, A, ~: `engine/models/beats.json`.
+    ///
+    /// # Errors
+    /// None that a test does not find.
+    #[cfg(feature = "embedded")]
+    pub fn embedded() -> Result<Self, BeatsError> {
+        Self::parse("embedded beats.json", include_bytes!("../../models/beats.json"))
+    }
+
     /// Reads a file that `trainer beats` wrote.
     ///
     /// # Errors
@@ -105,7 +114,11 @@ impl BeatForest {
 
     /// The classes, in the order of the probabilities.
     pub fn classes(&self) -> Vec<&str> {
-        self.content.classes.iter().map(|forest| forest.class.as_str()).collect()
+        self.content
+            .classes
+            .iter()
+            .map(|forest| forest.class.as_str())
+            .collect()
     }
 
     /// The weight of its probabilities in the average with a network's.
@@ -137,7 +150,12 @@ impl BeatForest {
         };
         // The smallest keeps the sum above 0.
         let against_all = |logit: f64| (1.0 / (1.0 + (-logit).exp())).max(1e-9);
-        let each: Vec<f64> = self.content.classes.iter().map(|forest| against_all(logit(forest))).collect();
+        let each: Vec<f64> = self
+            .content
+            .classes
+            .iter()
+            .map(|forest| against_all(logit(forest)))
+            .collect();
         let sum: f64 = each.iter().sum();
         each.into_iter().map(|probability| (probability / sum) as f32).collect()
     }
@@ -175,7 +193,9 @@ impl Content {
             ));
         }
         if self.measurements != MEASUREMENTS {
-            return Some("asks for other measurements than this program makes; fit it again with `trainer beats`".to_owned());
+            return Some(
+                "asks for other measurements than this program makes; fit it again with `trainer beats`".to_owned(),
+            );
         }
         if !(0.0..=1.0).contains(&self.share) {
             return Some(format!("has the share {}, which is not between 0 and 1", self.share));
@@ -191,7 +211,9 @@ impl Content {
             }
             let faults = forest.trees.iter().enumerate();
             let mut faults = faults.filter_map(|(index, tree)| Some((index, tree.fault(COUNT)?)));
-            faults.next().map(|(index, fault)| format!("tree {index} of class {class} {fault}"))
+            faults
+                .next()
+                .map(|(index, fault)| format!("tree {index} of class {class} {fault}"))
         })
     }
 }
@@ -266,15 +288,33 @@ mod tests {
             assert!(good.contains(from), "{from}");
             let damaged = good.replacen(from, to, 1);
             let refusal = BeatForest::parse("f.json", damaged.as_bytes()).unwrap_err().to_string();
-            assert!(refusal.starts_with("f.json: ") && refusal.contains(reason), "{from}: {refusal}");
+            assert!(
+                refusal.starts_with("f.json: ") && refusal.contains(reason),
+                "{from}: {refusal}"
+            );
         }
         let missing = BeatForest::open(Path::new("no/such.json")).unwrap_err().to_string();
         assert!(missing.starts_with("no/such.json: "), "{missing}");
     }
 
+    #[cfg(feature = "embedded")]
+    #[test]
+    fn the_embedded_forest_tells_the_four_classes_apart() {
+        let forest = BeatForest::embedded().expect("the embedded forest");
+        assert_eq!(forest.classes(), ["N", "O", "A", "~"]);
+        assert_eq!(forest.training()["split"], "paper");
+        let nothing_known = forest.probabilities(&[f32::NAN; COUNT]);
+        assert!(
+            (nothing_known.iter().sum::<f32>() - 1.0).abs() < 1e-6,
+            "{nothing_known:?}"
+        );
+    }
+
     #[test]
     fn a_file_cut_anywhere_is_refused() {
-        let good = BeatForest::new("f", two_classes(), 0.5, Value::Null).expect("a forest").to_json();
+        let good = BeatForest::new("f", two_classes(), 0.5, Value::Null)
+            .expect("a forest")
+            .to_json();
         assert!((0..good.len()).all(|length| BeatForest::parse("f", &good[..length]).is_err()));
     }
 }

@@ -177,7 +177,12 @@ fn sample_entropy(values: &[f64], length: usize, tolerance: f64) -> f64 {
     let agreeing = |length: usize| {
         let stretches: Vec<&[f64]> = values[..values.len() - 1].windows(length).collect();
         let agree = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < tolerance);
-        let later = |first: usize| stretches[first + 1..].iter().filter(|b| agree(stretches[first], b)).count();
+        let later = |first: usize| {
+            stretches[first + 1..]
+                .iter()
+                .filter(|b| agree(stretches[first], b))
+                .count()
+        };
         2 * (0..stretches.len()).map(later).sum::<usize>()
     };
     -((agreeing(length + 1) + 1) as f64 / (agreeing(length) + 1) as f64).ln()
@@ -210,7 +215,12 @@ mod tests {
         assert_eq!(named(&beats, "beats"), 20.0);
         assert_eq!(named(&beats, "heart_rate_bpm"), 75.0);
         assert_eq!(named(&beats, "interval_max_s"), 0.8);
-        for zero in ["interval_deviation", "change_rms", "turning_points", "stretch_deviation_max"] {
+        for zero in [
+            "interval_deviation",
+            "change_rms",
+            "turning_points",
+            "stretch_deviation_max",
+        ] {
             assert!(named(&beats, zero).abs() < 1e-12, "{zero}");
         }
         assert!(named(&beats, "trend").abs() < 1e-9);

@@ -25,7 +25,6 @@ pub use forest::{BeatForest, ClassForest};
 pub use reader::BeatReader;
 pub use tree::{Node, Tree};
 
-
 use crate::signal::{MAX_SAMPLES, SAMPLING_RATE_HZ};
 
 const RATE_HZ: f64 = SAMPLING_RATE_HZ;

@@ -87,7 +87,10 @@ mod tests {
         let square: Vec<f64> = (0..1200).map(|at| f64::from(at / 100 % 2)).collect();
         let measured = measure(&square, &square, &square);
         assert_eq!(measured[11], 1.0);
-        assert!((measured[2] - 1.0).abs() < 1e-9, "two equal values have kurtosis 1: {measured:?}");
+        assert!(
+            (measured[2] - 1.0).abs() < 1e-9,
+            "two equal values have kurtosis 1: {measured:?}"
+        );
         let beats: Vec<f64> = (0..1200).map(|at| f64::from(u8::from(at % 200 == 0))).collect();
         assert!(measure(&beats, &beats, &beats)[6] > 50.0);
     }

@@ -18,17 +18,76 @@ const STRIDE: usize = 9;
 
 /// What is measured, see [`measure`]: `like_…` are correlations with the typical beat, `wave_±ms` its samples around the R wave.
 pub(super) const NAMES: [&str; 70] = [
-    "like_qrs_min", "like_qrs_p05", "like_qrs_p10", "like_qrs_p25", "like_qrs_median", "unlike_qrs",
-    "like_beat_min", "like_beat_p05", "like_beat_p10", "like_beat_p25", "like_beat_median", "unlike_beat",
-    "like_p_min", "like_p_p05", "like_p_p10", "like_p_p25", "like_p_median", "unlike_p",
-    "amplitude", "polarity", "amplitudes_deviation", "amplitudes_max", "amplitudes_min",
-    "p_amplitude", "p_place", "p_range", "p_deviation", "t_amplitude", "t_range", "t_place",
-    "width_by_height", "width_by_slope", "widths_max", "widths_p90", "widths_deviation", "widths_p95_excess",
-    "rest_beat", "rest_p", "rest_t", "rest_beat_p90", "p_roughness",
-    "earliest_like", "earliest_width", "early_unlike", "early_alike",
-    "wave_-300ms", "wave_-270ms", "wave_-240ms", "wave_-210ms", "wave_-180ms", "wave_-150ms", "wave_-120ms", "wave_-90ms",
-    "wave_-60ms", "wave_-30ms", "wave_0ms", "wave_30ms", "wave_60ms", "wave_90ms", "wave_120ms", "wave_150ms",
-    "wave_180ms", "wave_210ms", "wave_240ms", "wave_270ms", "wave_300ms", "wave_330ms", "wave_360ms", "wave_390ms", "wave_420ms",
+    "like_qrs_min",
+    "like_qrs_p05",
+    "like_qrs_p10",
+    "like_qrs_p25",
+    "like_qrs_median",
+    "unlike_qrs",
+    "like_beat_min",
+    "like_beat_p05",
+    "like_beat_p10",
+    "like_beat_p25",
+    "like_beat_median",
+    "unlike_beat",
+    "like_p_min",
+    "like_p_p05",
+    "like_p_p10",
+    "like_p_p25",
+    "like_p_median",
+    "unlike_p",
+    "amplitude",
+    "polarity",
+    "amplitudes_deviation",
+    "amplitudes_max",
+    "amplitudes_min",
+    "p_amplitude",
+    "p_place",
+    "p_range",
+    "p_deviation",
+    "t_amplitude",
+    "t_range",
+    "t_place",
+    "width_by_height",
+    "width_by_slope",
+    "widths_max",
+    "widths_p90",
+    "widths_deviation",
+    "widths_p95_excess",
+    "rest_beat",
+    "rest_p",
+    "rest_t",
+    "rest_beat_p90",
+    "p_roughness",
+    "earliest_like",
+    "earliest_width",
+    "early_unlike",
+    "early_alike",
+    "wave_-300ms",
+    "wave_-270ms",
+    "wave_-240ms",
+    "wave_-210ms",
+    "wave_-180ms",
+    "wave_-150ms",
+    "wave_-120ms",
+    "wave_-90ms",
+    "wave_-60ms",
+    "wave_-30ms",
+    "wave_0ms",
+    "wave_30ms",
+    "wave_60ms",
+    "wave_90ms",
+    "wave_120ms",
+    "wave_150ms",
+    "wave_180ms",
+    "wave_210ms",
+    "wave_240ms",
+    "wave_270ms",
+    "wave_300ms",
+    "wave_330ms",
+    "wave_360ms",
+    "wave_390ms",
+    "wave_420ms",
 ];
 
 /// Measures the beats, given as samples of the lead without baseline and noise; NaN where fewer than four are whole.
@@ -111,7 +170,11 @@ pub(super) fn measure(smooth: &[f64], beats: &[usize]) -> [f64; 70] {
         median(roughness) / amplitude,
     ]);
     put(&early(smooth, beats, &like_qrs, &widths, middle_width));
-    let waves: Vec<f64> = typical.iter().step_by(STRIDE).map(|sample| polarity * sample / amplitude).collect();
+    let waves: Vec<f64> = typical
+        .iter()
+        .step_by(STRIDE)
+        .map(|sample| polarity * sample / amplitude)
+        .collect();
     put(&waves);
     measured
 }
@@ -135,7 +198,9 @@ fn early(smooth: &[f64], beats: &[usize], like_qrs: &[f64], widths: &[f64], midd
         return [f64::NAN; 4];
     };
     let early = |is_like: bool| {
-        let early = beats.iter().filter(|(interval, like, _)| *interval < 0.85 && (*like >= 0.85) == is_like);
+        let early = beats
+            .iter()
+            .filter(|(interval, like, _)| *interval < 0.85 && (*like >= 0.85) == is_like);
         early.count() as f64
     };
     [earliest.1, earliest.2 - middle_width, early(false), early(true)]
@@ -144,7 +209,9 @@ fn early(smooth: &[f64], beats: &[usize], like_qrs: &[f64], widths: &[f64], midd
 /// Place and value of what is farthest from zero.
 fn farthest(samples: &[f64]) -> (usize, f64) {
     let places = samples.iter().copied().enumerate();
-    places.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap_or((0, f64::NAN))
+    places
+        .max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
+        .unwrap_or((0, f64::NAN))
 }
 
 fn range(samples: &[f64]) -> f64 {
@@ -175,8 +242,11 @@ mod tests {
 
     /// Triangular beats of these half widths, in samples.
     fn lead(beats: &[(usize, usize)]) -> Vec<f64> {
-        let height = |at: usize, &(beat, half): &(usize, usize)| (1.0 - beat.abs_diff(at) as f64 / half as f64).max(0.0);
-        (0..2400).map(|at| beats.iter().map(|beat| height(at, beat)).sum()).collect()
+        let height =
+            |at: usize, &(beat, half): &(usize, usize)| (1.0 - beat.abs_diff(at) as f64 / half as f64).max(0.0);
+        (0..2400)
+            .map(|at| beats.iter().map(|beat| height(at, beat)).sum())
+            .collect()
     }
 
     #[test]
@@ -210,7 +280,11 @@ mod tests {
     #[test]
     fn fewer_than_four_whole_beats_have_no_shape() {
         let smooth = vec![1.0; 700];
-        assert!(measure(&smooth, &[10, 200, 400, 650]).iter().all(|value| value.is_nan()));
+        assert!(
+            measure(&smooth, &[10, 200, 400, 650])
+                .iter()
+                .all(|value| value.is_nan())
+        );
         assert!(measure(&[], &[]).iter().all(|value| value.is_nan()));
         assert!(measure(&smooth, &[90, 100, 200, 300])[0].is_finite());
     }

@@ -52,7 +52,9 @@ impl Tree {
             Node::Question(measurement, threshold, below, otherwise, unknown) => {
                 let goes_on = |next: u16| usize::from(next) > at && usize::from(next) < self.nodes.len();
                 if usize::from(measurement) >= measurements {
-                    Some(format!("node {at} asks for measurement {measurement} of {measurements}"))
+                    Some(format!(
+                        "node {at} asks for measurement {measurement} of {measurements}"
+                    ))
                 } else if !threshold.is_finite() {
                     Some(format!("node {at} has the threshold {threshold}"))
                 } else if let Some(next) = [below, otherwise, unknown].into_iter().find(|&next| !goes_on(next)) {

@@ -33,9 +33,10 @@ pub struct Arguments {
     /// The model file; without it, the embedded ECG-DualNet S.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// A file of `trainer beats`: the probabilities become the average of the network's and of what it reads from the record's beats.
-    #[arg(long, value_name = "FILE")]
-    beats: Option<PathBuf>,
+    /// Read the record's beats too: the probabilities become the average of the network's and of what a forest says of when the beats come
+    /// and what they look like. Without a file, the embedded forest; with one, that of `trainer beats`.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    beats: Option<Option<PathBuf>>,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -137,7 +138,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let inputs = inputs::expand(&arguments.records)?;
     let mut classifier = Classifier::new(model(arguments.model.as_deref(), arguments.precision)?, options)?;
     if let Some(path) = &arguments.beats {
-        classifier = classifier.with_beats(BeatForest::open(path).map_err(Error::from)?)?;
+        let forest = path.as_deref().map_or_else(BeatForest::embedded, BeatForest::open);
+        classifier = classifier.with_beats(forest.map_err(Error::from)?)?;
     }
     if let Some(reason) = classifier.fallback() {
         report_note(&format!(

@@ -73,7 +73,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.folds > 0 {
         eprintln!("cross-validating on {} parts of the training records", arguments.folds);
         let found = table.cross_validated(dataset, learned, arguments.folds, &options)?;
-        print(&format!("training records, cross-validated on {} parts", arguments.folds), &found)?;
+        print(
+            &format!("training records, cross-validated on {} parts", arguments.folds),
+            &found,
+        )?;
     }
     eprintln!("fitting");
     let training = json!({

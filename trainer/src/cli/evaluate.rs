@@ -83,6 +83,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     options.split = arguments.split.clone().unwrap_or(options.split);
     options.labels = arguments.labels.unwrap_or(options.labels);
     options.batch_size = arguments.batch_size.unwrap_or(options.batch_size);
+    if let Some(forest) = &forest
+        && forest.training()["split"] != *options.split
+    {
+        bail!(
+            "{} was fitted on the split {}; records of {} may be among those that it learned",
+            forest.identity(),
+            forest.training()["split"],
+            options.split
+        );
+    }
     let records = Records::open(&options, &arguments.data, 1)?;
     let indices = match arguments.part {
         Part::Train => &records.split.train,

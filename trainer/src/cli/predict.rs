@@ -156,7 +156,8 @@ fn predict(
         .zip(paths)
         .map(|(prepared, path)| answer(prepared?.0, path))
         .collect();
-    let finish = |reader: &mut Option<BeatReader<'_>>, (answer, path): (Result<(Record, Vec<f32>), String>, &PathBuf)| {
+    let finish = |reader: &mut Option<BeatReader<'_>>,
+                  (answer, path): (Result<(Record, Vec<f32>), String>, &PathBuf)| {
         let (record, mut probabilities) = answer?;
         if let Some(reader) = reader {
             let averaged = reader.average_with_record(&record, &mut probabilities);

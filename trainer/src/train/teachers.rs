@@ -8,7 +8,7 @@ use crate::random::Rng;
 use crate::torch::Parameters;
 use dualnet_engine::model::digest::hexadecimal;
 use dualnet_export::network::Network;
-use dualnet_export::weights::{StateDict, Tensor as Stored};
+use dualnet_export::weights::StateDict;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ impl Teachers {
     /// Those that `options` name, to teach `pupil`.
     ///
     /// # Errors
-    /// An unreadable file; one that does not say which network it is, or has not exactly its tensors; other classes than the pupil's.
+    /// An unreadable file; one that does not say which network it is, or has not exactly its tensors, all finite; other classes than the
+    /// pupil's.
     pub(super) fn open(options: &TrainOptions, pupil: &Network) -> Result<Self, TrainerError> {
         let Some(distillation) = &options.distillation else {
             return Ok(Self::default());
@@ -113,14 +114,6 @@ fn read(path: &Path, bytes: &[u8], pupil: &Network) -> Result<Teacher, TrainerEr
             own.join(", "),
             pupils.join(", ")
         )));
-    }
-    let is_finite = |tensor: &Stored| {
-        tensor
-            .as_f32()
-            .is_none_or(|values| values.iter().all(|value| value.is_finite()))
-    };
-    if let Some((name, _)) = state.tensors.iter().find(|(_, tensor)| !is_finite(tensor)) {
-        return Err(fault(format!("{name:?} has a value that is not finite")));
     }
     let parameters = parameters_of(&network, state, path)?;
     Ok(Teacher {
