@@ -22,15 +22,15 @@ pub struct BeatOptions {
     /// The most leaves of a tree.
     pub leaves: usize,
     /// What each tree's answer is multiplied by.
-    pub learning_rate: f32,
+    pub learning_rate: f64,
     /// Share of the measurements that a tree may ask for, drawn anew for each.
     pub measurements: f64,
     /// Share of the records that a tree is grown on, drawn anew for each.
-    pub records: f32,
+    pub records: f64,
     /// L2 penalty of a leaf's answer.
-    pub l2: f32,
+    pub l2: f64,
     /// The least sum of second derivatives in a leaf.
-    pub min_leaf_weight: f32,
+    pub min_leaf_weight: f64,
     /// The seed of the draws.
     pub seed: u64,
     /// The forest's weight in the average with a network.
@@ -48,7 +48,7 @@ impl Default for BeatOptions {
             l2: 2.0,
             min_leaf_weight: 3.0,
             seed: 1,
-            share: 0.5,
+            share: 1.0 / 3.0,
         }
     }
 }
@@ -139,14 +139,14 @@ impl BeatTable {
         let mut booster = GradientBooster::default()
             .set_objective_type(ObjectiveType::LogLoss)
             .set_iterations(options.trees)
-            .set_learning_rate(options.learning_rate)
+            .set_learning_rate(options.learning_rate as f32)
             .set_max_leaves(options.leaves)
             .set_max_depth(DEPTH)
             .set_colsample_bytree(options.measurements)
-            .set_l2(options.l2)
-            .set_min_leaf_weight(options.min_leaf_weight)
+            .set_l2(options.l2 as f32)
+            .set_min_leaf_weight(options.min_leaf_weight as f32)
             .set_sample_method(SampleMethod::Random)
-            .set_subsample(options.records)
+            .set_subsample(options.records as f32)
             .set_seed(options.seed)
             .set_parallel(false);
         booster

@@ -42,7 +42,7 @@ pub(super) struct Arguments {
     leaves: usize,
     /// What each tree's answer is multiplied by, above 0 and at most 1.
     #[arg(long, value_name = "RATE", default_value_t = BeatOptions::default().learning_rate)]
-    learning_rate: f32,
+    learning_rate: f64,
     /// The forest's weight in the average with a network, 0 to 1.
     #[arg(long, value_name = "SHARE", default_value_t = BeatOptions::default().share)]
     share: f64,
