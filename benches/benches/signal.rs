@@ -56,8 +56,7 @@ fn to_300_hz(criterion: &mut Criterion) {
 /// The beats of the same recordings, found, measured and read by the embedded forest.
 fn beats(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("signal/beats");
-    let forest = BeatForest::embedded().expect("the embedded forest");
-    let reader = BeatReader::new(&forest);
+    let reader = BeatReader::new(BeatForest::embedded().expect("the embedded forest"));
     for (duration, name) in RECORDS {
         let samples = lead(name);
         group.throughput(Throughput::Elements(samples.len() as u64));

@@ -10,9 +10,9 @@ pub(super) const QRS_BAND_HZ: [f64; 2] = [5.0, 25.0];
 const SMOOTHING: usize = 36;
 /// Samples that the threshold is a mean of: 2 s.
 const SURROUNDINGS: usize = 600;
-/// The shortest distance of two beats, in samples: 0.24 s.
+/// The shortest distance of two peaks of energy, in samples: 0.24 s.
 const REFRACTORY: usize = (0.24 * RATE_HZ) as usize;
-/// Samples around a peak of energy in which the R wave is looked for.
+/// Samples around a peak of energy in which the R wave is looked for; less than half of [`REFRACTORY`], so that no two beats are one.
 const REACH: usize = 24;
 /// A beat that is weaker than this share of its neighbours' median slope is none.
 const WEAKEST: f64 = 0.35;
@@ -33,9 +33,7 @@ pub(super) fn beats(filtered: &[f64]) -> Vec<usize> {
     let candidates = (1..energy.len().saturating_sub(1))
         .filter(|&at| energy[at - 1] < energy[at] && energy[at] >= energy[at + 1] && above(at));
     let peaks = strong(&apart(candidates.collect(), &energy), &energy);
-    let mut beats: Vec<usize> = peaks.into_iter().map(|peak| deflection(filtered, peak)).collect();
-    beats.dedup();
-    beats
+    peaks.into_iter().map(|peak| deflection(filtered, peak)).collect()
 }
 
 /// The lead within the band in which beats are found.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::tree::Tree;
-use super::{BeatsError, COUNT, MEASUREMENTS};
+use super::{BeatsError, COUNT, MEASUREMENTS, Measured};
 use crate::model::digest::hexadecimal;
 
 /// What the file says it is.
@@ -73,6 +73,15 @@ impl BeatForest {
     #[cfg(feature = "embedded")]
     pub fn embedded() -> Result<Self, BeatsError> {
         Self::parse("embedded beats.json", include_bytes!("../../models/beats.json"))
+    }
+
+    /// The forest in this file, or the embedded one without a file.
+    ///
+    /// # Errors
+    /// As [`BeatForest::open`].
+    #[cfg(feature = "embedded")]
+    pub fn open_or_embedded(file: Option<&Path>) -> Result<Self, BeatsError> {
+        file.map_or_else(Self::embedded, Self::open)
     }
 
     /// Reads a file that `trainer beats` wrote.
@@ -143,9 +152,12 @@ impl BeatForest {
     }
 
     /// Probabilities of the classes: each forest's for its class against all others, brought to the sum 1.
-    pub fn probabilities(&self, measurements: &[f32; COUNT]) -> Vec<f32> {
+    pub fn probabilities(&self, measured: &Measured) -> Vec<f32> {
         let logit = |forest: &ClassForest| {
-            let answers = forest.trees.iter().map(|tree| f64::from(tree.answer(measurements)));
+            let answers = forest
+                .trees
+                .iter()
+                .map(|tree| f64::from(tree.answer(measured.values())));
             forest.base + answers.sum::<f64>()
         };
         // The smallest keeps the sum above 0.
@@ -160,10 +172,22 @@ impl BeatForest {
         each.into_iter().map(|probability| (probability / sum) as f32).collect()
     }
 
-    /// Replaces a network's probabilities by their average with these, by [`BeatForest::share`].
-    pub fn average_with(&self, measurements: &[f32; COUNT], probabilities: &mut [f32]) {
+    /// Replaces the probabilities of a network of the same classes by their average with these, by [`BeatForest::share`]; leaves them where
+    /// nothing with a rhythm was measured ([`Measured::has_rhythm`]).
+    ///
+    /// # Panics
+    /// Where there are other probabilities than one for each class; [`BeatForest::check_classes`] says so before.
+    pub fn average_with(&self, measured: &Measured, probabilities: &mut [f32]) {
+        assert_eq!(
+            probabilities.len(),
+            self.content.classes.len(),
+            "one probability for each class"
+        );
+        if !measured.has_rhythm() {
+            return;
+        }
         let share = self.share() as f32;
-        for (probability, own) in probabilities.iter_mut().zip(self.probabilities(measurements)) {
+        for (probability, own) in probabilities.iter_mut().zip(self.probabilities(measured)) {
             *probability = (1.0 - share) * *probability + share * own;
         }
     }
@@ -251,12 +275,16 @@ mod tests {
         let forest = BeatForest::new("f", two_classes(), 0.25, Value::Null).expect("a forest");
         let mut measurements = [0.0; COUNT];
         measurements[1] = 60.0;
+        let measurements = Measured::from(measurements);
         // 1/(1 + e⁻²) and ½.
         let found = forest.probabilities(&measurements);
         assert!((f64::from(found[0]) - 0.637_890_7).abs() < 1e-6, "{found:?}");
         let mut averaged = [0.0, 1.0];
         forest.average_with(&measurements, &mut averaged);
         assert!((averaged[0] - 0.25 * found[0]).abs() < 1e-7 && (averaged[0] + averaged[1] - 1.0).abs() < 1e-6);
+        let mut kept = [0.25, 0.75];
+        forest.average_with(&Measured::from([f32::NAN; COUNT]), &mut kept);
+        assert_eq!(kept, [0.25, 0.75]);
         assert_eq!(forest.parameters(), 2 + 4);
         assert!(forest.check_classes(&["N", "A"]).is_ok());
         let refusal = forest.check_classes(&["N", "O", "A", "~"]).unwrap_err().to_string();
@@ -265,10 +293,12 @@ mod tests {
 
     #[test]
     fn a_file_gives_the_same_forest_back() {
-        let forest = BeatForest::new("f", two_classes(), 0.5, Value::Null).expect("a forest");
+        let mut classes = two_classes();
+        classes[0].base = 0.123_456_789_012_345_6;
+        let forest = BeatForest::new("f", classes, 1.0 / 3.0, Value::Null).expect("a forest");
         let again = BeatForest::parse("g", &forest.to_json()).expect("its file");
         assert_eq!(again, forest);
-        assert!(forest.identity().starts_with("beats@"));
+        assert_eq!(again.identity(), forest.identity());
     }
 
     #[test]
@@ -303,7 +333,7 @@ mod tests {
         let forest = BeatForest::embedded().expect("the embedded forest");
         assert_eq!(forest.classes(), ["N", "O", "A", "~"]);
         assert_eq!(forest.training()["split"], "paper");
-        let nothing_known = forest.probabilities(&[f32::NAN; COUNT]);
+        let nothing_known = forest.probabilities(&Measured::from([f32::NAN; COUNT]));
         assert!(
             (nothing_known.iter().sum::<f32>() - 1.0).abs() < 1e-6,
             "{nothing_known:?}"

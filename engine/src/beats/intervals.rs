@@ -146,7 +146,7 @@ struct Plane {
     cells: f64,
     /// The share of pairs in the middle cell.
     middle: f64,
-    /// The share of pairs in the nine cells around it.
+    /// The share of pairs in it and the eight cells around it.
     near: f64,
 }
 
@@ -174,8 +174,9 @@ impl Plane {
 /// −ln of the chance that stretches of `length` values that agree within `tolerance` still agree with one more value, one added to
 /// both counts.
 fn sample_entropy(values: &[f64], length: usize, tolerance: f64) -> f64 {
-    let agreeing = |length: usize| {
-        let stretches: Vec<&[f64]> = values[..values.len() - 1].windows(length).collect();
+    let agreeing = |stretch: usize| {
+        let starts = values.len() - length;
+        let stretches: Vec<&[f64]> = values.windows(stretch).take(starts).collect();
         let agree = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < tolerance);
         let later = |first: usize| {
             stretches[first + 1..]
@@ -197,7 +198,7 @@ fn trend(values: &[f64]) -> f64 {
         both += place * value;
         of_places += place * place;
     }
-    both / of_places * values.len() as f64
+    both / of_places * (values.len() - 1) as f64
 }
 
 #[cfg(test)]
@@ -215,6 +216,10 @@ mod tests {
         assert_eq!(named(&beats, "beats"), 20.0);
         assert_eq!(named(&beats, "heart_rate_bpm"), 75.0);
         assert_eq!(named(&beats, "interval_max_s"), 0.8);
+        assert_eq!(
+            named(&beats, "sample_entropy_1").abs() + named(&beats, "sample_entropy_2").abs(),
+            0.0
+        );
         for zero in [
             "interval_deviation",
             "change_rms",

@@ -1,28 +1,32 @@
 //! Reads the beats of records.
 
-use std::borrow::Cow;
-
 use super::{BeatForest, BeatMeter};
+use crate::classifier::at_300_hz;
 use crate::record::Record;
-use crate::signal::{SAMPLING_RATE_HZ, SignalError, resample};
+use crate::signal::SignalError;
 
-/// Averages what a network says of records with what their beats say; one per thread.
+/// Averages what a network says of records with what their beats say; threads may share it.
 #[derive(Clone, Debug)]
-pub struct BeatReader<'a> {
-    forest: &'a BeatForest,
+pub struct BeatReader {
+    forest: BeatForest,
     meter: BeatMeter,
 }
 
-impl<'a> BeatReader<'a> {
+impl BeatReader {
     /// Plans the transform.
-    pub fn new(forest: &'a BeatForest) -> Self {
+    pub fn new(forest: BeatForest) -> Self {
         Self {
             forest,
             meter: BeatMeter::new(),
         }
     }
 
-    /// Replaces the network's probabilities of a lead at 300 Hz by their average with those of its beats.
+    /// What it reads with.
+    pub fn forest(&self) -> &BeatForest {
+        &self.forest
+    }
+
+    /// Replaces the network's probabilities of a lead at 300 Hz by their average with those of its beats, as [`BeatForest::average_with`].
     pub fn average_with(&self, lead: &[f32], probabilities: &mut [f32]) {
         self.forest.average_with(&self.meter.measure(lead), probabilities);
     }
@@ -32,12 +36,7 @@ impl<'a> BeatReader<'a> {
     /// # Errors
     /// Samples that cannot be brought to 300 Hz.
     pub fn average_with_record(&self, record: &Record, probabilities: &mut [f32]) -> Result<(), SignalError> {
-        let rate = record.sampling_rate_hz();
-        let lead = match rate == SAMPLING_RATE_HZ {
-            true => Cow::Borrowed(record.samples()),
-            false => Cow::Owned(resample(record.classified_samples(), rate)?),
-        };
-        self.average_with(&lead, probabilities);
+        self.average_with(&at_300_hz(record)?, probabilities);
         Ok(())
     }
 }

@@ -92,7 +92,8 @@ pub(super) const NAMES: [&str; 70] = [
 
 /// Measures the beats, given as samples of the lead without baseline and noise; NaN where fewer than four are whole.
 ///
-/// The typical beat is the median of all, sample by sample. Amplitudes count in its largest deflection, which points upwards.
+/// The typical beat is the median of all, sample by sample. Heights count in its largest deflection near the R wave, signs are such that its R wave points
+/// upwards, and places are samples from where the wave is looked for.
 pub(super) fn measure(smooth: &[f64], beats: &[usize]) -> [f64; 70] {
     let mut measured = [f64::NAN; 70];
     let whole = |beat: &usize| smooth.get(beat.checked_sub(BEFORE)?..beat - BEFORE + LENGTH);

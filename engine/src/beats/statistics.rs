@@ -1,8 +1,8 @@
 //! Order statistics and moments of a few numbers.
 
-/// The numbers in ascending order.
+/// The numbers in ascending order, without those that are none.
 pub(super) fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.into_iter().collect();
+    let mut values: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).collect();
     values.sort_unstable_by(f64::total_cmp);
     values
 }

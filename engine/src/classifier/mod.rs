@@ -4,6 +4,7 @@ mod options;
 mod prediction;
 mod probabilities;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -39,7 +40,7 @@ const CPU_BATCH: usize = 16;
 pub struct Classifier {
     plans: Arc<Plans>,
     identity: String,
-    beats: Option<BeatForest>,
+    beats: Option<BeatReader>,
     options: Options,
     device: Device,
     precision: Precision,
@@ -95,15 +96,15 @@ impl Classifier {
         })
     }
 
-    /// Averages the network's probabilities with those that a forest reads from each record's beats, which the processor does whatever the
-    /// device.
+    /// Averages the network's probabilities with those that a forest reads from each record's beats. The processor does that whatever the
+    /// device: in the thread that calls, and of a GPU's batches in rayon's.
     ///
     /// # Errors
     /// [`BeatsError::Classes`](crate::beats::BeatsError::Classes) for a forest of other classes.
     pub fn with_beats(mut self, forest: BeatForest) -> Result<Self, Error> {
         forest.check_classes(self.model().classes())?;
         self.identity = format!("{}+{}", self.model().card().identity(), forest.identity());
-        self.beats = Some(forest);
+        self.beats = Some(BeatReader::new(forest));
         Ok(self)
     }
 
@@ -174,7 +175,10 @@ impl Classifier {
     fn classify_on_gpu(&self, gpu: &Mutex<gpu::Runtime>, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
         let start = Instant::now();
         let mut answers = gpu.lock().unwrap_or_else(PoisonError::into_inner).classify(records);
-        self.read_beats(records, &mut answers);
+        if let Some(reader) = &self.beats {
+            let pairs = records.par_iter().zip(&mut answers);
+            pairs.for_each(|(record, answer)| read_beats(reader, record, answer));
+        }
         let latency_ms = milliseconds_since(start);
         let predict = |(record, answer): (&&Record, Result<Vec<f32>, Error>)| {
             answer.map(|probabilities| self.prediction(record, &probabilities, latency_ms))
@@ -190,8 +194,8 @@ impl Classifier {
             record: label(record),
             cause,
         })?;
-        if let Some(forest) = &self.beats {
-            average_with_beats(&BeatReader::new(forest), record, &mut probabilities)?;
+        if let Some(reader) = &self.beats {
+            average_with_beats(reader, record, &mut probabilities)?;
         }
         Ok(self.prediction(record, &probabilities, milliseconds_since(start)))
     }
@@ -215,26 +219,15 @@ impl Classifier {
         let classes = self.model().classes().len();
         let row = |slot: usize| probabilities[slot * classes..(slot + 1) * classes].to_vec();
         let mut answers: Vec<Result<Vec<f32>, Error>> = prepared.into_iter().map(|slot| slot.map(row)).collect();
-        self.read_beats(records, &mut answers);
+        if let Some(reader) = &self.beats {
+            let pairs = records.iter().zip(&mut answers);
+            pairs.for_each(|(record, answer)| read_beats(reader, record, answer));
+        }
         let latency_ms = milliseconds_since(start);
         let predict = |(record, answer): (&&Record, Result<Vec<f32>, Error>)| {
             answer.map(|probabilities| self.prediction(record, &probabilities, latency_ms))
         };
         records.iter().zip(answers).map(predict).collect()
-    }
-
-    /// Averages the network's answers with what the beats say, where there is a forest.
-    fn read_beats(&self, records: &[&Record], answers: &mut [Result<Vec<f32>, Error>]) {
-        let Some(forest) = &self.beats else { return };
-        let read = |reader: &mut BeatReader<'_>, (record, answer): (&&Record, &mut Result<Vec<f32>, Error>)| {
-            if let Ok(probabilities) = answer
-                && let Err(error) = average_with_beats(reader, record, probabilities)
-            {
-                *answer = Err(error);
-            }
-        };
-        let pairs = records.par_iter().zip(answers);
-        pairs.for_each_init(|| BeatReader::new(forest), read);
     }
 
     fn prediction(&self, record: &Record, probabilities: &[f32], latency_ms: f64) -> Prediction {
@@ -270,7 +263,16 @@ impl Classifier {
     }
 }
 
-fn average_with_beats(reader: &BeatReader<'_>, record: &Record, probabilities: &mut [f32]) -> Result<(), Error> {
+/// Averages the network's answer, if it gave one, with what the beats say.
+fn read_beats(reader: &BeatReader, record: &Record, answer: &mut Result<Vec<f32>, Error>) {
+    if let Ok(probabilities) = answer
+        && let Err(error) = average_with_beats(reader, record, probabilities)
+    {
+        *answer = Err(error);
+    }
+}
+
+fn average_with_beats(reader: &BeatReader, record: &Record, probabilities: &mut [f32]) -> Result<(), Error> {
     let averaged = reader.average_with_record(record, probabilities);
     averaged.map_err(|cause| Error::Signal {
         record: label(record),
@@ -342,13 +344,20 @@ pub fn prepare_record(
     spectrogram: &mut [f32],
 ) -> Result<(), signal::SignalError> {
     let rate = record.sampling_rate_hz();
-    if rate == SAMPLING_RATE_HZ {
-        preprocessor.prepare(record.samples(), ecg, spectrogram)
-    } else {
-        let lead = signal::resample(record.classified_samples(), rate)?;
-        preprocessor.prepare(&lead, ecg, spectrogram)?;
+    let lead = at_300_hz(record)?;
+    preprocessor.prepare(&lead, ecg, spectrogram)?;
+    if rate != SAMPLING_RATE_HZ {
         signal::fill_missing_band(spectrogram, lead.len(), rate);
-        Ok(())
+    }
+    Ok(())
+}
+
+/// The lead of a record, brought to 300 Hz where its rate is another.
+pub(crate) fn at_300_hz(record: &Record) -> Result<Cow<'_, [f32]>, signal::SignalError> {
+    let rate = record.sampling_rate_hz();
+    match rate == SAMPLING_RATE_HZ {
+        true => Ok(Cow::Borrowed(record.samples())),
+        false => signal::resample(record.classified_samples(), rate).map(Cow::Owned),
     }
 }
 

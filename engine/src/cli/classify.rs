@@ -138,8 +138,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let inputs = inputs::expand(&arguments.records)?;
     let mut classifier = Classifier::new(model(arguments.model.as_deref(), arguments.precision)?, options)?;
     if let Some(path) = &arguments.beats {
-        let forest = path.as_deref().map_or_else(BeatForest::embedded, BeatForest::open);
-        classifier = classifier.with_beats(forest.map_err(Error::from)?)?;
+        let forest = BeatForest::open_or_embedded(path.as_deref()).map_err(Error::from)?;
+        classifier = classifier.with_beats(forest)?;
     }
     if let Some(reason) = classifier.fallback() {
         report_note(&format!(

@@ -39,9 +39,9 @@ pub(super) struct Arguments {
     /// Use only the first N segments of each file of Icentia11k.
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=50))]
     limit: Option<usize>,
-    /// A file of `trainer beats`, whose probabilities are averaged with the network's.
-    #[arg(long, value_name = "FILE")]
-    beats: Option<PathBuf>,
+    /// Read the records' beats too, and average; without a file by the embedded forest, with one by that of `trainer beats`.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    beats: Option<Option<PathBuf>>,
     /// Threads; the default is the number of cores.
     #[arg(long, value_name = "N", value_parser = thread_count())]
     threads: Option<usize>,
@@ -65,10 +65,7 @@ enum Format {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let (mut predictor, classes) = arguments.weights.open()?;
-    let forest = arguments.beats.as_deref().map(BeatForest::open).transpose()?;
-    if let Some(forest) = &forest {
-        forest.check_classes(&classes)?;
-    }
+    let forest = super::beats::forest(&arguments.beats, &classes)?;
     let mut options = TrainOptions::default();
     if predictor.class_set() == ClassSet::Icentia11k {
         if arguments.split.is_some() || arguments.labels.is_some() {
@@ -83,17 +80,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     options.split = arguments.split.clone().unwrap_or(options.split);
     options.labels = arguments.labels.unwrap_or(options.labels);
     options.batch_size = arguments.batch_size.unwrap_or(options.batch_size);
-    if let Some(forest) = &forest
-        && forest.training()["split"] != *options.split
-    {
-        bail!(
-            "{} was fitted on the split {}; records of {} may be among those that it learned",
-            forest.identity(),
-            forest.training()["split"],
-            options.split
-        );
-    }
     let records = Records::open(&options, &arguments.data, 1)?;
+    if let Some(forest) = &forest {
+        check_beats(forest, &records)?;
+    }
     let indices = match arguments.part {
         Part::Train => &records.split.train,
         Part::Validation => &records.split.validation,
@@ -115,6 +105,22 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match arguments.format {
         Format::Json => println!("{}", json(&measured).context("the evaluation")?),
         Format::Text => print!("{}", figures::text(&measured, &classes)),
+    }
+    Ok(())
+}
+
+/// Refuses a forest that may have learned the records that it would be measured on.
+fn check_beats(forest: &BeatForest, records: &Records) -> anyhow::Result<()> {
+    if records.dataset.is_none() {
+        bail!("beats are read of PhysioNet/CinC 2017 only");
+    }
+    if forest.training()["validation_digest"] != records.validation_digest() {
+        bail!(
+            "{} was fitted on the split {}; records of {} may be among those that it learned",
+            forest.identity(),
+            forest.training()["split"],
+            records.split.name
+        );
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::{thread_count, use_threads};
 use crate::evaluate::Predictor;
 use anyhow::bail;
 use clap::Args;
-use dualnet_engine::beats::{BeatForest, BeatReader};
+use dualnet_engine::beats::BeatReader;
 use dualnet_engine::classifier::prepare_record;
 use dualnet_engine::record::{Record, records_in};
 use dualnet_engine::signal::{ECG_LEN, Inputs, Preprocessor, SPECTROGRAM_LEN};
@@ -32,9 +32,9 @@ pub(super) struct Arguments {
     /// Add the probability of AF and of every other class.
     #[arg(long)]
     probabilities: bool,
-    /// A file of `trainer beats`, whose probabilities are averaged with the network's.
-    #[arg(long, value_name = "FILE")]
-    beats: Option<PathBuf>,
+    /// Read the records' beats too, and average; without a file by the embedded forest, with one by that of `trainer beats`.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    beats: Option<Option<PathBuf>>,
     /// Records computed at a time.
     #[arg(long, default_value_t = 24, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_536))]
     batch_size: usize,
@@ -61,15 +61,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("{}: there is no such folder to write to", folder.display());
     }
     let (mut predictor, classes) = arguments.weights.open()?;
-    let forest = arguments.beats.as_deref().map(BeatForest::open).transpose()?;
-    if let Some(forest) = &forest {
-        forest.check_classes(&classes)?;
-    }
+    let reader = super::beats::forest(&arguments.beats, &classes)?.map(BeatReader::new);
     let mut answers = Answers::new(&classes, arguments.probabilities)?;
     let bar = ProgressBar::new(paths.len() as u64);
     let mut failed = 0;
     for paths in paths.chunks(arguments.batch_size) {
-        for (path, answer) in paths.iter().zip(predict(predictor.as_mut(), forest.as_ref(), paths)?) {
+        for (path, answer) in paths.iter().zip(predict(predictor.as_mut(), reader.as_ref(), paths)?) {
             match answer {
                 Ok((record, probabilities)) => answers.add(&record, &probabilities)?,
                 Err(reason) => {
@@ -127,7 +124,7 @@ type Answer = Result<(String, Vec<f32>), String>;
 /// The answers for records that fit into one batch.
 fn predict(
     predictor: &mut dyn Predictor,
-    forest: Option<&BeatForest>,
+    reader: Option<&BeatReader>,
     paths: &[PathBuf],
 ) -> anyhow::Result<Vec<Answer>> {
     let prepared: Vec<Result<(Record, Inputs), String>> = paths
@@ -156,8 +153,7 @@ fn predict(
         .zip(paths)
         .map(|(prepared, path)| answer(prepared?.0, path))
         .collect();
-    let finish = |reader: &mut Option<BeatReader<'_>>,
-                  (answer, path): (Result<(Record, Vec<f32>), String>, &PathBuf)| {
+    let finish = |(answer, path): (Result<(Record, Vec<f32>), String>, &PathBuf)| {
         let (record, mut probabilities) = answer?;
         if let Some(reader) = reader {
             let averaged = reader.average_with_record(&record, &mut probabilities);
@@ -165,8 +161,7 @@ fn predict(
         }
         Ok((record.name().to_owned(), probabilities))
     };
-    let answers = answers.into_par_iter().zip(paths);
-    Ok(answers.map_init(|| forest.map(BeatReader::new), finish).collect())
+    Ok(answers.into_par_iter().zip(paths).map(finish).collect())
 }
 
 fn prepare(preprocessor: &mut Preprocessor, path: &Path) -> Result<(Record, Inputs), String> {

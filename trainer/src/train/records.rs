@@ -124,7 +124,7 @@ impl Records {
     }
 
     /// Sixteen digits that tell what the validation units are called.
-    pub(super) fn validation_digest(&self) -> String {
+    pub(crate) fn validation_digest(&self) -> String {
         let mut digest = Sha256::new();
         for &unit in &self.split.validation {
             digest.update(format!("{}\n", self.source.name(unit)));
