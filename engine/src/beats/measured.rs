@@ -25,6 +25,9 @@ pub const MEASUREMENTS: [&str; COUNT] = {
 /// Heart rates that beats have; what is found at another rate is no rhythm.
 const RATES_BPM: std::ops::Range<f32> = 20.0..230.0;
 
+/// A lead with more than this share of its power from 45 to 70 Hz is hum.
+const HUM: f32 = 0.9;
+
 /// The [`MEASUREMENTS`] of a lead. NaN stands for what cannot be measured: of few beats, of a short lead, of samples that are not finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
@@ -56,10 +59,12 @@ impl Measured {
         Some(self.values[place])
     }
 
-    /// Whether there are beats enough for a rhythm and a shape, at a rate that hearts have.
+    /// Whether there are beats enough for a rhythm and a shape, at a rate that hearts have, in more than hum of the mains.
     pub fn has_rhythm(&self) -> bool {
-        let [rate, shape] = ["heart_rate_bpm", "like_beat_median"].map(|name| self.get(name));
-        rate.is_some_and(|rate| RATES_BPM.contains(&rate)) && shape.is_some_and(|like| !like.is_nan())
+        let known = |name: &str| self.get(name).filter(|value| !value.is_nan());
+        let is_hum = known("power_45_70hz").is_some_and(|power| power > HUM.ln());
+        let is_heart = known("heart_rate_bpm").is_some_and(|rate| RATES_BPM.contains(&rate));
+        is_heart && known("like_beat_median").is_some() && !is_hum
     }
 }
 
