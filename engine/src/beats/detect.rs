@@ -2,7 +2,7 @@
 
 use super::RATE_HZ;
 use super::filter::band_pass;
-use super::statistics::{median, quantile, sorted};
+use super::statistics::{median, quantile_of};
 
 /// Where most of a QRS complex's energy is, in Hz.
 pub(super) const QRS_BAND_HZ: [f64; 2] = [5.0, 25.0];
@@ -25,7 +25,7 @@ const NEIGHBOURS: usize = 4;
 /// above a quarter of that mean's median.
 pub(super) fn beats(filtered: &[f64]) -> Vec<usize> {
     let energy = smoothed(&slope_energy(filtered));
-    let ceiling = quantile(&sorted(energy.iter().copied()), 0.98);
+    let ceiling = quantile_of(energy.iter().copied(), 0.98);
     let capped: Vec<f64> = energy.iter().map(|&value| value.min(ceiling)).collect();
     let around = moving_mean(&capped, SURROUNDINGS);
     let floor = 0.25 * median(around.iter().copied());
@@ -52,16 +52,20 @@ fn slope_energy(samples: &[f64]) -> Vec<f64> {
 
 /// Convolved with a Hann window of unit sum.
 fn smoothed(samples: &[f64]) -> Vec<f64> {
-    let weights: Vec<f64> = (0..SMOOTHING)
+    let mut weights: Vec<f64> = (0..SMOOTHING)
         .map(|i| 0.5 - 0.5 * (std::f64::consts::TAU * i as f64 / (SMOOTHING - 1) as f64).cos())
         .collect();
     let sum: f64 = weights.iter().sum();
+    weights.iter_mut().for_each(|weight| *weight /= sum);
+    let padding = vec![0.0; SMOOTHING];
+    let padded = [&padding, samples, &padding].concat();
     let at = |centre: usize| {
-        let start = (centre + SMOOTHING / 2).saturating_sub(SMOOTHING - 1);
-        let end = (centre + SMOOTHING / 2 + 1).min(samples.len());
-        let window = samples[start..end].iter().enumerate();
-        let weight = |at: usize| weights[centre + SMOOTHING / 2 - at];
-        window.map(|(i, sample)| sample * weight(start + i)).sum::<f64>() / sum
+        let window = &padded[centre + SMOOTHING / 2 + 1..][..SMOOTHING];
+        window
+            .iter()
+            .zip(&weights)
+            .map(|(sample, weight)| sample * weight)
+            .sum()
     };
     (0..samples.len()).map(at).collect()
 }

@@ -18,6 +18,19 @@ pub(super) fn quantile(ascending: &[f64], share: f64) -> f64 {
     ascending[below] + (place - below as f64) * (ascending[above] - ascending[below])
 }
 
+/// The quantile of numbers in any order, without sorting them all; NaN without numbers.
+pub(super) fn quantile_of(values: impl IntoIterator<Item = f64>, share: f64) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).collect();
+    let Some(last) = values.len().checked_sub(1) else {
+        return f64::NAN;
+    };
+    let place = share * last as f64;
+    let below = (place as usize).min(last);
+    let (_, &mut low, higher) = values.select_nth_unstable_by(below, f64::total_cmp);
+    let high = higher.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
+    low + (place - below as f64) * (high - low)
+}
+
 /// Several quantiles.
 pub(super) fn quantiles<const N: usize>(values: impl IntoIterator<Item = f64>, shares: [f64; N]) -> [f64; N] {
     let ascending = sorted(values);
@@ -26,7 +39,7 @@ pub(super) fn quantiles<const N: usize>(values: impl IntoIterator<Item = f64>, s
 
 /// The median; NaN without numbers.
 pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    quantile(&sorted(values), 0.5)
+    quantile_of(values, 0.5)
 }
 
 /// The mean; NaN without numbers.
@@ -95,6 +108,16 @@ mod tests {
         );
         assert_eq!(quantiles([7.0], [0.0, 1.0]), [7.0, 7.0]);
         assert!(median([]).is_nan() && mean(&[]).is_nan() && share(&[], |_| true).is_nan());
+    }
+
+    #[test]
+    fn selecting_and_sorting_find_the_same_quantiles() {
+        let values: Vec<f64> = (0..101).map(|i| f64::from(i * 37 % 101) * 0.1).collect();
+        for share in [0.0, 0.003, 0.5, 0.98, 1.0] {
+            let wanted = quantile(&sorted(values.iter().copied()), share);
+            assert_eq!(quantile_of(values.iter().copied(), share), wanted, "{share}");
+        }
+        assert!(quantile_of([f64::NAN], 0.5).is_nan());
     }
 
     #[test]
