@@ -4,16 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::tree::Tree;
-use super::{BeatsError, COUNT, MEASUREMENTS, Measured};
+use super::content::{ClassForest, Content, FORMAT};
+use super::{BeatsError, MEASUREMENTS, Measured};
 use crate::model::digest::hexadecimal;
 
-/// What the file says it is.
-const FORMAT: &str = "dualnet.beats/1";
 /// Larger files are none of `trainer beats`.
 const LARGEST: u64 = 64 << 20;
 
@@ -22,31 +19,6 @@ const LARGEST: u64 = 64 << 20;
 pub struct BeatForest {
     content: Content,
     digest: String,
-}
-
-/// The trees of one class.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClassForest {
-    /// The class, such as `A`.
-    pub class: String,
-    /// The logit before any tree.
-    pub base: f64,
-    /// The trees, whose answers are added to it.
-    pub trees: Vec<Tree>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Content {
-    format: String,
-    /// What the trees ask for, by name.
-    measurements: Vec<String>,
-    /// The weight of these probabilities in the average with the network's.
-    share: f64,
-    /// How it was fitted, for people.
-    training: Value,
-    classes: Vec<ClassForest>,
 }
 
 impl BeatForest {
@@ -208,40 +180,6 @@ impl BeatForest {
     }
 }
 
-impl Content {
-    fn fault(&self) -> Option<String> {
-        if self.format != FORMAT {
-            return Some(format!(
-                "has the format {:?}; this program reads {FORMAT:?}",
-                self.format
-            ));
-        }
-        if self.measurements != MEASUREMENTS {
-            return Some(
-                "asks for other measurements than this program makes; fit it again with `trainer beats`".to_owned(),
-            );
-        }
-        if !(0.0..=1.0).contains(&self.share) {
-            return Some(format!("has the share {}, which is not between 0 and 1", self.share));
-        }
-        let names: std::collections::HashSet<&str> = self.classes.iter().map(|forest| forest.class.as_str()).collect();
-        if names.len() < 2 || names.len() != self.classes.len() {
-            return Some("has fewer than two classes, or one of them twice".to_owned());
-        }
-        self.classes.iter().find_map(|forest| {
-            let class = &forest.class;
-            if !forest.base.is_finite() {
-                return Some(format!("class {class} starts from {}", forest.base));
-            }
-            let faults = forest.trees.iter().enumerate();
-            let mut faults = faults.filter_map(|(index, tree)| Some((index, tree.fault(COUNT)?)));
-            faults
-                .next()
-                .map(|(index, fault)| format!("tree {index} of class {class} {fault}"))
-        })
-    }
-}
-
 fn fault(file: &str, reason: String) -> BeatsError {
     BeatsError::File {
         file: file.to_owned(),
@@ -252,7 +190,7 @@ fn fault(file: &str, reason: String) -> BeatsError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::beats::Node;
+    use crate::beats::{COUNT, Node, Tree};
 
     fn class(class: &str, base: f64, nodes: Vec<Node>) -> ClassForest {
         ClassForest {

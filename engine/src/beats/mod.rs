@@ -9,6 +9,7 @@
 //! No measurement depends on the unit of the samples. A lead in which no rhythm of beats is found, such as a flat one or hum, is left to the
 //! network. Of a lead from another sampling rate the power above half of that rate is missing, which some measurements of noise see.
 
+mod content;
 mod detect;
 mod error;
 mod filter;
@@ -22,8 +23,9 @@ mod spectrum;
 mod statistics;
 mod tree;
 
+pub use content::ClassForest;
 pub use error::BeatsError;
-pub use forest::{BeatForest, ClassForest};
+pub use forest::BeatForest;
 pub use measured::{COUNT, MEASUREMENTS, Measured};
 pub use reader::BeatReader;
 pub use tree::{Node, Tree};

@@ -57,10 +57,9 @@ impl Tree {
                     ))
                 } else if !threshold.is_finite() {
                     Some(format!("node {at} has the threshold {threshold}"))
-                } else if let Some(next) = [below, otherwise, unknown].into_iter().find(|&next| !goes_on(next)) {
-                    Some(format!("node {at} goes on to {next}"))
                 } else {
-                    None
+                    let next = [below, otherwise, unknown].into_iter().find(|&next| !goes_on(next));
+                    next.map(|next| format!("node {at} goes on to {next}"))
                 }
             }
         };

@@ -1,10 +1,12 @@
 //! Fits the forest that reads a rhythm from a lead's beats ([`dualnet_engine::beats`]).
 
+mod grown;
+
 use crate::data::{DataError, Dataset, Recording};
 use crate::error::TrainerError;
 use crate::evaluate::Predictions;
 use crate::folds::{folds, subset};
-use dualnet_engine::beats::{BeatForest, BeatMeter, COUNT, ClassForest, Measured, Node, Tree};
+use dualnet_engine::beats::{BeatForest, BeatMeter, COUNT, ClassForest, Measured};
 use dualnet_engine::score::Label;
 use dualnet_export::network::ClassSet;
 use forust_ml::objective::ObjectiveType;
@@ -174,7 +176,7 @@ impl BeatTable {
         Ok(ClassForest {
             class,
             base: booster.base_score,
-            trees: booster.trees.iter().map(tree).collect(),
+            trees: booster.trees.iter().map(grown::tree).collect(),
         })
     }
 
@@ -212,45 +214,6 @@ fn failed(error: impl std::fmt::Display) -> TrainerError {
     TrainerError::Network(format!("the beats: {error}"))
 }
 
-/// The tree in the engine's form, nodes in the order in which they are walked. Measurements are float32, so that a threshold
-/// may be rounded up to one.
-fn tree(grown: &forust_ml::tree::Tree) -> Tree {
-    let mut order = vec![0];
-    let mut place = vec![0_u16; grown.nodes.len()];
-    let mut at = 0;
-    while let Some(&index) = order.get(at) {
-        let node = &grown.nodes[index];
-        place[index] = at as u16;
-        if !node.is_leaf {
-            order.extend([node.left_child, node.right_child]);
-        }
-        at += 1;
-    }
-    let nodes = order.into_iter().map(|index| {
-        let node = &grown.nodes[index];
-        match node.is_leaf {
-            true => Node::Answer([node.weight_value]),
-            false => Node::Question(
-                node.split_feature as u16,
-                rounded_up(node.split_value),
-                place[node.left_child],
-                place[node.right_child],
-                place[node.missing_node],
-            ),
-        }
-    });
-    Tree { nodes: nodes.collect() }
-}
-
-/// The smallest float32 that is not below the number.
-fn rounded_up(value: f64) -> f32 {
-    let nearest = value as f32;
-    match f64::from(nearest) < value {
-        true => nearest.next_up(),
-        false => nearest,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,44 +242,6 @@ mod tests {
             trees: 20,
             learning_rate: 0.3,
             ..BeatOptions::default()
-        }
-    }
-
-    /// Both add up answers in float64; 2e-7 is the rounding of a probability to float32 and of the sum it is divided by.
-    #[test]
-    fn trees_answer_as_the_library_that_grew_them() {
-        let table = table(300);
-        let columns = table.columns();
-        let matrix = Matrix::new(&columns, table.rows.len(), COUNT);
-        let is_normal: Vec<f64> = table
-            .labels
-            .iter()
-            .map(|&label| f64::from(u8::from(label == Label::Normal)))
-            .collect();
-        let mut booster = GradientBooster::default().set_iterations(20).set_max_leaves(16);
-        booster.fit_unweighted(&matrix, &is_normal, None).expect("a fit");
-        let class = |class: &str| ClassForest {
-            class: class.to_owned(),
-            base: booster.base_score,
-            trees: booster.trees.iter().map(tree).collect(),
-        };
-        let never = ClassForest {
-            class: "never".to_owned(),
-            base: -40.0,
-            trees: Vec::new(),
-        };
-        let forest = BeatForest::new("f", vec![class("N"), never], 0.5, json!(null)).expect("a forest");
-        for (row, logit) in table.rows.iter().zip(booster.predict(&matrix, false)) {
-            let [found, rest] = forest.probabilities(row)[..] else {
-                panic!("two classes")
-            };
-            // Against the floor of 1e-9 for the class that never is.
-            let wanted = 1.0 / (1.0 + (-logit).exp());
-            let wanted = wanted / (wanted + 1e-9);
-            assert!(
-                (f64::from(found) - wanted).abs() < 2e-7,
-                "{found} {wanted}, rest {rest}"
-            );
         }
     }
 
@@ -356,16 +281,5 @@ mod tests {
                 .chunks_exact(4)
                 .all(|row| row[2] < 1e-4 && row[3] < 1e-4)
         );
-    }
-
-    #[test]
-    fn thresholds_are_rounded_so_that_no_float32_changes_sides() {
-        for value in [0.1, -0.1, 1.0, f64::from(f32::MIN_POSITIVE) / 3.0, 1e10 + 1.0] {
-            let threshold = rounded_up(value);
-            assert!(
-                f64::from(threshold) >= value && f64::from(threshold.next_down()) < value,
-                "{value}"
-            );
-        }
     }
 }
