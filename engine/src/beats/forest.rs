@@ -50,10 +50,18 @@ impl BeatForest {
     /// The forest in this file, or the embedded one without a file.
     ///
     /// # Errors
-    /// As [`BeatForest::open`].
-    #[cfg(feature = "embedded")]
+    /// As [`BeatForest::open`]; no file in a build without the feature `embedded`.
     pub fn open_or_embedded(file: Option<&Path>) -> Result<Self, BeatsError> {
-        file.map_or_else(Self::embedded, Self::open)
+        match file {
+            Some(file) => Self::open(file),
+            #[cfg(feature = "embedded")]
+            None => Self::embedded(),
+            #[cfg(not(feature = "embedded"))]
+            None => Err(fault(
+                "beats",
+                "no forest is embedded in this build: name a file".to_owned(),
+            )),
+        }
     }
 
     /// Reads a file that `trainer beats` wrote.
