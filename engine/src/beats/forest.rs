@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn probabilities_are_each_class_against_all_brought_to_one() {
         let forest = BeatForest::new("f", two_classes(), 0.25, Value::Null).expect("a forest");
-        let mut measurements = [0.0; COUNT];
+        let mut measurements = [-5.0; COUNT];
         measurements[1] = 60.0;
         let measurements = Measured::from(measurements);
         // 1/(1 + e⁻²) and ½.

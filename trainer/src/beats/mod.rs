@@ -225,8 +225,8 @@ mod tests {
         let (mut rows, mut labels) = (Vec::new(), Vec::new());
         for record in 0..records {
             let mut row = [0.0; COUNT];
-            row.iter_mut().for_each(|value| *value = random.unit_f64() as f32);
-            labels.push(Label::ALL[usize::from(row[2] > 0.5) + 2 * usize::from(row[3] > 0.7)]);
+            row.iter_mut().for_each(|value| *value = random.unit_f64() as f32 - 5.0);
+            labels.push(Label::ALL[usize::from(row[2] > -4.5) + 2 * usize::from(row[3] > -4.3)]);
             row[1] = 75.0;
             if record % 5 == 0 {
                 row[3] = f32::NAN;
