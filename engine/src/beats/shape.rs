@@ -144,8 +144,8 @@ pub(super) fn measure(smooth: &[f64], beats: &[usize]) -> [f64; 70] {
     ]);
     let slopes: Vec<f64> = typical.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect();
     let steep = 0.15 * slopes.iter().copied().fold(0.0, f64::max);
-    let middle_width = median(widths.iter().copied());
     let ascending = sorted(widths.iter().copied());
+    let middle_width = quantile(&ascending, 0.5);
     put(&[
         count(&typical[60..130], |sample| sample.abs() > 0.3 * amplitude),
         count(&slopes[COMPLEX], |slope| slope > steep),

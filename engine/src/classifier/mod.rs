@@ -179,11 +179,7 @@ impl Classifier {
             let pairs = records.par_iter().zip(&mut answers);
             pairs.for_each(|(record, answer)| read_beats(reader, record, answer));
         }
-        let latency_ms = milliseconds_since(start);
-        let predict = |(record, answer): (&&Record, Result<Vec<f32>, Error>)| {
-            answer.map(|probabilities| self.prediction(record, &probabilities, latency_ms))
-        };
-        records.iter().zip(answers).map(predict).collect()
+        self.predictions(records, answers, milliseconds_since(start))
     }
 
     fn classify_one(&self, workspace: &mut Workspace, record: &Record) -> Result<Prediction, Error> {
@@ -223,7 +219,16 @@ impl Classifier {
             let pairs = records.iter().zip(&mut answers);
             pairs.for_each(|(record, answer)| read_beats(reader, record, answer));
         }
-        let latency_ms = milliseconds_since(start);
+        self.predictions(records, answers, milliseconds_since(start))
+    }
+
+    /// The network's answers to `records`, in their order, as predictions.
+    fn predictions(
+        &self,
+        records: &[&Record],
+        answers: Vec<Result<Vec<f32>, Error>>,
+        latency_ms: f64,
+    ) -> Vec<Result<Prediction, Error>> {
         let predict = |(record, answer): (&&Record, Result<Vec<f32>, Error>)| {
             answer.map(|probabilities| self.prediction(record, &probabilities, latency_ms))
         };
