@@ -42,6 +42,7 @@ fn plan(hold_back: f64) -> Plan {
             hold_back,
             labels: "REFERENCE.csv".to_owned(),
             records: 22,
+            split: None,
         },
         train: TrainOptions {
             epochs: 1,

@@ -5,7 +5,8 @@ use super::flags::RunFlags;
 use super::progress::Terminal;
 use super::{figures, loader_threads, thread_count, use_threads};
 use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, Summary};
-use crate::data::{Labels, physionet};
+use crate::data::{Labels, Split, physionet};
+use crate::folds::subset;
 use crate::train::{PHYSIONET, TrainOptions, interrupt};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -27,6 +28,10 @@ pub(super) struct Arguments {
     /// Folder of the runs.
     #[arg(long, value_name = "DIR", default_value = "crossval")]
     runs: PathBuf,
+    /// Divide only the training records of --split (paper by default): no network learns, and none predicts, the records that
+    /// validate. What `trainer beats --crossval` chooses by.
+    #[arg(long)]
+    training_records: bool,
     /// Number of folds.
     #[arg(long, value_name = "K", default_value_t = 5)]
     folds: usize,
@@ -72,6 +77,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .map(|&class| class.to_owned())
         .collect();
     let mut dataset = physionet::read(&arguments.data, train.labels)?;
+    if arguments.training_records {
+        let split = Split::find(&train.split)?;
+        split.check(&dataset)?;
+        dataset = subset(&dataset, &split.train)?;
+    }
     dataset.recordings.truncate(train.limit.take().unwrap_or(usize::MAX));
     let plan = Plan {
         crossval: Settings {
@@ -79,6 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             hold_back: std::mem::take(&mut train.hold_back),
             labels: train.labels.file().to_owned(),
             records: dataset.recordings.len(),
+            split: arguments.training_records.then(|| train.split.clone()),
         },
         train,
         network: network.config().clone(),

@@ -22,6 +22,9 @@ pub struct Settings {
     pub labels: String,
     /// How many records are divided.
     pub records: usize,
+    /// The split whose training records are divided; `None` divides the whole data set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
 }
 
 /// A cross-validation's whole configuration.
