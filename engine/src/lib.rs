@@ -28,6 +28,7 @@ pub mod record;
 pub mod score;
 pub mod signal;
 pub mod simd;
+mod statistics;
 
 pub use classifier::{Classifier, Device, Options, Precision, Prediction, Probabilities};
 pub use error::Error;

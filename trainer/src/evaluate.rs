@@ -169,6 +169,14 @@ impl Predictions {
     }
 }
 
+/// What the column of a class's probability is called in a CSV of predictions.
+pub(crate) fn probability_column(class: &str) -> String {
+    match class {
+        "A" => "probability_af".to_owned(),
+        class => format!("probability_{class}"),
+    }
+}
+
 /// Predicts the units of `source` that `indices` name, in that order; `progress` hears how many records are done.
 pub fn evaluate(
     predictor: &mut dyn Predictor,

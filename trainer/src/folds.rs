@@ -7,16 +7,24 @@ use std::collections::HashMap;
 use crate::data::{DataError, Dataset, Label};
 use crate::random::Rng;
 
-/// Divides the whole of `dataset` into `folds` parts; each lists its records in ascending order.
+/// Divides the whole of `dataset` into `count` parts; each lists its records in ascending order.
 ///
 /// The records of a label differ by at most one between folds, as do the sizes of the folds by at most the number of
 /// labels; a group of sample-identical records that is larger than its share adds what it must.
 ///
 /// # Errors
 /// Fewer than two folds, or more folds than there are different recordings.
-pub fn folds(dataset: &Dataset, folds: usize, seed: u64) -> Result<Vec<Vec<u32>>, DataError> {
+pub fn folds(dataset: &Dataset, count: usize, seed: u64) -> Result<Vec<Vec<u32>>, DataError> {
     let all: Vec<u32> = (0..dataset.recordings.len() as u32).collect();
-    let Groups { mut shared, single } = groups(dataset, &all)?;
+    folds_of(dataset, &all, count, seed)
+}
+
+/// Divides these records of `dataset` as [`folds`] does the whole.
+///
+/// # Errors
+/// As [`folds`]; an index outside the data set.
+pub fn folds_of(dataset: &Dataset, indices: &[u32], folds: usize, seed: u64) -> Result<Vec<Vec<u32>>, DataError> {
+    let Groups { mut shared, single } = groups(dataset, indices)?;
     let different = shared.len() + single.iter().map(Vec::len).sum::<usize>();
     if folds < 2 || folds > different {
         return Err(fault(

@@ -58,6 +58,36 @@ fn a_fit_repeats_and_says_what_it_learned() {
     assert_eq!(forest["classes"].as_array().map(Vec::len), Some(4));
 }
 
+/// What cross-validated forests say of the records that train, as a network can learn it.
+#[test]
+fn answers_are_written_for_every_training_record() {
+    let program = Program::new();
+    let (file, answers) = (program.run("beats.json"), program.run("answers.csv"));
+    let arguments = [
+        "beats",
+        "--output",
+        &file,
+        "--answers",
+        &answers,
+        "--folds",
+        "2",
+        "--trees",
+        "10",
+    ];
+    let output = run(&program, &arguments);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let csv = std::fs::read_to_string(&answers).expect("the answers");
+    let reference = std::fs::read_to_string(records_dir().join("REFERENCE.csv")).expect("labels");
+    let names = |text: &str| -> Vec<String> {
+        let name = |line: &str| line.split(',').next().unwrap_or_default().to_owned();
+        text.lines().map(name).collect()
+    };
+    assert_eq!(names(&csv)[1..], names(&reference)[..16]);
+    let run_folder = program.run("taught");
+    let small = &common::SMALL_RUN[..];
+    program.succeeds(&[small, &["--run", &run_folder, "--teacher-answers", &answers]].concat());
+}
+
 /// With the embedded forest alone, as if it were of this split: what `evaluate` counts is what `predict` says of each record.
 #[test]
 fn evaluate_and_predict_read_the_same_beats_of_each_record() {
@@ -119,6 +149,14 @@ fn what_cannot_be_used_is_named_before_any_work() {
     refused(
         &["beats", "--output", &file, "--folds", "1"],
         "--folds 1 leaves nothing",
+    );
+    refused(
+        &["beats", "--output", &file, "--answers", &file, "--folds", "0"],
+        "--folds is at least 2",
+    );
+    refused(
+        &["beats", "--output", &file, "--answers", "no/such/answers.csv"],
+        "no such folder",
     );
     refused(&["evaluate", MODEL, "--beats=missing.json"], "missing.json");
     std::fs::write(&file, "{}").expect("a file");

@@ -222,6 +222,16 @@ fn what_cannot_be_cross_validated_is_an_error_and_leaves_no_folder() {
     assert!(refusal(&|plan| plan.train.distillation = Some(Distillation::default())).contains("teachers"));
     assert!(refusal(&|plan| plan.crossval.records = 21).contains("22"));
     assert!(refusal(&|plan| plan.train.epochs = 0).contains("epochs"));
+    // What a fold's training ended with has learned the other fold.
+    let trained = folder.path().join("trained");
+    let validation = open(plan(0.0), dataset(), &trained).expect("a cross-validation");
+    validation.fold(0, &mut never()).expect("a fold");
+    let weights = trained.join("fold-1/last.safetensors");
+    let message = refusal(&|plan| plan.train.load = Some(weights.clone()));
+    assert!(
+        message.contains("last.safetensors") && message.contains("was trained on physionet"),
+        "{message}"
+    );
 }
 
 fn trainer(arguments: &[&str]) -> Output {

@@ -87,6 +87,68 @@ fn with_the_whole_target_a_teacher_is_all_that_counts_and_a_share_blends() {
     assert!(last.metadata["dualnet.training"].contains("teachers_digest"));
 }
 
+/// Answers that say the label with certainty are the labels.
+#[test]
+fn answers_from_files_are_learned_like_labels_and_are_of_the_records_that_train() {
+    let program = Program::new();
+    let reference = std::fs::read_to_string(records_dir().join("REFERENCE.csv")).expect("labels");
+    let header = "record,class,probability_af,probability_N,probability_O,probability_~\n";
+    let lines: Vec<String> = reference
+        .lines()
+        .filter_map(|line| line.split_once(','))
+        .map(|(record, label)| {
+            let certain = ["A", "N", "O", "~"].map(|class| if class == label { ",1" } else { ",0" });
+            format!("{record},{label}{}\n", certain.concat())
+        })
+        .collect();
+    let file = |name: &str, lines: &[String]| {
+        std::fs::write(program.path(name), header.to_owned() + &lines.concat()).expect("a file");
+        program.run(name)
+    };
+    let told = |name: &str, files: &str, flags: &[&str]| {
+        trained(&program, name, "7", &[&["--teacher-answers", files], flags].concat());
+        losses(&program.run(name))
+    };
+    trained(&program, "labelled", "7", &[]);
+    let labelled = losses(&program.run("labelled"));
+    let labels = file("labels.csv", &lines[..16]);
+    let found = told("told", &labels, &["--teacher-share", "1"]);
+    for (found, labelled) in found.iter().zip(&labelled) {
+        assert!((found - labelled).abs() < 1e-4, "{found} is not {labelled}");
+    }
+    // Of several the mean: half of N and half of the label.
+    let say = |probability: fn(bool, bool) -> f32| -> Vec<String> {
+        let rows = lines[..16].iter().map(|line| {
+            let (record, rest) = line.split_once(',').expect("a row");
+            let said = ["A", "N", "O", "~"].map(|class| probability(class == "N", rest.starts_with(class)));
+            format!("{record},N,{},{},{},{}\n", said[0], said[1], said[2], said[3])
+        });
+        rows.collect()
+    };
+    let normal = file("normal.csv", &say(|is_n, _| f32::from(u8::from(is_n))));
+    let mean = file(
+        "mean.csv",
+        &say(|is_n, is_label| 0.5 * (f32::from(u8::from(is_n)) + f32::from(u8::from(is_label)))),
+    );
+    let of_both = told("of-both", &format!("{labels},{normal}"), &["--teacher-share", "1"]);
+    assert_eq!(of_both, told("of-mean", &mean, &["--teacher-share", "1"]));
+    assert!((of_both[0] - found[0]).abs() > 100.0 * BLEND);
+
+    let refused = |file: &str, flags: &[&str], reason: &str| {
+        let run = program.run("refused");
+        let message = program.refuses(&[&SMALL_RUN[..], &["--run", &run, "--teacher-answers", file], flags].concat());
+        assert!(message.contains(reason), "{message}");
+        assert!(!Path::new(&run).exists());
+    };
+    refused(&file("few.csv", &lines[..15]), &[], "which trains");
+    refused(&file("all.csv", &lines), &[], "has 22 records, but 16 train");
+    refused(&labels, &["--hold-back", "0.25"], "but 12 train");
+    refused(&labels, &["--mixup", "0.2"], "mixup");
+    refused("missing.csv", &[], "missing.csv");
+    std::fs::write(program.path("none.csv"), "record\n").expect("a file");
+    refused(&program.run("none.csv"), &[], "no column probability_N");
+}
+
 #[test]
 fn a_taught_run_is_resumed_to_the_bit_by_the_same_teachers() {
     let program = Program::new();
@@ -193,7 +255,7 @@ fn what_cannot_teach_is_refused_before_a_run_begins() {
             &["--teacher", &teacher, "--hold-back", "0.25"],
             "was not trained with --hold-back 0.25 --seed 7",
         ),
-        (&["--teacher-share", "0.5"], "distillation needs at least one teacher"),
+        (&["--teacher-share", "0.5"], "distillation needs a teacher"),
         (
             &["--teacher", &teacher, "--teacher-share", "0"],
             "above 0 and at most 1, not 0",

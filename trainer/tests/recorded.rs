@@ -93,6 +93,7 @@ fn recorded_steps_are_those_operation_by_operation() {
             distillation: Some(Distillation {
                 teachers: vec![teacher.clone()],
                 share: 0.75,
+                ..Distillation::default()
             }),
             validate_every: 1,
             device: "cuda".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::RATE_HZ;
 use super::filter::band_pass;
-use super::statistics::{median, quantile_of};
+use crate::statistics::{median, quantile_of};
 
 /// Where most of a QRS complex's energy is, in Hz.
 pub(super) const QRS_BAND_HZ: [f64; 2] = [5.0, 25.0];

@@ -67,8 +67,8 @@ pub(super) fn band_pass(samples: &[f64], [low_hz, high_hz]: [f64; 2]) -> Vec<f64
 
 #[cfg(test)]
 mod tests {
-    use super::super::statistics::deviation;
     use super::*;
+    use crate::statistics::deviation;
 
     fn tone(hz: f64) -> Vec<f64> {
         (0..3000)

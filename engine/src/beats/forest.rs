@@ -35,7 +35,7 @@ impl BeatForest {
             classes,
         };
         let text = serde_json::to_vec(&content).map_err(|error| fault(file, error.to_string()))?;
-        Self::parse(file, &text)
+        Self::checked(file, content, &text)
     }
 
     /// The forest inside the library, of the classes N, O, A, ~: `engine/models/beats.json`.
@@ -87,13 +87,16 @@ impl BeatForest {
     fn parse(file: &str, bytes: &[u8]) -> Result<Self, BeatsError> {
         let content: Content = serde_json::from_slice(bytes)
             .map_err(|error| fault(file, format!("is no file of `trainer beats`: {error}")))?;
-        match content.fault() {
-            Some(reason) => Err(fault(file, reason)),
-            None => Ok(Self {
-                content,
-                digest: hexadecimal(&Sha256::digest(bytes)[..6]),
-            }),
+        Self::checked(file, content, bytes)
+    }
+
+    /// The forest that `bytes` hold.
+    fn checked(file: &str, content: Content, bytes: &[u8]) -> Result<Self, BeatsError> {
+        if let Some(reason) = content.fault() {
+            return Err(fault(file, reason));
         }
+        let digest = hexadecimal(&Sha256::digest(bytes)[..6]);
+        Ok(Self { content, digest })
     }
 
     /// The file's content.

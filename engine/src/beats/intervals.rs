@@ -1,7 +1,7 @@
 //! How regular the beats of a lead are: its RR intervals and how they change from beat to beat.
 
 use super::RATE_HZ;
-use super::statistics::{correlation, count, deviation, entropy, mean, median, quantiles, share};
+use crate::statistics::{correlation, count, deviation, entropy, mean, median, quantiles, share};
 
 /// Fewer intervals than this say nothing of a rhythm.
 const FEWEST: usize = 4;

@@ -20,7 +20,6 @@ mod quality;
 mod reader;
 mod shape;
 mod spectrum;
-mod statistics;
 mod tree;
 
 pub use content::ClassForest;
@@ -31,6 +30,7 @@ pub use reader::BeatReader;
 pub use tree::{Node, Tree};
 
 use crate::signal::{MAX_SAMPLES, SAMPLING_RATE_HZ};
+use crate::statistics;
 
 const RATE_HZ: f64 = SAMPLING_RATE_HZ;
 

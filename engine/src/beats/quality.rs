@@ -1,6 +1,6 @@
 //! How clean a lead is: what noise, loose electrodes and clipping do to it.
 
-use super::statistics::{deviation, median, moment, quantiles};
+use crate::statistics::{deviation, median, moment, quantiles};
 
 /// Samples of a window: 2 s.
 const WINDOW: usize = 600;

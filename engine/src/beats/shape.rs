@@ -1,6 +1,6 @@
 //! What the beats of a lead look like, and how much alike.
 
-use super::statistics::{correlation, count, deviation, mean, median, quantile, quantiles, share, sorted};
+use crate::statistics::{correlation, count, deviation, mean, median, quantile, quantiles, share, sorted};
 
 /// Samples of a beat before its largest deflection: 0.3 s.
 const BEFORE: usize = 90;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use super::RATE_HZ;
-use super::statistics::{deviation, mean};
+use crate::statistics::{deviation, mean};
 
 /// Samples of a frame: 3.4 s.
 const FRAME: usize = 1024;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ScoreError;
 use super::outcome::{Figures, Tally, outcomes};
 use super::random::SplitMix64;
+use crate::statistics::quantiles;
 
 /// How to resample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,14 +105,8 @@ impl Intervals {
 }
 
 /// The 2.5 % and 97.5 % quantiles, `None` of nothing.
-fn bounds(mut values: Vec<f64>) -> Option<[f64; 2]> {
-    values.sort_unstable_by(f64::total_cmp);
-    let last = values.len().checked_sub(1)?;
-    Some([0.025, 0.975].map(|quantile| {
-        let at = quantile * last as f64;
-        let (below, above) = (values[at.floor() as usize], values[at.ceil() as usize]);
-        below + (above - below) * at.fract()
-    }))
+fn bounds(values: Vec<f64>) -> Option<[f64; 2]> {
+    (!values.is_empty()).then(|| quantiles(values, [0.025, 0.975]))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod grown;
 use crate::data::{DataError, Dataset, Recording};
 use crate::error::TrainerError;
 use crate::evaluate::Predictions;
-use crate::folds::{folds, subset};
+use crate::folds::folds_of;
 use dualnet_engine::beats::{BeatForest, BeatMeter, COUNT, ClassForest, Measured};
 use dualnet_engine::score::Label;
 use dualnet_export::network::ClassSet;
@@ -15,6 +15,7 @@ use forust_ml::{GradientBooster, Matrix};
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
+use std::collections::HashSet;
 
 /// What a forest is fitted with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -106,10 +107,15 @@ impl BeatTable {
 
     /// What `forest` says of the records.
     pub fn predictions(&self, forest: &BeatForest) -> Predictions {
+        self.labelled(self.rows.iter().flat_map(|row| forest.probabilities(row)).collect())
+    }
+
+    /// These probabilities, `[records, 4]`, of the records and their labels.
+    fn labelled(&self, probabilities: Vec<f32>) -> Predictions {
         Predictions {
             classes: Label::ALL.len(),
             class_set: ClassSet::Challenge,
-            probabilities: self.rows.iter().flat_map(|row| forest.probabilities(row)).collect(),
+            probabilities,
             labels: self.labels.iter().map(|label| label.index() as i64).collect(),
         }
     }
@@ -191,22 +197,20 @@ impl BeatTable {
         count: usize,
         options: &BeatOptions,
     ) -> Result<Predictions, TrainerError> {
-        let mut together: Option<Predictions> = None;
-        for part in folds(&subset(dataset, &self.indices)?, count, options.seed)? {
-            let mut is_left_out = vec![false; self.rows.len()];
-            part.iter().for_each(|&place| is_left_out[place as usize] = true);
-            let learned = self.part((0..self.rows.len()).filter(|&place| !is_left_out[place]));
-            let forest = learned.fit(options, json!(null))?;
-            let found = self.part(part.iter().map(|&place| place as usize)).predictions(&forest);
-            match &mut together {
-                None => together = Some(found),
-                Some(together) => {
-                    together.probabilities.extend(found.probabilities);
-                    together.labels.extend(found.labels);
-                }
+        let classes = Label::ALL.len();
+        let mut together = vec![0.0; self.rows.len() * classes];
+        for part in folds_of(dataset, &self.indices, count, options.seed)? {
+            let left_out: HashSet<u32> = part.into_iter().collect();
+            let places = 0..self.rows.len();
+            let (left_out, learned): (Vec<usize>, Vec<usize>) =
+                places.partition(|&place| left_out.contains(&self.indices[place]));
+            let forest = self.part(learned.into_iter()).fit(options, json!(null))?;
+            for place in left_out {
+                let own = forest.probabilities(&self.rows[place]);
+                together[place * classes..][..classes].copy_from_slice(&own);
             }
         }
-        together.ok_or_else(|| failed("no part"))
+        Ok(self.labelled(together))
     }
 }
 
@@ -266,6 +270,29 @@ mod tests {
                 .zip(own)
                 .all(|(half, own)| (half - (0.25 * (1.0 - share) + share * own)).abs() < 1e-6)
         );
+    }
+
+    /// In the order of the table: in any other, what is said would not fit the labels.
+    #[test]
+    fn forests_say_what_shows_in_each_record_and_have_not_learned_it() {
+        let table = table(400);
+        let recording = |(record, label): (usize, &Label)| Recording {
+            name: format!("A{record:05}"),
+            samples: vec![record as f32; 3],
+            label: *label,
+        };
+        let dataset = Dataset {
+            recordings: table.labels.iter().enumerate().map(recording).collect(),
+        };
+        let found = table.cross_validated(&dataset, 4, &few()).expect("probabilities");
+        let accuracy = found.evaluation().expect("figures").accuracy;
+        assert!(accuracy > 0.8, "{accuracy}");
+        // The parts are those of the data set's labels, which stay: of the record itself its forest knows nothing.
+        let mut other = table.clone();
+        other.labels[7] = Label::ALL[(table.labels[7].index() + 1) % Label::ALL.len()];
+        let again = other.cross_validated(&dataset, 4, &few()).expect("probabilities");
+        assert_eq!(again.probabilities[28..32], found.probabilities[28..32]);
+        assert_ne!(again.probabilities, found.probabilities);
     }
 
     #[test]

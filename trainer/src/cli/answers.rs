@@ -1,5 +1,6 @@
 //! Predictions as CSV, in the form of the PhysioNet/CinC 2017 competition that `engine score` reads.
 
+use crate::evaluate::probability_column;
 use anyhow::Result;
 
 /// Lines `record,class`, or `record,class,probability_af,probability_N,…` with the other classes' probabilities in the
@@ -19,10 +20,7 @@ impl Answers {
             columns.extend((0..classes.len()).filter(af));
             columns.extend((0..classes.len()).filter(|output| !af(output)));
         }
-        let name = |&output: &usize| match classes[output].as_str() {
-            "A" => "probability_af".to_owned(),
-            class => format!("probability_{class}"),
-        };
+        let name = |&output: &usize| probability_column(&classes[output]);
         let mut writer = csv::Writer::from_writer(Vec::new());
         let header = ["record", "class"].map(str::to_owned).into_iter();
         writer.write_record(header.chain(columns.iter().map(name)))?;

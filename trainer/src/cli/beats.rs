@@ -1,6 +1,7 @@
 //! `trainer beats`
 
-use super::{figures, thread_count, use_threads};
+use super::answers::Answers;
+use super::{figures, thread_count, use_threads, write};
 use crate::beats::{BeatOptions, BeatTable};
 use crate::data::Labels;
 use crate::evaluate::Predictions;
@@ -9,7 +10,6 @@ use anyhow::bail;
 use clap::Args;
 use dualnet_engine::beats::BeatForest;
 use dualnet_engine::score::Label;
-use dualnet_export::weights::write_beside;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +35,10 @@ pub(super) struct Arguments {
     /// Parts of the training records in cross-validation; 0 leaves it out.
     #[arg(long, value_name = "N", default_value_t = 5)]
     folds: usize,
+    /// Write what the cross-validated forests say of the training records, a line for each: what a network can learn from beside
+    /// their labels (`trainer train --teacher-answers`).
+    #[arg(long, value_name = "FILE")]
+    answers: Option<PathBuf>,
     /// Trees of each class.
     #[arg(long, value_name = "N", default_value_t = BeatOptions::default().trees, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
     trees: usize,
@@ -78,6 +82,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             &format!("training records, cross-validated on {} parts", arguments.folds),
             &found,
         )?;
+        if let Some(file) = &arguments.answers {
+            let names = learned.iter().map(|&record| records.source.name(record));
+            write(file, &listed(names, &found)?)?;
+        }
     }
     eprintln!("fitting");
     let training = json!({
@@ -95,9 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let found = BeatTable::measure(dataset, validation)?.predictions(&forest);
         print("validation records", &found)?;
     }
-    if let Err(error) = write_beside(&arguments.output, |file| file.write_all(&forest.to_json())) {
-        bail!("{}: {error}", arguments.output.display());
-    }
+    write(&arguments.output, &forest.to_json())?;
     eprintln!(
         "{} holds {} numbers, {}",
         arguments.output.display(),
@@ -118,11 +124,16 @@ impl Arguments {
         if !(0.0..=1.0).contains(&self.share) {
             bail!("--share {} is not between 0 and 1", self.share);
         }
-        if let Some(folder) = self.output.parent()
-            && folder != Path::new("")
-            && !folder.is_dir()
-        {
-            bail!("{}: there is no such folder to write to", folder.display());
+        if self.folds == 0 && self.answers.is_some() {
+            bail!("--answers are those of forests that are cross-validated: --folds is at least 2");
+        }
+        for file in std::iter::once(&self.output).chain(&self.answers) {
+            if let Some(folder) = file.parent()
+                && folder != Path::new("")
+                && !folder.is_dir()
+            {
+                bail!("{}: there is no such folder to write to", folder.display());
+            }
         }
         Ok(BeatOptions {
             trees: self.trees,
@@ -141,6 +152,15 @@ pub(super) fn forest(option: &Option<Option<PathBuf>>, classes: &[String]) -> an
     let forest = BeatForest::open_or_embedded(file.as_deref())?;
     forest.check_classes(classes)?;
     Ok(Some(forest))
+}
+
+/// A file of what is said of the records of these names.
+fn listed(names: impl Iterator<Item = String>, said: &Predictions) -> anyhow::Result<Vec<u8>> {
+    let mut answers = Answers::new(&Label::ALL.map(|label| label.symbol().to_owned()), true)?;
+    for (name, row) in names.zip(said.probabilities.chunks_exact(said.classes)) {
+        answers.add(&name, row)?;
+    }
+    answers.finish()
 }
 
 fn print(title: &str, predictions: &Predictions) -> anyhow::Result<()> {

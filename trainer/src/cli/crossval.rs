@@ -3,16 +3,15 @@
 use super::answers::Answers;
 use super::flags::RunFlags;
 use super::progress::Terminal;
-use super::{figures, loader_threads, thread_count, use_threads};
+use super::{figures, loader_threads, thread_count, use_threads, write};
 use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, Summary};
 use crate::data::{Labels, Split, physionet};
 use crate::folds::subset;
 use crate::train::{PHYSIONET, TrainOptions, interrupt};
 use anyhow::{Context, bail};
 use clap::Args;
-use dualnet_export::weights::write_beside;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Cross-validates a network: trains one per fold without the fold's records, and measures it on these.
@@ -29,7 +28,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "crossval")]
     runs: PathBuf,
     /// Divide only the training records of --split (paper by default): no network learns, and none predicts, the records that
-    /// validate. What `trainer beats --crossval` chooses by.
+    /// validate. What they say in crossval.csv can teach another (`trainer train --teacher-answers`).
     #[arg(long)]
     training_records: bool,
     /// Number of folds.
@@ -57,7 +56,10 @@ const HOLD_BACK: f64 = 0.1;
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let defaults = TrainOptions {
-        labels: Labels::V3,
+        labels: match arguments.training_records {
+            true => Labels::Released,
+            false => Labels::V3,
+        },
         hold_back: HOLD_BACK,
         checkpoint_every: 0,
         ..TrainOptions::default()
@@ -130,10 +132,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     write(&arguments.runs.join("crossval.json"), &json)?;
     print!("{}", text(&summary, &classes));
     Ok(())
-}
-
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    write_beside(path, |file| file.write_all(bytes)).with_context(|| path.display().to_string())
 }
 
 fn text(summary: &Summary, classes: &[String]) -> String {

@@ -102,6 +102,11 @@ pub(super) struct RunFlags {
     /// trained on, or folder of a run: its best.safetensors). They must have the run's split, and hold the same records back.
     #[arg(long, value_name = "WEIGHTS,…", value_delimiter = ',')]
     teacher: Option<Vec<PathBuf>>,
+    /// Learn also what these files say of each record: predictions by models that had not learned it, as `trainer crossval
+    /// --training-records` (crossval.csv) and `trainer beats --answers` write them. Learned as they are: a network's have its loss's class
+    /// weights in them, a forest's are frequencies. Beside --teacher each has half.
+    #[arg(long, value_name = "FILE,…", value_delimiter = ',')]
+    teacher_answers: Option<Vec<PathBuf>>,
     /// The teachers' share of the target; the rest is the label's [default: 0.5].
     #[arg(long, value_name = "SHARE")]
     teacher_share: Option<f64>,
@@ -262,9 +267,10 @@ impl RunFlags {
     }
 
     fn override_distillation(&self, options: &mut TrainOptions) {
-        if self.teacher.is_some() || self.teacher_share.is_some() {
+        if self.teacher.is_some() || self.teacher_answers.is_some() || self.teacher_share.is_some() {
             let distillation = options.distillation.get_or_insert_default();
             replace(&mut distillation.teachers, self.teacher.clone());
+            replace(&mut distillation.answers, self.teacher_answers.clone());
             replace(&mut distillation.share, self.teacher_share);
         }
         let teachers = options.distillation.iter_mut().flat_map(|given| &mut given.teachers);

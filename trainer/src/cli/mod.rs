@@ -18,8 +18,11 @@ mod train;
 mod weights;
 
 use crate::distributed::Place;
+use anyhow::Context;
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
+use dualnet_export::weights::write_beside;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Train and evaluate ECG-DualNet.
@@ -157,6 +160,11 @@ fn loader_threads(device: &str) -> usize {
 /// The number of cores, or 1 when it is unknown.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Writes a file that appears when it is complete.
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_beside(path, |file| file.write_all(bytes)).with_context(|| path.display().to_string())
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use dualnet_engine::beats::BeatReader;
 use dualnet_engine::classifier::prepare_record;
 use dualnet_engine::record::{Record, records_in};
 use dualnet_engine::signal::{ECG_LEN, Inputs, Preprocessor, SPECTROGRAM_LEN};
-use dualnet_export::weights::write_beside;
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use std::io::Write;
@@ -82,11 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let text = answers.finish()?;
     match &arguments.output {
-        Some(path) => {
-            if let Err(error) = write_beside(path, |file| file.write_all(&text)) {
-                bail!("{}: {error}", path.display());
-            }
-        }
+        Some(path) => super::write(path, &text)?,
         None => std::io::stdout().write_all(&text)?,
     }
     if failed > 0 {

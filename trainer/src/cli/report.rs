@@ -3,7 +3,6 @@
 use crate::experiments::report::{Findings, html, markdown};
 use anyhow::Context;
 use clap::Args;
-use dualnet_export::weights::write_beside;
 use std::path::PathBuf;
 
 /// Writes report.md, the table *published | ours*, and report.html, which adds learning curves over the published ones,
@@ -25,7 +24,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     std::fs::create_dir_all(&arguments.output).with_context(|| arguments.output.display().to_string())?;
     for (name, text) in [("report.md", markdown(&findings)), ("report.html", html(&findings))] {
         let path = arguments.output.join(name);
-        write_beside(&path, |file| file.write_all(text.as_bytes())).with_context(|| path.display().to_string())?;
+        super::write(&path, text.as_bytes())?;
         println!("{}", path.display());
     }
     for note in findings.notes() {

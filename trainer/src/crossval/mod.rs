@@ -15,6 +15,7 @@ pub use summary::{Figures, FoldFigures, Spread, Summary, Tempered};
 use crate::data::{Classes, DataError, Dataset};
 use crate::error::TrainerError;
 use crate::folds::folds;
+use crate::train::{Checkpoint, ICENTIA11K};
 use dualnet_export::network::Network;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,11 +37,13 @@ impl CrossValidation {
     /// there has this plan. `threads` prepare batches ahead of the training.
     ///
     /// # Errors
-    /// A plan that is not possible, or another than the one in the folder; a folder that cannot be written.
+    /// A plan that is not possible, or another than the one in the folder; weights to start from that know the records; a folder that cannot
+    /// be written.
     pub fn open(mut plan: Plan, dataset: Arc<Dataset>, folder: &Path, threads: usize) -> Result<Self, TrainerError> {
         if let Some(fault) = plan.fault() {
             return Err(TrainerError::Network(fault));
         }
+        check_start(plan.train.load.as_deref())?;
         let network = Network::new(plan.network.clone())?;
         let count = plan.network.classes;
         let classes = Classes::from_count(count)
@@ -94,5 +97,18 @@ impl CrossValidation {
     /// Predictions that do not fit together.
     pub fn summary(&self, folds: &[FoldPredictions]) -> Result<Summary, TrainerError> {
         Ok(Summary::new(&self.plan, self.classes.count(), folds)?)
+    }
+}
+
+/// Makes sure that the weights every fold starts from were not trained on the data set that is divided, as far as they say.
+fn check_start(weights: Option<&Path>) -> Result<(), TrainerError> {
+    let Some(path) = weights else { return Ok(()) };
+    let training = Checkpoint::open(path)?.training();
+    match training["options"]["dataset"].as_str() {
+        None | Some(ICENTIA11K) => Ok(()),
+        Some(dataset) => Err(TrainerError::File {
+            path: path.to_owned(),
+            reason: format!("was trained on {dataset}, and knows the records that the folds are measured on"),
+        }),
     }
 }

@@ -1,5 +1,6 @@
 //! The training loop: epochs of augmented batches, validation, checkpoints, and a log of every epoch.
 
+mod answers;
 mod average;
 mod card;
 mod checkpoint;
@@ -17,6 +18,7 @@ mod start;
 mod step;
 mod teachers;
 mod team;
+mod told;
 mod transfer;
 
 pub use card::REVISION;

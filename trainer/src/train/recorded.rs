@@ -158,7 +158,7 @@ impl Staging {
         let device = stepper.parameters.device();
         // Both wait for the copy, so that the memory may be filled again.
         let (ecg, spectrogram) = (self.ecg.f_to_device(device)?, self.spectrogram.f_to_device(device)?);
-        stepper.blended(ecg, spectrogram, &batch.labels, seed)
+        stepper.blended(ecg, spectrogram, (&batch.labels, &batch.records), seed)
     }
 }
 

@@ -79,7 +79,8 @@ impl Training {
         self.recorder.switch_off();
     }
 
-    /// Trains until the last epoch is done, then measures the best and the last checkpoint. After an error the weights in memory are no longer
+    /// Trains until the last epoch is done, then measures the best and the last checkpoint, where records are there to choose and to measure
+    /// by. After an error the weights in memory are no longer
     /// those of any epoch; the folder has the last good ones.
     pub fn run(&mut self, report: &mut dyn Report) -> Result<(), TrainerError> {
         let done = self.progress.epoch - 1;
@@ -102,7 +103,8 @@ impl Training {
             let before = self.progress.records;
             self.train_epoch(learning_rate, &weights, reducer.as_ref(), logs.as_mut(), report)?;
             let seconds = started.elapsed().as_secs_f64();
-            let validate = epoch.is_multiple_of(self.options.validate_every) || epoch == self.options.epochs;
+            let is_due = epoch.is_multiple_of(self.options.validate_every) || epoch == self.options.epochs;
+            let validate = is_due && !self.records.choice().is_empty();
             let validation = validate.then(|| self.validate(report)).transpose()?;
             let kept = validation.as_ref().map(|validation| &validation.kept);
             let trained = validation.as_ref().and_then(|validation| validation.trained.as_ref());
@@ -124,7 +126,7 @@ impl Training {
             self.keep(epoch, kept)?;
             report.finished(&record, self.progress.best);
         }
-        if self.team.is_first() && !self.folder.result().exists() {
+        if self.team.is_first() && !self.records.split.validation.is_empty() && !self.folder.result().exists() {
             self.measure(report)?;
         }
         Ok(())

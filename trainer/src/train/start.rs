@@ -188,13 +188,13 @@ impl Training {
         team: Team,
         network: Network,
         options: TrainOptions,
-        state: State,
+        mut state: State,
         (folder, lock): (RunFolder, Option<Lock>),
         records: Records,
         notes: Vec<String>,
     ) -> Result<Self, TrainerError> {
         let device = device(&options.device, team.local_rank())?;
-        state.teachers.check(&options, &records)?;
+        state.teachers.meet(&options, &records)?;
         let State {
             parameters,
             average,

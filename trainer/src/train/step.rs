@@ -145,15 +145,20 @@ impl Stepper<'_> {
             part.len(),
             self.parameters.device(),
         )?;
-        self.blended(ecg, spectrogram, &batch.labels[part], seed)
+        self.blended(
+            ecg,
+            spectrogram,
+            (&batch.labels[part.clone()], &batch.records[part]),
+            seed,
+        )
     }
 
-    /// These records, blended with each other where that is wanted.
+    /// These records, their labels and their units in the data set, blended with each other where that is wanted.
     pub(super) fn blended(
         &self,
         ecg: Tensor,
         spectrogram: Tensor,
-        labels: &[i64],
+        (labels, units): (&[i64], &[u32]),
         seed: u64,
     ) -> Result<Inputs, TrainerError> {
         let device = self.parameters.device();
@@ -176,7 +181,7 @@ impl Stepper<'_> {
             }
         };
         Ok(Inputs {
-            taught: self.teachers.ask(&ecg, &spectrogram, seed)?,
+            taught: self.teachers.ask(&ecg, &spectrogram, units, seed)?,
             ecg,
             spectrogram,
             labels,
@@ -270,12 +275,17 @@ mod tests {
         let (seed, blended) = (0..64)
             .map(|seed| {
                 let (ecg, spectrogram) = inputs();
-                (seed, stepper.blended(ecg, spectrogram, &[0, 1], seed).expect("inputs"))
+                (
+                    seed,
+                    stepper
+                        .blended(ecg, spectrogram, (&[0, 1], &[0, 1]), seed)
+                        .expect("inputs"),
+                )
             })
             .find(|(_, blended)| !blended.ecg.allclose(&inputs().0, 1e-3, 1e-3, false))
             .expect("a blend");
         let asked = |ecg: &Tensor, spectrogram: &Tensor| {
-            let said = teachers.ask(ecg, spectrogram, seed).expect("probabilities");
+            let said = teachers.ask(ecg, spectrogram, &[0, 1], seed).expect("probabilities");
             said.expect("a teacher")
         };
         let taught = blended.taught.as_ref().expect("a teacher's word");

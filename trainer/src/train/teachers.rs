@@ -1,5 +1,7 @@
 //! Networks that teach another one: their probabilities of a record are part of what it learns (distillation, Hinton et al. 2015).
 
+use super::answers::Answers;
+use super::told::Told;
 use super::{Checkpoint, Records, TrainOptions, network_of, parameters_of};
 use crate::data::Split;
 use crate::error::TrainerError;
@@ -18,6 +20,7 @@ use tch::{Device, Tensor};
 #[derive(Default)]
 pub(super) struct Teachers {
     teachers: Vec<Teacher>,
+    told: Told,
     digest: Option<String>,
 }
 
@@ -38,18 +41,26 @@ impl Teachers {
         let Some(distillation) = &options.distillation else {
             return Ok(Self::default());
         };
-        let mut teachers = Vec::new();
         let mut digest = Sha256::new();
-        for path in &distillation.teachers {
+        let mut bytes = |path: &Path| {
             let bytes = std::fs::read(path).map_err(|error| TrainerError::File {
-                path: path.clone(),
+                path: path.to_owned(),
                 reason: format!("{error}; the run needs this teacher in every step"),
             })?;
             digest.update(Sha256::digest(&bytes));
-            teachers.push(read(path, &bytes, pupil)?);
+            Ok::<_, TrainerError>(bytes)
+        };
+        let mut teachers = Vec::new();
+        for path in &distillation.teachers {
+            teachers.push(read(path, &bytes(path)?, pupil)?);
+        }
+        let mut answers = Vec::new();
+        for path in &distillation.answers {
+            answers.push(Answers::parse(path, &bytes(path)?, pupil.config().class_names())?);
         }
         Ok(Self {
             teachers,
+            told: Told::new(answers),
             digest: Some(hexadecimal(&digest.finalize()[..8])),
         })
     }
@@ -64,15 +75,18 @@ impl Teachers {
         });
         Ok(Self {
             teachers: teachers.collect::<Result<_, TrainerError>>()?,
+            told: self.told,
             digest: self.digest,
         })
     }
 
-    /// Makes sure that none has learned the records that a run of these options chooses its best epoch on and is measured on.
+    /// Finds the records that train in the files of answers, and makes sure that no teacher has learned those that a run of these options
+    /// chooses its best epoch on and is measured on.
     ///
     /// # Errors
-    /// Those that may have, by name: a teacher that was trained on another split, or that held other records back.
-    pub(super) fn check(&self, options: &TrainOptions, records: &Records) -> Result<(), TrainerError> {
+    /// Teachers that may have, by name: trained on another split, or holding other records back. As [`Told::find`].
+    pub(super) fn meet(&mut self, options: &TrainOptions, records: &Records) -> Result<(), TrainerError> {
+        self.told.find(records)?;
         let mut leaks = self.teachers.iter().filter_map(|teacher| {
             let reason = leak(&teacher.training, options, records)?;
             let path = teacher.path.clone();
@@ -87,14 +101,26 @@ impl Teachers {
     }
 
     /// Probabilities `[N, classes]` of `ecg [N, 80, 256]` and `spectrogram [N, 1, 563, 33]` as one of the teachers, drawn by `seed`, sees
-    /// them: over many steps the mean of all is learned. In float32, whatever the pupil's precision. `None` without teachers.
-    pub(super) fn ask(&self, ecg: &Tensor, spectrogram: &Tensor, seed: u64) -> Result<Option<Tensor>, TrainerError> {
+    /// them: over many steps the mean of all is learned. In float32, whatever the pupil's precision. With files of answers, their mean with
+    /// what these say of `units`, the records as they are in the data set. `None` without either.
+    pub(super) fn ask(
+        &self,
+        ecg: &Tensor,
+        spectrogram: &Tensor,
+        units: &[u32],
+        seed: u64,
+    ) -> Result<Option<Tensor>, TrainerError> {
+        let told = self.told.of(units, ecg.device())?;
         let Teacher { predictor, .. } = match self.teachers.as_slice() {
-            [] => return Ok(None),
+            [] => return Ok(told),
             [teacher] => teacher,
             several => &several[Rng::for_name(seed, "teacher").below(several.len())],
         };
-        predictor.predict(ecg, spectrogram).map(Some)
+        let taught = predictor.predict(ecg, spectrogram)?;
+        Ok(Some(match told {
+            None => taught,
+            Some(told) => taught.f_add(&told)?.f_mul_scalar(0.5)?,
+        }))
     }
 }
 
@@ -161,7 +187,7 @@ pub(super) mod tests {
         });
         Teachers {
             teachers: teachers.collect(),
-            digest: None,
+            ..Teachers::default()
         }
     }
 
@@ -171,7 +197,7 @@ pub(super) mod tests {
         let ecg = Tensor::ones([2, 80, 256], options);
         let spectrogram = Tensor::ones([2, 1, 563, 33], options);
         let said = |teachers: &Teachers, seed| {
-            let said = teachers.ask(&ecg, &spectrogram, seed).expect("probabilities");
+            let said = teachers.ask(&ecg, &spectrogram, &[0, 1], seed).expect("probabilities");
             let said = said.expect("a teacher");
             assert!(!said.requires_grad());
             Vec::<f32>::try_from(said.view([-1])).expect("numbers")
@@ -181,13 +207,26 @@ pub(super) mod tests {
         for row in alone.iter().flat_map(|rows| rows.chunks_exact(4)) {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{row:?}");
         }
+        // Beside what is known of the units each has half, and the whole without teachers.
+        let known = Told::known([(0, vec![0.0, 0.0, 1.0, 0.0]), (1, vec![0.5, 0.5, 0.0, 0.0])].into());
+        let mut beside = taught_by(&[1]);
+        beside.told = known;
+        let found = said(&beside, 0);
+        for (place, known) in [0.0, 0.0, 1.0, 0.0, 0.5, 0.5, 0.0, 0.0].into_iter().enumerate() {
+            assert!(
+                (found[place] - f32::midpoint(alone[0][place], known)).abs() < 1e-6,
+                "{found:?}"
+            );
+        }
+        beside.teachers.clear();
+        assert_eq!(said(&beside, 0), [0.0, 0.0, 1.0, 0.0, 0.5, 0.5, 0.0, 0.0]);
         let both = taught_by(&[1, 2]);
         let asked = (0..16).map(|seed| alone.iter().position(|alone| *alone == said(&both, seed)));
         let asked: Vec<usize> = asked.map(|teacher| teacher.expect("one of the two")).collect();
         assert!(asked.contains(&0) && asked.contains(&1), "{asked:?}");
         assert!(
             taught_by(&[])
-                .ask(&ecg, &spectrogram, 0)
+                .ask(&ecg, &spectrogram, &[0, 1], 0)
                 .expect("nothing to do")
                 .is_none()
         );

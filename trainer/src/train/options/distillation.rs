@@ -4,12 +4,17 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The table `[train.distillation]`: a share of each target is what trained networks say of the record as it is trained on (Hinton et al. 2015, at
-/// temperature 1), the rest its label. Each part of a step that is computed at once asks one of them, drawn at random.
+/// temperature 1), or what is known to be said of it unchanged, the rest its label. Each part of a step that is computed at once asks one of the
+/// networks, drawn at random.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Distillation {
     /// Checkpoints of any networks with the same classes.
     pub teachers: Vec<PathBuf>,
+    /// Files of predictions of the records that train, by models that had not learned them. Their mean has as much of the target as a teacher, or
+    /// all of the share without teachers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<PathBuf>,
     /// The teachers' share of the target.
     pub share: f64,
 }
@@ -19,6 +24,7 @@ impl Default for Distillation {
     fn default() -> Self {
         Self {
             teachers: Vec::new(),
+            answers: Vec::new(),
             share: 0.5,
         }
     }

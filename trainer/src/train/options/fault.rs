@@ -73,9 +73,20 @@ impl TrainOptions {
         if !(self.mixup >= 0.0 && self.mixup.is_finite()) {
             return Some(format!("mixup must not be negative, not {}", self.mixup));
         }
-        if let Some(Distillation { teachers, share }) = &self.distillation {
-            if teachers.is_empty() {
-                return Some("distillation needs at least one teacher, which --teacher names".to_owned());
+        if let Some(Distillation {
+            teachers,
+            answers,
+            share,
+        }) = &self.distillation
+        {
+            if teachers.is_empty() && answers.is_empty() {
+                return Some("distillation needs a teacher (--teacher) or answers (--teacher-answers)".to_owned());
+            }
+            if !answers.is_empty() && self.mixup > 0.0 {
+                return Some(
+                    "the answers of --teacher-answers are of whole records, not of blended ones: set mixup to 0"
+                        .to_owned(),
+                );
             }
             if !(*share > 0.0 && *share <= 1.0) {
                 return Some(format!("distillation's share is above 0 and at most 1, not {share}"));
@@ -170,11 +181,28 @@ mod tests {
         let taught = |teachers: &[&str], share| {
             fault(|options| {
                 let teachers = teachers.iter().map(Into::into).collect();
-                options.distillation = Some(Distillation { teachers, share });
+                let answers = Vec::new();
+                options.distillation = Some(Distillation {
+                    teachers,
+                    answers,
+                    share,
+                });
             })
         };
+        let told = |mixup| {
+            fault(|options| {
+                let answers = vec!["a.csv".into()];
+                options.mixup = mixup;
+                options.distillation = Some(Distillation {
+                    answers,
+                    ..Distillation::default()
+                });
+            })
+        };
+        assert_eq!(told(0.0), "");
+        assert!(told(0.2).contains("mixup"));
         assert_eq!(taught(&["a.safetensors"], 1.0), "");
-        assert!(taught(&[], 0.5).contains("at least one teacher"));
+        assert!(taught(&[], 0.5).contains("needs a teacher"));
         assert!(taught(&["a.safetensors"], 0.0).contains("above 0"));
         assert!(fault(|options| options.mixup = -1.0).contains("mixup"));
         assert!(fault(|options| options.keep_last_layer = true).contains("load"));

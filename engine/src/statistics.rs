@@ -1,14 +1,14 @@
 //! Order statistics and moments of a few numbers.
 
 /// The numbers in ascending order, without those that are none.
-pub(super) fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
+pub(crate) fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).collect();
     values.sort_unstable_by(f64::total_cmp);
     values
 }
 
 /// The quantile `share`, 0 to 1, of ascending numbers, linear between two of them; NaN without numbers.
-pub(super) fn quantile(ascending: &[f64], share: f64) -> f64 {
+pub(crate) fn quantile(ascending: &[f64], share: f64) -> f64 {
     let Some(last) = ascending.len().checked_sub(1) else {
         return f64::NAN;
     };
@@ -19,7 +19,7 @@ pub(super) fn quantile(ascending: &[f64], share: f64) -> f64 {
 }
 
 /// The quantile of numbers in any order, without sorting them all; NaN without numbers.
-pub(super) fn quantile_of(values: impl IntoIterator<Item = f64>, share: f64) -> f64 {
+pub(crate) fn quantile_of(values: impl IntoIterator<Item = f64>, share: f64) -> f64 {
     let mut values: Vec<f64> = values.into_iter().filter(|value| !value.is_nan()).collect();
     let Some(last) = values.len().checked_sub(1) else {
         return f64::NAN;
@@ -32,34 +32,34 @@ pub(super) fn quantile_of(values: impl IntoIterator<Item = f64>, share: f64) -> 
 }
 
 /// Several quantiles.
-pub(super) fn quantiles<const N: usize>(values: impl IntoIterator<Item = f64>, shares: [f64; N]) -> [f64; N] {
+pub(crate) fn quantiles<const N: usize>(values: impl IntoIterator<Item = f64>, shares: [f64; N]) -> [f64; N] {
     let ascending = sorted(values);
     shares.map(|share| quantile(&ascending, share))
 }
 
 /// The median; NaN without numbers.
-pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     quantile_of(values, 0.5)
 }
 
 /// The mean; NaN without numbers.
-pub(super) fn mean(values: &[f64]) -> f64 {
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// The standard deviation of all of a population; NaN without numbers.
-pub(super) fn deviation(values: &[f64]) -> f64 {
+pub(crate) fn deviation(values: &[f64]) -> f64 {
     moment(values, 2).sqrt()
 }
 
 /// The central moment of this order; NaN without numbers.
-pub(super) fn moment(values: &[f64], order: i32) -> f64 {
+pub(crate) fn moment(values: &[f64], order: i32) -> f64 {
     let mean = mean(values);
     values.iter().map(|value| (value - mean).powi(order)).sum::<f64>() / values.len() as f64
 }
 
 /// Pearson's correlation of two series of one length; 0 where one of them is constant, NaN without numbers.
-pub(super) fn correlation(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let (mean_a, mean_b) = (mean(a), mean(b));
     let (mut both, mut of_a, mut of_b) = (0.0, 0.0, 0.0);
     for (&a, &b) in a.iter().zip(b) {
@@ -74,17 +74,17 @@ pub(super) fn correlation(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Which share of the numbers fulfils a condition; NaN without numbers.
-pub(super) fn share(values: &[f64], fulfils: impl Fn(f64) -> bool) -> f64 {
+pub(crate) fn share(values: &[f64], fulfils: impl Fn(f64) -> bool) -> f64 {
     count(values, fulfils) / values.len() as f64
 }
 
 /// How many of the numbers fulfil a condition.
-pub(super) fn count(values: &[f64], fulfils: impl Fn(f64) -> bool) -> f64 {
+pub(crate) fn count(values: &[f64], fulfils: impl Fn(f64) -> bool) -> f64 {
     values.iter().filter(|&&value| fulfils(value)).count() as f64
 }
 
 /// Shannon's entropy, in nat, of the numbers over `bins` bins of equal width; numbers outside `range` are left out.
-pub(super) fn entropy(values: &[f64], range: [f64; 2], bins: usize) -> f64 {
+pub(crate) fn entropy(values: &[f64], range: [f64; 2], bins: usize) -> f64 {
     let [low, high] = range;
     let mut counts = vec![0.0; bins];
     for &value in values.iter().filter(|&&value| value >= low && value < high) {
