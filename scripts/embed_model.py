@@ -83,7 +83,9 @@ def page(card):
         lines.append(f"- {options['label_smoothing']:.0%} of each label spread over all classes.")
     if options.get("distillation"):
         taught = options["distillation"]
-        lines.append(f"- Taught by {len(taught['teachers'])} trained networks too: {taught['share']:.0%} of the target.")
+        by = [f"{len(taught[key])} {what}" for key, what in
+              (("teachers", "trained networks"), ("answers", "files of cross-validated predictions")) if taught.get(key)]
+        lines.append(f"- Taught by {' and '.join(by)} too: {taught['share']:.0%} of the target.")
     if training.get("augmentations_changed"):
         lines.append(f"- Augmentations not as published: {', '.join(training['augmentations_changed'])}.")
     if options.get("mixup"):

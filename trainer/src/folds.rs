@@ -23,18 +23,18 @@ pub fn folds(dataset: &Dataset, count: usize, seed: u64) -> Result<Vec<Vec<u32>>
 ///
 /// # Errors
 /// As [`folds`]; an index outside the data set.
-pub fn folds_of(dataset: &Dataset, indices: &[u32], folds: usize, seed: u64) -> Result<Vec<Vec<u32>>, DataError> {
+pub fn folds_of(dataset: &Dataset, indices: &[u32], count: usize, seed: u64) -> Result<Vec<Vec<u32>>, DataError> {
     let Groups { mut shared, single } = groups(dataset, indices)?;
     let different = shared.len() + single.iter().map(Vec::len).sum::<usize>();
-    if folds < 2 || folds > different {
+    if count < 2 || count > different {
         return Err(fault(
             "cross-validation",
-            format!("{folds} folds are not possible; 2 to {different} are, the number of different recordings"),
+            format!("{count} folds are not possible; 2 to {different} are, the number of different recordings"),
         ));
     }
     let mut random = Rng::for_name(seed, "cross-validation");
-    let mut parts = vec![Vec::new(); folds];
-    let mut counts = vec![[0_usize; LABELS]; folds];
+    let mut parts = vec![Vec::new(); count];
+    let mut counts = vec![[0_usize; LABELS]; count];
     // The large groups first, so that single records even out what they unbalance.
     random.shuffle(&mut shared);
     shared.sort_by_key(|group| std::cmp::Reverse(group.len()));
@@ -44,7 +44,7 @@ pub fn folds_of(dataset: &Dataset, indices: &[u32], folds: usize, seed: u64) -> 
             let of_labels: usize = (0..LABELS).filter(|&l| labels[l] > 0).map(|l| counts[*fold][l]).sum();
             (of_labels, counts[*fold].iter().sum::<usize>())
         };
-        let Some(fold) = (0..folds).min_by_key(crowded) else {
+        let Some(fold) = (0..count).min_by_key(crowded) else {
             break;
         };
         (0..LABELS).for_each(|label| counts[fold][label] += labels[label]);
@@ -54,7 +54,7 @@ pub fn folds_of(dataset: &Dataset, indices: &[u32], folds: usize, seed: u64) -> 
         random.shuffle(&mut records);
         for record in records {
             let crowded = |fold: &usize| (counts[*fold][label], counts[*fold].iter().sum::<usize>());
-            let Some(fold) = (0..folds).min_by_key(crowded) else {
+            let Some(fold) = (0..count).min_by_key(crowded) else {
                 break;
             };
             counts[fold][label] += 1;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Program, SMALL_RUN, reaches, state};
+use common::{Program, SMALL_RUN, losses, reaches, state};
 use dualnet_export::weights::{StateDict, Tensor};
 use dualnet_fixtures::records_dir;
 use serde_json::Value;
@@ -11,26 +11,6 @@ use std::time::UNIX_EPOCH;
 
 /// A share of the loss against the loss of its parts, both float32.
 const BLEND: f64 = 1e-6;
-
-/// One epoch of [`SMALL_RUN`] with this seed and these flags; where its best checkpoint is.
-fn trained(program: &Program, name: &str, seed: &str, flags: &[&str]) -> String {
-    let run = program.run(name);
-    let mut arguments = SMALL_RUN;
-    (arguments[4], arguments[8]) = ("1", seed);
-    program.succeeds(&[&arguments[..], flags, &["--run", &run]].concat());
-    format!("{run}/best.safetensors")
-}
-
-/// The losses of the steps that a run's log has.
-fn losses(run: &str) -> Vec<f64> {
-    let text = std::fs::read_to_string(Path::new(run).join("log.jsonl")).expect("a log");
-    let lines = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    lines
-        .filter_map(|line| (line["event"] == "step").then(|| line["loss"].as_f64().expect("a loss")))
-        .collect()
-}
 
 /// The fixture records, each with the label of the one before it.
 fn relabelled(program: &Program) -> String {
@@ -57,11 +37,11 @@ fn relabelled(program: &Program) -> String {
 #[test]
 fn with_the_whole_target_a_teacher_is_all_that_counts_and_a_share_blends() {
     let program = Program::new();
-    let teacher = trained(&program, "teacher", "1", &[]);
+    let teacher = program.trained("teacher", "1", &[]);
     let relabelled = relabelled(&program);
     let split = program.run("split.txt");
     let pupil = |name: &str, flags: &[&str]| {
-        let best = trained(&program, name, "7", flags);
+        let best = program.trained(name, "7", flags);
         (state(Path::new(&best)).tensors, losses(&program.run(name)))
     };
     let elsewhere = ["--data", &relabelled, "--split", &split];
@@ -87,74 +67,12 @@ fn with_the_whole_target_a_teacher_is_all_that_counts_and_a_share_blends() {
     assert!(last.metadata["dualnet.training"].contains("teachers_digest"));
 }
 
-/// Answers that say the label with certainty are the labels.
-#[test]
-fn answers_from_files_are_learned_like_labels_and_are_of_the_records_that_train() {
-    let program = Program::new();
-    let reference = std::fs::read_to_string(records_dir().join("REFERENCE.csv")).expect("labels");
-    let header = "record,class,probability_af,probability_N,probability_O,probability_~\n";
-    let lines: Vec<String> = reference
-        .lines()
-        .filter_map(|line| line.split_once(','))
-        .map(|(record, label)| {
-            let certain = ["A", "N", "O", "~"].map(|class| if class == label { ",1" } else { ",0" });
-            format!("{record},{label}{}\n", certain.concat())
-        })
-        .collect();
-    let file = |name: &str, lines: &[String]| {
-        std::fs::write(program.path(name), header.to_owned() + &lines.concat()).expect("a file");
-        program.run(name)
-    };
-    let told = |name: &str, files: &str, flags: &[&str]| {
-        trained(&program, name, "7", &[&["--teacher-answers", files], flags].concat());
-        losses(&program.run(name))
-    };
-    trained(&program, "labelled", "7", &[]);
-    let labelled = losses(&program.run("labelled"));
-    let labels = file("labels.csv", &lines[..16]);
-    let found = told("told", &labels, &["--teacher-share", "1"]);
-    for (found, labelled) in found.iter().zip(&labelled) {
-        assert!((found - labelled).abs() < 1e-4, "{found} is not {labelled}");
-    }
-    // Of several the mean: half of N and half of the label.
-    let say = |probability: fn(bool, bool) -> f32| -> Vec<String> {
-        let rows = lines[..16].iter().map(|line| {
-            let (record, rest) = line.split_once(',').expect("a row");
-            let said = ["A", "N", "O", "~"].map(|class| probability(class == "N", rest.starts_with(class)));
-            format!("{record},N,{},{},{},{}\n", said[0], said[1], said[2], said[3])
-        });
-        rows.collect()
-    };
-    let normal = file("normal.csv", &say(|is_n, _| f32::from(u8::from(is_n))));
-    let mean = file(
-        "mean.csv",
-        &say(|is_n, is_label| 0.5 * (f32::from(u8::from(is_n)) + f32::from(u8::from(is_label)))),
-    );
-    let of_both = told("of-both", &format!("{labels},{normal}"), &["--teacher-share", "1"]);
-    assert_eq!(of_both, told("of-mean", &mean, &["--teacher-share", "1"]));
-    assert!((of_both[0] - found[0]).abs() > 100.0 * BLEND);
-
-    let refused = |file: &str, flags: &[&str], reason: &str| {
-        let run = program.run("refused");
-        let message = program.refuses(&[&SMALL_RUN[..], &["--run", &run, "--teacher-answers", file], flags].concat());
-        assert!(message.contains(reason), "{message}");
-        assert!(!Path::new(&run).exists());
-    };
-    refused(&file("few.csv", &lines[..15]), &[], "which trains");
-    refused(&file("all.csv", &lines), &[], "has 22 records, but 16 train");
-    refused(&labels, &["--hold-back", "0.25"], "but 12 train");
-    refused(&labels, &["--mixup", "0.2"], "mixup");
-    refused("missing.csv", &[], "missing.csv");
-    std::fs::write(program.path("none.csv"), "record\n").expect("a file");
-    refused(&program.run("none.csv"), &[], "no column probability_N");
-}
-
 #[test]
 fn a_taught_run_is_resumed_to_the_bit_by_the_same_teachers() {
     let program = Program::new();
     // The folder of a run names its best checkpoint.
-    trained(&program, "first", "1", &[]);
-    trained(&program, "second", "2", &[]);
+    program.trained("first", "1", &[]);
+    program.trained("second", "2", &[]);
     let teachers = format!("{},{}", program.run("first"), program.run("second"));
     let (whole, pieces) = (program.run("whole"), program.run("pieces"));
     let taught = [
@@ -176,7 +94,7 @@ fn a_taught_run_is_resumed_to_the_bit_by_the_same_teachers() {
     let bytes = std::fs::read(&file).expect("a teacher");
     std::fs::copy(Path::new(&program.run("first")).join("best.safetensors"), &file).expect("another teacher");
     let message = program.refuses(&resume);
-    assert!(message.contains("was taught by other networks"), "{message}");
+    assert!(message.contains("was taught by others"), "{message}");
     std::fs::remove_file(&file).expect("gone");
     let message = program.refuses(&resume);
     assert!(message.contains("second/best.safetensors: "), "{message}");
@@ -192,14 +110,14 @@ fn a_taught_run_is_resumed_to_the_bit_by_the_same_teachers() {
 fn records_that_a_teacher_held_back_too_may_choose_the_epoch() {
     let program = Program::new();
     let held_back = ["--hold-back", "0.25"];
-    let teacher = trained(&program, "teacher", "7", &held_back);
+    let teacher = program.trained("teacher", "7", &held_back);
     // The same split under another name; parts of a step, each with a teacher of its own.
     std::fs::copy(program.path("split.txt"), program.path("copy.txt")).expect("a copy");
     let (records, copy) = (records_dir(), program.run("copy.txt"));
     let teachers = format!("{teacher},{teacher}");
     let flags = ["--teacher", &teachers, "--accumulate", "2", "--split", &copy];
     let data = ["--data", records.to_str().expect("a plain name")];
-    let best = trained(&program, "pupil", "7", &[&flags[..], &data, &held_back].concat());
+    let best = program.trained("pupil", "7", &[&flags[..], &data, &held_back].concat());
     let text = &state(Path::new(&best)).metadata["dualnet.training"];
     let training: Value = serde_json::from_str(text).expect("JSON");
     assert_eq!(training["best_epoch_chosen_on"], "held-back training records");
@@ -209,8 +127,8 @@ fn records_that_a_teacher_held_back_too_may_choose_the_epoch() {
 #[test]
 fn what_cannot_teach_is_refused_before_a_run_begins() {
     let program = Program::new();
-    let teacher = trained(&program, "teacher", "1", &[]);
-    let two_classes = trained(&program, "two", "1", &["--two-classes"]);
+    let teacher = program.trained("teacher", "1", &[]);
+    let two_classes = program.trained("two", "1", &["--two-classes"]);
     let altered = |name: &str, change: &dyn Fn(&mut StateDict)| {
         let mut state = state(Path::new(&teacher));
         change(&mut state);

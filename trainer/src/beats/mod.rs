@@ -1,11 +1,11 @@
 //! Fits the forest that reads a rhythm from a lead's beats ([`dualnet_engine::beats`]).
 
 mod grown;
+mod unlearned;
 
 use crate::data::{DataError, Dataset, Recording};
 use crate::error::TrainerError;
 use crate::evaluate::Predictions;
-use crate::folds::folds_of;
 use dualnet_engine::beats::{BeatForest, BeatMeter, COUNT, ClassForest, Measured};
 use dualnet_engine::score::Label;
 use dualnet_export::network::ClassSet;
@@ -14,8 +14,6 @@ use forust_ml::sampler::SampleMethod;
 use forust_ml::{GradientBooster, Matrix};
 use rayon::prelude::*;
 use serde::Serialize;
-use serde_json::json;
-use std::collections::HashSet;
 
 /// What a forest is fitted with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -185,33 +183,6 @@ impl BeatTable {
             trees: booster.trees.iter().map(grown::tree).collect(),
         })
     }
-
-    /// What forests say of records that they have not learned: each of `count` parts is read by one that learned the others, recordings of
-    /// the same samples in one part.
-    ///
-    /// # Errors
-    /// Fewer than two parts, or more than records; another data set than the one that was measured.
-    pub fn cross_validated(
-        &self,
-        dataset: &Dataset,
-        count: usize,
-        options: &BeatOptions,
-    ) -> Result<Predictions, TrainerError> {
-        let classes = Label::ALL.len();
-        let mut together = vec![0.0; self.rows.len() * classes];
-        for part in folds_of(dataset, &self.indices, count, options.seed)? {
-            let left_out: HashSet<u32> = part.into_iter().collect();
-            let places = 0..self.rows.len();
-            let (left_out, learned): (Vec<usize>, Vec<usize>) =
-                places.partition(|&place| left_out.contains(&self.indices[place]));
-            let forest = self.part(learned.into_iter()).fit(options, json!(null))?;
-            for place in left_out {
-                let own = forest.probabilities(&self.rows[place]);
-                together[place * classes..][..classes].copy_from_slice(&own);
-            }
-        }
-        Ok(self.labelled(together))
-    }
 }
 
 fn failed(error: impl std::fmt::Display) -> TrainerError {
@@ -219,12 +190,13 @@ fn failed(error: impl std::fmt::Display) -> TrainerError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::random::Rng;
+    use serde_json::json;
 
     /// Records of 75 beats per minute whose rhythm shows in two measurements, every fifth of the second unknown.
-    fn table(records: usize) -> BeatTable {
+    pub(super) fn table(records: usize) -> BeatTable {
         let mut random = Rng::for_name(3, "beats");
         let (mut rows, mut labels) = (Vec::new(), Vec::new());
         for record in 0..records {
@@ -241,7 +213,7 @@ mod tests {
         BeatTable { indices, rows, labels }
     }
 
-    fn few() -> BeatOptions {
+    pub(super) fn few() -> BeatOptions {
         BeatOptions {
             trees: 20,
             learning_rate: 0.3,
@@ -270,29 +242,6 @@ mod tests {
                 .zip(own)
                 .all(|(half, own)| (half - (0.25 * (1.0 - share) + share * own)).abs() < 1e-6)
         );
-    }
-
-    /// In the order of the table: in any other, what is said would not fit the labels.
-    #[test]
-    fn forests_say_what_shows_in_each_record_and_have_not_learned_it() {
-        let table = table(400);
-        let recording = |(record, label): (usize, &Label)| Recording {
-            name: format!("A{record:05}"),
-            samples: vec![record as f32; 3],
-            label: *label,
-        };
-        let dataset = Dataset {
-            recordings: table.labels.iter().enumerate().map(recording).collect(),
-        };
-        let found = table.cross_validated(&dataset, 4, &few()).expect("probabilities");
-        let accuracy = found.evaluation().expect("figures").accuracy;
-        assert!(accuracy > 0.8, "{accuracy}");
-        // The parts are those of the data set's labels, which stay: of the record itself its forest knows nothing.
-        let mut other = table.clone();
-        other.labels[7] = Label::ALL[(table.labels[7].index() + 1) % Label::ALL.len()];
-        let again = other.cross_validated(&dataset, 4, &few()).expect("probabilities");
-        assert_eq!(again.probabilities[28..32], found.probabilities[28..32]);
-        assert_ne!(again.probabilities, found.probabilities);
     }
 
     #[test]

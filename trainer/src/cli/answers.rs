@@ -47,6 +47,15 @@ impl Answers {
         Ok(self.writer.write_record(row)?)
     }
 
+    /// Several records, with their probabilities `[records, classes]`.
+    pub(super) fn add_all(&mut self, records: &[String], probabilities: &[f32]) -> Result<()> {
+        let rows = probabilities.chunks_exact(self.classes.len());
+        records
+            .iter()
+            .zip(rows)
+            .try_for_each(|(record, row)| self.add(record, row))
+    }
+
     /// A record without an answer, which the competition counts as normal.
     pub(super) fn add_failed(&mut self, record: &str) -> Result<()> {
         let empty = (0..=self.columns.len()).map(|_| "");

@@ -83,8 +83,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             &found,
         )?;
         if let Some(file) = &arguments.answers {
-            let names = learned.iter().map(|&record| records.source.name(record));
-            write(file, &listed(names, &found)?)?;
+            let names: Vec<String> = learned.iter().map(|&record| records.source.name(record)).collect();
+            let mut answers = Answers::new(&Label::ALL.map(|label| label.symbol().to_owned()), true)?;
+            answers.add_all(&names, &found.probabilities)?;
+            write(file, &answers.finish()?)?;
         }
     }
     eprintln!("fitting");
@@ -127,6 +129,9 @@ impl Arguments {
         if self.folds == 0 && self.answers.is_some() {
             bail!("--answers are those of forests that are cross-validated: --folds is at least 2");
         }
+        if self.answers.as_ref() == Some(&self.output) {
+            bail!("--answers and --output are the same file");
+        }
         for file in std::iter::once(&self.output).chain(&self.answers) {
             if let Some(folder) = file.parent()
                 && folder != Path::new("")
@@ -152,15 +157,6 @@ pub(super) fn forest(option: &Option<Option<PathBuf>>, classes: &[String]) -> an
     let forest = BeatForest::open_or_embedded(file.as_deref())?;
     forest.check_classes(classes)?;
     Ok(Some(forest))
-}
-
-/// A file of what is said of the records of these names.
-fn listed(names: impl Iterator<Item = String>, said: &Predictions) -> anyhow::Result<Vec<u8>> {
-    let mut answers = Answers::new(&Label::ALL.map(|label| label.symbol().to_owned()), true)?;
-    for (name, row) in names.zip(said.probabilities.chunks_exact(said.classes)) {
-        answers.add(&name, row)?;
-    }
-    answers.finish()
 }
 
 fn print(title: &str, predictions: &Predictions) -> anyhow::Result<()> {

@@ -18,7 +18,8 @@ use std::sync::Arc;
 ///
 /// DIR gets crossval.toml (the plan), a run's folder per fold, crossval.json (all figures) and crossval.csv (each record's class and
 /// probabilities by the network that was trained without it, after the last epoch). The same command goes on after a stop;
-/// folds that are done are not done again.
+/// folds that are done are not done again. Weights to start from (--load) must not know the records: those that say they were trained on
+/// this data set are refused.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Folder of the data set (A00001.mat …, REFERENCE.csv).
@@ -27,8 +28,9 @@ pub(super) struct Arguments {
     /// Folder of the runs.
     #[arg(long, value_name = "DIR", default_value = "crossval")]
     runs: PathBuf,
-    /// Divide only the training records of --split (paper by default): no network learns, and none predicts, the records that
-    /// validate. What they say in crossval.csv can teach another (`trainer train --teacher-answers`).
+    /// Divide only the training records of --split (paper by default), with the labels as released unless --labels says otherwise:
+    /// no network learns, and none predicts, the records that validate. What they say in crossval.csv can teach another
+    /// (`trainer train --teacher-answers`).
     #[arg(long)]
     training_records: bool,
     /// Number of folds.
@@ -70,6 +72,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!(
             "cross-validation divides the records of {PHYSIONET}, not of {}",
             train.dataset
+        );
+    }
+    if !arguments.training_records && train.split != TrainOptions::default().split {
+        bail!(
+            "the whole data set is divided; --split {} goes with --training-records",
+            train.split
         );
     }
     let classes: Vec<String> = network
@@ -119,13 +127,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let summary = validation.summary(&folds)?;
     let mut answers = Answers::new(&classes, true)?;
     for fold in &folds {
-        for (record, row) in fold
-            .records
-            .iter()
-            .zip(fold.last.probabilities.chunks_exact(classes.len()))
-        {
-            answers.add(record, row)?;
-        }
+        answers.add_all(&fold.records, &fold.last.probabilities)?;
     }
     write(&arguments.runs.join("crossval.csv"), &answers.finish()?)?;
     let json = serde_json::to_vec_pretty(&summary).context("the figures")?;

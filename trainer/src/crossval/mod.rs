@@ -43,7 +43,9 @@ impl CrossValidation {
         if let Some(fault) = plan.fault() {
             return Err(TrainerError::Network(fault));
         }
-        check_start(plan.train.load.as_deref())?;
+        if !Plan::is_begun(folder) {
+            check_start(plan.train.load.as_deref())?;
+        }
         let network = Network::new(plan.network.clone())?;
         let count = plan.network.classes;
         let classes = Classes::from_count(count)
@@ -100,7 +102,7 @@ impl CrossValidation {
     }
 }
 
-/// Makes sure that the weights every fold starts from were not trained on the data set that is divided, as far as they say.
+/// Makes sure that the weights every fold starts from do not say that they were trained on the data set that is divided.
 fn check_start(weights: Option<&Path>) -> Result<(), TrainerError> {
     let Some(path) = weights else { return Ok(()) };
     let training = Checkpoint::open(path)?.training();

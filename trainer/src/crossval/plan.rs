@@ -67,6 +67,11 @@ impl Plan {
         self.train.fault(self.network.classes)
     }
 
+    /// Whether a cross-validation was begun in `folder`.
+    pub(super) fn is_begun(folder: &Path) -> bool {
+        folder.join(FILE).exists()
+    }
+
     /// Writes the plan to `folder`, or compares it with the one there.
     pub(super) fn keep(&self, folder: &Path) -> Result<(), TrainerError> {
         let path = folder.join(FILE);

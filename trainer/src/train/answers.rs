@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// A CSV of predictions, as `trainer crossval --training-records` and `trainer beats --answers` write them.
 #[derive(Clone, Debug)]
-pub(super) struct Answers {
+pub(super) struct AnswerFile {
     path: PathBuf,
     by_record: HashMap<String, Vec<f32>>,
 }
@@ -16,7 +16,7 @@ pub(super) struct Answers {
 /// How far from 1 the sum of a record's probabilities may be: they are written with eight digits.
 const SUM: f32 = 1e-3;
 
-impl Answers {
+impl AnswerFile {
     /// Reads a file that `path` names and `bytes` are.
     ///
     /// # Errors
@@ -32,20 +32,27 @@ impl Answers {
     /// Probabilities of each class, of each record that trains, in the split's order.
     ///
     /// # Errors
-    /// A record that trains and is not in the file; a file with more records than train: the models that say this of them have learned some that
-    /// validate, or that choose an epoch.
+    /// A record that trains and is not in the file; one in the file that validates or is held back: the models that say this of the others may have
+    /// learned it.
     pub(super) fn of_training_records(&self, records: &Records) -> Result<Vec<&[f32]>, TrainerError> {
         let fault = |reason: String| TrainerError::File {
             path: self.path.clone(),
             reason,
         };
-        let units = &records.split.train;
-        if self.by_record.len() > units.len() {
+        let known = |units: &[u32]| {
+            let mut names = units.iter().map(|&unit| records.source.name(unit));
+            names.find(|name| self.by_record.contains_key(name))
+        };
+        if let Some(name) = known(&records.split.validation) {
             return Err(fault(format!(
-                "has {} records, but {} train: the models that say this have learned some that choose an epoch or validate; \
-                 `trainer crossval --training-records` leaves these out",
-                self.by_record.len(),
-                units.len()
+                "has {name}, which validates: the models that say this of the others may have learned it; `trainer crossval --training-records` \
+                 and `trainer beats --answers` leave such records out"
+            )));
+        }
+        if let Some(name) = known(records.held_back.as_deref().unwrap_or_default()) {
+            return Err(fault(format!(
+                "has {name}, which this run holds back: the models that say this of the others may have learned it; make the file with a --split \
+                 that leaves the held-back records out"
             )));
         }
         let said = |&unit: &u32| {
@@ -53,7 +60,7 @@ impl Answers {
             let said = self.by_record.get(&name).map(Vec::as_slice);
             said.ok_or_else(|| fault(format!("does not have {name}, which trains")))
         };
-        units.iter().map(said).collect()
+        records.split.train.iter().map(said).collect()
     }
 }
 
@@ -69,6 +76,18 @@ fn parse(bytes: &[u8], classes: &[&str]) -> Result<HashMap<String, Vec<f32>>, St
     let columns = classes.iter().map(|class| column(&probability_column(class)));
     let columns: Vec<usize> = columns.collect::<Result<_, _>>()?;
     let mut by_record = HashMap::new();
+    let others = header
+        .iter()
+        .filter(|column| column.starts_with("probability_"))
+        .count()
+        - columns.len();
+    if others > 0 {
+        return Err(format!(
+            "has {} classes, not {}",
+            others + columns.len(),
+            classes.join(", ")
+        ));
+    }
     for row in reader.records() {
         let row = row.map_err(|error| error.to_string())?;
         let name = row.get(record).unwrap_or_default().to_owned();
@@ -103,18 +122,11 @@ mod tests {
         assert!(fault("").contains("no column record"));
         assert!(fault("record,probability_N\na,1\n").contains("no column probability_af"));
         let header = "record,probability_N,probability_af\n";
-        for row in [
-            "a,,",
-            "a,0.5",
-            "a,0.5,x",
-            "a,NaN,0.5",
-            "a,-0.5,1.5",
-            "a,0.5,0.6",
-            "a,inf,0",
-        ] {
-            let fault = fault(&format!("{header}b,0.5,0.5\n{row}\n"));
-            assert!(fault.contains('a'), "{row}: {fault}");
+        for row in ["", "0.5,x", "NaN,0.5", "-0.5,1.5", "0.5,0.6", "inf,0", ","] {
+            let fault = fault(&format!("{header}b,0.5,0.5\nA00007,{row}\n"));
+            assert!(fault.contains("A00007") || fault.contains("line: 3"), "{row}: {fault}");
         }
+        assert!(fault("record,probability_N,probability_af,probability_O\n").contains("3 classes, not N, A"));
         assert!(fault(&format!("{header}a,1,0\na,0,1\n")).contains("a twice"));
     }
 }

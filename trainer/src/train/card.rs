@@ -26,7 +26,10 @@ pub(super) fn training(
         "records_digest": records.digest(),
         "validation_digest": records.validation_digest(),
         "teachers_digest": teachers_digest,
-        "best_epoch_chosen_on": if records.held_back.is_some() { "held-back training records" } else { "validation records" },
+        "best_epoch_chosen_on": match &records.held_back {
+            Some(_) => Some("held-back training records"),
+            None => (!records.split.validation.is_empty()).then_some("validation records"),
+        },
         "epoch": epoch,
         "epochs": options.epochs,
         "seed": options.seed,

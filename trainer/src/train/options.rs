@@ -74,7 +74,7 @@ pub struct TrainOptions {
     pub batch_norm: BatchNorm,
     /// Where to compute: `cpu`, `cuda`, `cuda:1`, `auto`.
     pub device: String,
-    /// Epochs between two validations; the last epoch is always validated.
+    /// Epochs between two validations; the last epoch is always validated. Where no record is there to validate on, none is.
     pub validate_every: usize,
     /// Epochs between two kept checkpoints (`epoch-010.safetensors`, …); 0 keeps none.
     pub checkpoint_every: usize,

@@ -151,7 +151,7 @@ impl Training {
         let teachers = Teachers::open(&options, &network)?;
         if checkpoint.training()["teachers_digest"].as_str() != teachers.digest() {
             return Err(fault(
-                "was taught by other networks than --teacher's files hold now, or in another order",
+                "was taught by others than the files of --teacher and --teacher-answers hold now, or in another order",
             ));
         }
         if let Some(epochs) = epochs.filter(|&epochs| epochs != options.epochs) {

@@ -1,6 +1,6 @@
 //! Networks that teach another one: their probabilities of a record are part of what it learns (distillation, Hinton et al. 2015).
 
-use super::answers::Answers;
+use super::answers::AnswerFile;
 use super::told::Told;
 use super::{Checkpoint, Records, TrainOptions, network_of, parameters_of};
 use crate::data::Split;
@@ -45,7 +45,7 @@ impl Teachers {
         let mut bytes = |path: &Path| {
             let bytes = std::fs::read(path).map_err(|error| TrainerError::File {
                 path: path.to_owned(),
-                reason: format!("{error}; the run needs this teacher in every step"),
+                reason: format!("{error}; the run learns from it"),
             })?;
             digest.update(Sha256::digest(&bytes));
             Ok::<_, TrainerError>(bytes)
@@ -56,7 +56,7 @@ impl Teachers {
         }
         let mut answers = Vec::new();
         for path in &distillation.answers {
-            answers.push(Answers::parse(path, &bytes(path)?, pupil.config().class_names())?);
+            answers.push(AnswerFile::parse(path, &bytes(path)?, pupil.config().class_names())?);
         }
         Ok(Self {
             teachers,

@@ -1,7 +1,7 @@
 //! What files of predictions say of the records that train: part of what a network learns.
 
 use super::Records;
-use super::answers::Answers;
+use super::answers::AnswerFile;
 use crate::error::TrainerError;
 use std::collections::HashMap;
 use tch::{Device, Tensor};
@@ -9,12 +9,12 @@ use tch::{Device, Tensor};
 /// The mean of some files.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    files: Vec<Answers>,
+    files: Vec<AnswerFile>,
     by_unit: HashMap<u32, Vec<f32>>,
 }
 
 impl Told {
-    pub(super) fn new(files: Vec<Answers>) -> Self {
+    pub(super) fn new(files: Vec<AnswerFile>) -> Self {
         Self {
             files,
             by_unit: HashMap::new(),
@@ -24,7 +24,7 @@ impl Told {
     /// Finds the records that train in the files.
     ///
     /// # Errors
-    /// As [`Answers::of_training_records`].
+    /// As [`AnswerFile::of_training_records`].
     pub(super) fn find(&mut self, records: &Records) -> Result<(), TrainerError> {
         let share = 1.0 / self.files.len().max(1) as f32;
         for file in &self.files {
@@ -48,9 +48,12 @@ impl Told {
         if self.by_unit.is_empty() {
             return Ok(None);
         }
-        let rows = units.iter().filter_map(|unit| self.by_unit.get(unit));
-        let rows: Vec<f32> = rows.flatten().copied().collect();
-        let tensor = Tensor::f_from_slice(&rows)?.f_view([units.len() as i64, -1])?;
+        let row = |unit: &u32| {
+            let row = self.by_unit.get(unit).map(Vec::as_slice);
+            row.ok_or_else(|| TrainerError::Network(format!("nothing is known of the record with the index {unit}")))
+        };
+        let rows: Vec<&[f32]> = units.iter().map(row).collect::<Result<_, _>>()?;
+        let tensor = Tensor::f_from_slice(&rows.concat())?.f_view([units.len() as i64, -1])?;
         Ok(Some(tensor.f_to_device(device)?))
     }
 }

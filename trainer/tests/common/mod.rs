@@ -94,6 +94,15 @@ impl Program {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// One epoch of [`SMALL_RUN`] with this seed and these flags; where its best checkpoint is.
+    pub fn trained(&self, name: &str, seed: &str, flags: &[&str]) -> String {
+        let run = self.run(name);
+        let mut arguments = SMALL_RUN;
+        (arguments[4], arguments[8]) = ("1", seed);
+        self.succeeds(&[&arguments[..], flags, &["--run", &run]].concat());
+        format!("{run}/best.safetensors")
+    }
+
     /// The one line of an error, with exit code 2.
     pub fn refuses(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
@@ -104,16 +113,29 @@ impl Program {
     }
 }
 
+/// The steps that the log of a run's folder has: as many as were written whole.
+fn steps(run: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["event"] == "step").collect()
+}
+
+/// The losses of the steps that the log of a run's folder has.
+pub fn losses(run: &str) -> Vec<f64> {
+    let steps = steps(Path::new(run));
+    let losses = steps.iter().map(|step| step["loss"].as_f64().expect("a loss"));
+    losses.collect()
+}
+
 /// The last step that the log of a run's folder has of a time after `since`; 0 where there is none.
 fn last_step(run: &Path, since: SystemTime) -> usize {
     let since = since
         .duration_since(UNIX_EPOCH)
         .expect("a time after 1970")
         .as_secs_f64();
-    let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines
-        .filter(|line| line["event"] == "step" && line["time"].as_f64().is_some_and(|time| time > since))
+    let steps = steps(run).into_iter();
+    steps
+        .filter(|line| line["time"].as_f64().is_some_and(|time| time > since))
         .filter_map(|line| line["step"].as_u64())
         .max()
         .map_or(0, |step| step as usize)

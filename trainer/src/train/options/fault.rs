@@ -1,6 +1,6 @@
 //! Which options describe no run.
 
-use super::{DATASETS, Distillation, ICENTIA11K, TrainOptions};
+use super::{DATASETS, ICENTIA11K, TrainOptions};
 use crate::augment::AugmentationOptions;
 use dualnet_engine::signal::{MAX_SAMPLES, SAMPLING_RATE_HZ};
 use std::f64::consts::TAU;
@@ -73,24 +73,9 @@ impl TrainOptions {
         if !(self.mixup >= 0.0 && self.mixup.is_finite()) {
             return Some(format!("mixup must not be negative, not {}", self.mixup));
         }
-        if let Some(Distillation {
-            teachers,
-            answers,
-            share,
-        }) = &self.distillation
-        {
-            if teachers.is_empty() && answers.is_empty() {
-                return Some("distillation needs a teacher (--teacher) or answers (--teacher-answers)".to_owned());
-            }
-            if !answers.is_empty() && self.mixup > 0.0 {
-                return Some(
-                    "the answers of --teacher-answers are of whole records, not of blended ones: set mixup to 0"
-                        .to_owned(),
-                );
-            }
-            if !(*share > 0.0 && *share <= 1.0) {
-                return Some(format!("distillation's share is above 0 and at most 1, not {share}"));
-            }
+        let of_distillation = self.distillation.as_ref().and_then(|given| given.fault(self));
+        if of_distillation.is_some() {
+            return of_distillation;
         }
         let weights = self.class_weights.as_ref()?;
         if weights.len() != classes {
@@ -178,32 +163,6 @@ mod tests {
         assert!(fault(|options| options.limit = Some(0)).contains("limit"));
         assert!(fault(|options| options.hold_back = 1.0).contains("hold_back"));
         assert!(fault(|options| options.average_decay = f64::NAN).contains("average_decay"));
-        let taught = |teachers: &[&str], share| {
-            fault(|options| {
-                let teachers = teachers.iter().map(Into::into).collect();
-                let answers = Vec::new();
-                options.distillation = Some(Distillation {
-                    teachers,
-                    answers,
-                    share,
-                });
-            })
-        };
-        let told = |mixup| {
-            fault(|options| {
-                let answers = vec!["a.csv".into()];
-                options.mixup = mixup;
-                options.distillation = Some(Distillation {
-                    answers,
-                    ..Distillation::default()
-                });
-            })
-        };
-        assert_eq!(told(0.0), "");
-        assert!(told(0.2).contains("mixup"));
-        assert_eq!(taught(&["a.safetensors"], 1.0), "");
-        assert!(taught(&[], 0.5).contains("needs a teacher"));
-        assert!(taught(&["a.safetensors"], 0.0).contains("above 0"));
         assert!(fault(|options| options.mixup = -1.0).contains("mixup"));
         assert!(fault(|options| options.keep_last_layer = true).contains("load"));
         assert!(fault(|options| options.class_weights = Some(vec![1.0; 2])).contains("4 classes"));

@@ -1,0 +1,69 @@
+//! What forests say of records that they have not learned.
+
+use super::{BeatOptions, BeatTable};
+use crate::data::Dataset;
+use crate::error::TrainerError;
+use crate::evaluate::Predictions;
+use crate::folds::folds_of;
+use dualnet_engine::score::Label;
+use serde_json::json;
+use std::collections::HashSet;
+
+impl BeatTable {
+    /// Of each record, what a forest says that has not learned it: each of `count` parts is read by one that learned the others, recordings of
+    /// the same samples in one part.
+    ///
+    /// # Errors
+    /// Fewer than two parts, or more than records; another data set than the one that was measured.
+    pub fn cross_validated(
+        &self,
+        dataset: &Dataset,
+        count: usize,
+        options: &BeatOptions,
+    ) -> Result<Predictions, TrainerError> {
+        let classes = Label::ALL.len();
+        let mut together = vec![0.0; self.rows.len() * classes];
+        for part in folds_of(dataset, &self.indices, count, options.seed)? {
+            let left_out: HashSet<u32> = part.into_iter().collect();
+            let places = 0..self.rows.len();
+            let (left_out, learned): (Vec<usize>, Vec<usize>) =
+                places.partition(|&place| left_out.contains(&self.indices[place]));
+            let forest = self.part(learned.into_iter()).fit(options, json!(null))?;
+            for place in left_out {
+                let own = forest.probabilities(&self.rows[place]);
+                together[place * classes..][..classes].copy_from_slice(&own);
+            }
+        }
+        Ok(self.labelled(together))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{few, table};
+    use super::*;
+    use crate::data::Recording;
+
+    /// In the order of the table: in any other, what is said would not fit the labels.
+    #[test]
+    fn forests_say_what_shows_in_each_record_and_have_not_learned_it() {
+        let table = table(400);
+        let recording = |(record, label): (usize, &Label)| Recording {
+            name: format!("A{record:05}"),
+            samples: vec![record as f32; 3],
+            label: *label,
+        };
+        let dataset = Dataset {
+            recordings: table.labels.iter().enumerate().map(recording).collect(),
+        };
+        let found = table.cross_validated(&dataset, 4, &few()).expect("probabilities");
+        let accuracy = found.evaluation().expect("figures").accuracy;
+        assert!(accuracy > 0.8, "{accuracy}");
+        // The parts are those of the data set's labels, which stay: of the record itself its forest knows nothing.
+        let mut other = table.clone();
+        other.labels[7] = Label::ALL[(table.labels[7].index() + 1) % Label::ALL.len()];
+        let again = other.cross_validated(&dataset, 4, &few()).expect("probabilities");
+        assert_eq!(again.probabilities[28..32], found.probabilities[28..32]);
+        assert_ne!(again.probabilities, found.probabilities);
+    }
+}
