@@ -84,6 +84,40 @@ fn of_several_files_the_mean_is_learned_and_a_stopped_run_goes_on_to_the_bit() {
     assert_eq!(tensors(&pieces), tensors(&whole));
 }
 
+/// Each process asks the teacher of its own records, and knows what is said of them.
+#[test]
+fn with_synchronized_statistics_two_processes_learn_what_one_does() {
+    let program = Program::new();
+    let labels = file(&program, "labels.csv", 16, certain);
+    let teacher = program.trained("teacher", "1", &[]);
+    let trained = |name: &str, launch: &[&str], taught: &[&str]| {
+        let run = program.run(name);
+        let plain = ["--dropout", "0", "--augmentation", "0", "--threads", "1"];
+        let rest = ["--batch-norm", "synchronized", "--run", &run];
+        program.succeeds(&[launch, &SMALL_RUN, &plain, &rest, taught].concat());
+        losses(&run)
+    };
+    let taught = [
+        "--teacher",
+        &teacher,
+        "--teacher-answers",
+        &labels,
+        "--teacher-share",
+        "1",
+    ];
+    let one = trained("one", &[], &taught);
+    let two = trained("two", &["launch", "--nproc", "2"], &taught);
+    assert_eq!((one.len(), two.len()), (8, 8));
+    for (one, two) in one.iter().zip(&two) {
+        assert!((one - two).abs() < AGREE, "{one} is not {two}");
+    }
+    let (of_teacher, of_file) = ([&taught[..2], &taught[4..]].concat(), &taught[2..]);
+    for (name, other) in [("of-teacher", &of_teacher[..]), ("of-file", of_file)] {
+        let alone = trained(name, &[], other);
+        assert!((alone[0] - one[0]).abs() > 100.0 * AGREE, "{name}");
+    }
+}
+
 #[test]
 fn answers_of_a_cross_validation_of_the_training_records_are_learned() {
     let program = Program::new();
