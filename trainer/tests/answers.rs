@@ -2,10 +2,9 @@
 
 mod common;
 
-use common::{Program, SMALL_RUN, losses, reaches, state};
+use common::{Program, SMALL_RUN, losses, state};
 use dualnet_fixtures::records_dir;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 /// The loss of certain answers against that of labels, and of a mean against its halves, all float32.
 const AGREE: f64 = 1e-5;
@@ -66,18 +65,15 @@ fn of_several_files_the_mean_is_learned_and_a_stopped_run_goes_on_to_the_bit() {
     let taught = ["--teacher-answers", &both, "--checkpoint-steps", "1"];
     let (whole, pieces) = (program.run("whole"), program.run("pieces"));
     program.succeeds(&[&SMALL_RUN[..], &taught, &["--run", &whole]].concat());
-    let started = program
-        .command(&[&SMALL_RUN[..], &taught, &["--run", &pieces]].concat())
-        .spawn();
-    let mut child = started.expect("started");
-    reaches(3, Path::new(&pieces), UNIX_EPOCH, &mut child).expect("a third step");
-    child.kill().expect("killed");
-    child.wait().expect("gone");
+    program.killed_at(3, &pieces, &[&SMALL_RUN[..], &taught, &["--run", &pieces]].concat());
     let resume = ["train", "--resume", "--run", &pieces];
     let text = std::fs::read(&normal).expect("a file");
     std::fs::copy(&mean, &normal).expect("another file");
     let message = program.refuses(&resume);
-    assert!(message.contains("was taught by others"), "{message}");
+    assert!(
+        message.contains("was taught by others than the files of --teacher and --teacher-answers hold now"),
+        "{message}"
+    );
     std::fs::write(&normal, text).expect("the file again");
     program.succeeds(&resume);
     let tensors = |run: &str| state(&Path::new(run).join("last.safetensors")).tensors;

@@ -2,12 +2,11 @@
 
 mod common;
 
-use common::{Program, SMALL_RUN, losses, reaches, state};
+use common::{Program, SMALL_RUN, losses, state};
 use dualnet_export::weights::{StateDict, Tensor};
 use dualnet_fixtures::records_dir;
 use serde_json::Value;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 /// A share of the loss against the loss of its parts, both float32.
 const BLEND: f64 = 1e-6;
@@ -81,20 +80,17 @@ fn a_taught_run_is_resumed_to_the_bit_by_the_same_teachers() {
     ]
     .concat();
     program.succeeds(&[&taught[..], &["--run", &whole]].concat());
-    let mut child = program
-        .command(&[&taught[..], &["--run", &pieces]].concat())
-        .spawn()
-        .expect("started");
-    reaches(3, Path::new(&pieces), UNIX_EPOCH, &mut child).expect("a third step");
-    child.kill().expect("killed");
-    child.wait().expect("gone");
+    program.killed_at(3, &pieces, &[&taught[..], &["--run", &pieces]].concat());
 
     let resume = ["train", "--resume", "--run", &pieces];
     let file = Path::new(&program.run("second")).join("best.safetensors");
     let bytes = std::fs::read(&file).expect("a teacher");
     std::fs::copy(Path::new(&program.run("first")).join("best.safetensors"), &file).expect("another teacher");
     let message = program.refuses(&resume);
-    assert!(message.contains("was taught by others"), "{message}");
+    assert!(
+        message.contains("was taught by others than the files of --teacher and --teacher-answers hold now"),
+        "{message}"
+    );
     std::fs::remove_file(&file).expect("gone");
     let message = program.refuses(&resume);
     assert!(message.contains("second/best.safetensors: "), "{message}");
@@ -173,7 +169,10 @@ fn what_cannot_teach_is_refused_before_a_run_begins() {
             &["--teacher", &teacher, "--hold-back", "0.25"],
             "was not trained with --hold-back 0.25 --seed 7",
         ),
-        (&["--teacher-share", "0.5"], "distillation needs a teacher"),
+        (
+            &["--teacher-share", "0.5"],
+            "distillation needs a teacher (--teacher) or answers (--teacher-answers)",
+        ),
         (
             &["--teacher", &teacher, "--teacher-share", "0"],
             "above 0 and at most 1, not 0",

@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Program, state, wait_for_steps};
+use common::{Program, losses, of_steps, state, wait_for_steps};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::Network;
 use dualnet_fixtures::{NetworkInputs, golden_weight};
@@ -323,22 +323,6 @@ impl Few {
     fn train(&self, processes: usize, run: &str, more: &[&str]) {
         self.program.succeeds(&self.arguments(processes, run, more));
     }
-}
-
-fn losses(run: &str) -> Vec<f64> {
-    of_steps(run, "loss")
-}
-
-/// What a run's log says of each step.
-fn of_steps(run: &str, entry: &str) -> Vec<f64> {
-    let text = std::fs::read_to_string(Path::new(run).join("log.jsonl")).expect("a log");
-    let lines = text
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line"));
-    lines
-        .filter(|line| line["event"] == "step")
-        .map(|line| line[entry].as_f64().expect("a number"))
-        .collect()
 }
 
 /// How far the weight that moved most is from where it began.

@@ -103,6 +103,14 @@ impl Program {
         format!("{run}/best.safetensors")
     }
 
+    /// Starts what trains in the folder `run`, and kills it when its log has this step.
+    pub fn killed_at(&self, step: usize, run: &str, arguments: &[&str]) {
+        let mut child = self.command(arguments).spawn().expect("started");
+        reaches(step, Path::new(run), UNIX_EPOCH, &mut child).expect("the step");
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+    }
+
     /// The one line of an error, with exit code 2.
     pub fn refuses(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
@@ -113,18 +121,21 @@ impl Program {
     }
 }
 
-/// The steps that the log of a run's folder has: as many as were written whole.
-fn steps(run: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter(|line| line["event"] == "step").collect()
-}
-
 /// The losses of the steps that the log of a run's folder has.
 pub fn losses(run: &str) -> Vec<f64> {
-    let steps = steps(Path::new(run));
-    let losses = steps.iter().map(|step| step["loss"].as_f64().expect("a loss"));
-    losses.collect()
+    of_steps(run, "loss")
+}
+
+/// What a run's log says of each step.
+pub fn of_steps(run: &str, entry: &str) -> Vec<f64> {
+    let text = std::fs::read_to_string(Path::new(run).join("log.jsonl")).expect("a log");
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a line"));
+    lines
+        .filter(|line| line["event"] == "step")
+        .map(|line| line[entry].as_f64().expect("a number"))
+        .collect()
 }
 
 /// The last step that the log of a run's folder has of a time after `since`; 0 where there is none.
@@ -133,9 +144,10 @@ fn last_step(run: &Path, since: SystemTime) -> usize {
         .duration_since(UNIX_EPOCH)
         .expect("a time after 1970")
         .as_secs_f64();
-    let steps = steps(run).into_iter();
-    steps
-        .filter(|line| line["time"].as_f64().is_some_and(|time| time > since))
+    let text = std::fs::read_to_string(run.join("log.jsonl")).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines
+        .filter(|line| line["event"] == "step" && line["time"].as_f64().is_some_and(|time| time > since))
         .filter_map(|line| line["step"].as_u64())
         .max()
         .map_or(0, |step| step as usize)
