@@ -1,7 +1,7 @@
 # Everything is built in the release profile and, beyond `run`, for the whole workspace: cargo then builds each dependency once.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run engine check test test-golden test-icentia test-data test-aarch64 valgrind bench peers kernels cuda-matrix gpu-bundle gpu-data libtorch venv clean
+.PHONY: help run engine check test test-golden test-icentia test-data test-pytorch test-aarch64 valgrind bench peers kernels cuda-matrix gpu-bundle gpu-data libtorch venv clean
 
 PYTHON ?= python3
 CARGO ?= cargo
@@ -47,6 +47,10 @@ test-icentia: libtorch venv ## Icentia11k: ECG_ICENTIA_DIR names its patients, E
 test-data: libtorch venv ## the tests on the full PhysioNet/CinC 2017 training set, which ECG_DATA_DIR names
 	@test -n "$(ECG_DATA_DIR)" || { echo "test-data: set ECG_DATA_DIR to the unpacked training set" >&2; exit 1; }
 	ECG_DATA_DIR="$(abspath $(ECG_DATA_DIR))" $(CARGO) test $(RELEASE) --tests -- --ignored data
+
+test-pytorch: libtorch ## PyTorch, safetensors and TensorBoard open what runs write, and torchrun starts them; ECG_PEER_PYTHON names a Python that has them
+	@test -n "$(ECG_PEER_PYTHON)" || { echo "test-pytorch: set ECG_PEER_PYTHON to a Python with torch, safetensors and tensorboard" >&2; exit 1; }
+	ECG_PEER_PYTHON="$(abspath $(ECG_PEER_PYTHON))" $(CARGO) test $(RELEASE) --test pytorch -- --ignored
 
 # Golden networks with the answers they must give, in a folder that goes away with the shell.
 with_files = folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
