@@ -6,7 +6,17 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    for changed in ["../../.git/HEAD", "../../.git/logs/HEAD"] {
+    // A commit, and what may differ from it in the program: a build keeps no revision that its sources have left.
+    for changed in [
+        "../../.git/HEAD",
+        "../../.git/logs/HEAD",
+        "../../Cargo.toml",
+        "../../Cargo.lock",
+        "../../cuda",
+        "../../engine",
+        "../../export",
+        "../../trainer",
+    ] {
         if Path::new(changed).exists() {
             println!("cargo::rerun-if-changed={changed}");
         }

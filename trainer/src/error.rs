@@ -78,8 +78,19 @@ pub enum TrainerError {
     /// An exported network failed.
     #[error(transparent)]
     Run(#[from] dualnet_engine::cpu::RunError),
+    /// Weights, or the optimizer's moments, that are to be kept are not finite.
+    #[error(
+        "{name:?} is not finite any more; no checkpoint was written of it, and the earlier ones are kept; the run needs a lower --learning-rate"
+    )]
+    NotFinite {
+        /// State-dict key.
+        name: String,
+    },
     /// The loss stopped being a number.
-    #[error("the loss is {loss} in epoch {epoch}, step {step}; the last good checkpoint is kept")]
+    #[error(
+        "the loss is {loss} in epoch {epoch}, step {step}; nothing of that step is kept; where --resume ends so again, the run needs a lower \
+         --learning-rate"
+    )]
     Diverged {
         /// Epoch, counted from 1.
         epoch: usize,

@@ -95,6 +95,11 @@ impl OnnxPredictor {
         })
     }
 
+    /// What the file's card says of the network's training.
+    pub fn training(&self) -> serde_json::Value {
+        self.runtime.model().card().training.clone().into()
+    }
+
     /// The classes in the order of the outputs.
     pub fn class_names(&self) -> Vec<String> {
         self.runtime.model().classes().iter().map(ToString::to_string).collect()
@@ -177,14 +182,17 @@ pub(crate) fn probability_column(class: &str) -> String {
     }
 }
 
-/// Predicts the units of `source` that `indices` name, in that order; `progress` hears how many records are done.
+/// Hears how many records are done; its error ends the evaluation.
+pub type Progress<'a> = dyn FnMut(usize) -> Result<(), TrainerError> + 'a;
+
+/// Predicts the units of `source` that `indices` name, in that order.
 pub fn evaluate(
     predictor: &mut dyn Predictor,
     source: &Arc<dyn Source>,
     indices: &[u32],
     batch_size: usize,
     threads: usize,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut Progress<'_>,
 ) -> Result<Predictions, TrainerError> {
     evaluate_in(
         &Team::default(),
@@ -205,7 +213,7 @@ pub(crate) fn evaluate_in(
     indices: &[u32],
     batch_size: usize,
     threads: usize,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut Progress<'_>,
 ) -> Result<Predictions, TrainerError> {
     let count = predictor.classes();
     let Some(classes) = Classes::from_count(count) else {
@@ -247,7 +255,7 @@ pub(crate) fn evaluate_in(
             }
         }
         done += batch.global_records;
-        progress(done);
+        progress(done)?;
         loader.recycle(batch);
     }
     team.sum(&mut rows)?;

@@ -539,6 +539,11 @@ fn a_killed_process_is_named_and_the_run_goes_on_with_the_same_bits() {
     );
 
     let resume = ["train", "--resume", "--threads", "1", "--run", &pieces];
+    let message = few.program.refuses(&resume);
+    assert!(
+        message.contains("was trained by 2 processes together, and now there are 1"),
+        "{message}"
+    );
     few.program.succeeds(&[&LAUNCH[..], &resume].concat());
     let tensors = |run: &str| state(&Path::new(run).join("last.safetensors")).tensors;
     assert_eq!(tensors(&pieces), tensors(&whole));

@@ -2,7 +2,6 @@
 
 mod icentia_files;
 
-use dualnet_export::network::Network;
 use dualnet_fixtures::{icentia_dir, records_dir};
 use dualnet_trainer::data::{Labels, Split, physionet};
 use dualnet_trainer::error::TrainerError;
@@ -10,7 +9,7 @@ use dualnet_trainer::experiments::{
     Ablation, Beginning, Data, Group, Listener, Outcome, Overrides, Reproduction, Run, Standing, TABLE, find,
     published, run_folder, select,
 };
-use dualnet_trainer::train::{DropoutUnit, EpochRecord, Records, Report, TrainOptions, Training};
+use dualnet_trainer::train::{DropoutUnit, EpochRecord, Records, Report, TrainOptions};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -250,18 +249,15 @@ fn all_records(icentia: &Path) -> impl FnMut(&TrainOptions) -> Result<Records, T
     }
 }
 
-/// A pre-training's folder as a run on Icentia11k leaves it, made with the fixture records.
+/// A pre-training on two patients.
 fn pre_training(runs: &Path, row: &str) {
-    let recipe = find(row).expect("a row");
-    let overrides = short(&[], runs, "dualnet-s").overrides;
-    let network = Network::new(recipe.network(&overrides).expect("a network")).expect("a network");
-    let options = TrainOptions {
-        dataset: "physionet".to_owned(),
-        ..recipe.options(1, None, &overrides)
-    };
-    let records = fixture_records(&options).expect("the fixtures");
-    let mut training = Training::start(network, options, &run_folder(runs, row, 1), records).expect("a run");
-    training.run(&mut Silent::new()).expect("two epochs");
+    let icentia = icentia_files::two_patients();
+    let made = outcomes_on(
+        &mut all_records(icentia.path()),
+        &short(&[row], runs, "dualnet-s"),
+        &mut Silent::new(),
+    );
+    assert_eq!(made, [Outcome::Trained]);
 }
 
 #[test]
@@ -429,7 +425,19 @@ fn a_missing_or_unfinished_pre_training_is_named_with_the_row_that_makes_it() {
     let [Outcome::Failed(reason)] = made.as_slice() else {
         panic!("{made:?}")
     };
-    assert!(reason.contains("is of dualnet-s, not dualnet-m"), "{reason}");
+    assert!(
+        reason.contains("is of another recipe (network dualnet-s, not dualnet-m)"),
+        "{reason}"
+    );
+    // A pre-training that was a trial is none for a whole run, also where the network is the same.
+    let mut reproduction = short(&["fine-tuned-dualnet-xl"], runs.path(), "dualnet-s");
+    reproduction.overrides.epochs = None;
+    let made = outcomes(&reproduction, &mut Silent::new());
+    let [Outcome::Failed(reason)] = made.as_slice() else {
+        panic!("{made:?}")
+    };
+    assert!(reason.contains("is of another recipe (epochs 2, not 20)"), "{reason}");
+    let mut reproduction = short(&["fine-tuned-dualnet-xl"], runs.path(), "dualnet-m");
     reproduction.add_missing_pre_trainings();
     assert_eq!(reproduction.plan().len(), 2);
 }

@@ -154,7 +154,8 @@ impl Run {
         let parameters = parameters_of(&network, checkpoint.state(), &path).expect("its weights");
         let mut predictor = TorchPredictor { network, parameters };
         let source: Arc<dyn Source> = Arc::<Dataset>::clone(dataset);
-        let predictions = evaluate(&mut predictor, &source, records, BATCH_SIZE, 1, &mut |_| {}).expect("predictions");
+        let predictions =
+            evaluate(&mut predictor, &source, records, BATCH_SIZE, 1, &mut |_| Ok(())).expect("predictions");
         let largest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
         let rows = predictions.probabilities.chunks_exact(predictions.classes);
         rows.map(|row| Label::ALL[largest(row).expect("a class")]).collect()

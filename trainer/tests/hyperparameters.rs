@@ -4,6 +4,7 @@ mod common;
 
 use common::{Program, SMALL_RUN, state};
 use dualnet_export::network::Network;
+use dualnet_fixtures::records_dir;
 use dualnet_trainer::experiments::{Overrides, deviations, find};
 use dualnet_trainer::optimizer::{RAdam, RAdamOptions, RateOptions, Schedule};
 use dualnet_trainer::torch::Parameters;
@@ -93,6 +94,64 @@ fn every_key_of_a_file_is_stored_with_the_run_and_in_its_checkpoint() {
         .map(|line| line.split(',').nth(1).expect("a rate").parse().expect("a number"))
         .collect();
     assert_eq!(rates[1], 1e-3 * 0.25);
+}
+
+/// A table [network] changes the network that the flag names; options that neither a file nor a flag names are the data set's.
+#[test]
+fn a_file_changes_what_it_names_and_nothing_else() {
+    let program = Program::new();
+    let stored = configuration(&trained(
+        &program,
+        "[network]\ndropout = 0.25\n[train]\nlabel_smoothing = 0.1\n",
+        &[],
+    ));
+    assert_eq!(stored["network"]["name"].as_str(), Some("dualnet-s"));
+    assert_eq!(stored["network"]["dropout"].as_float(), Some(0.25));
+    assert_eq!(stored["train"]["label_smoothing"].as_float(), Some(0.1));
+    assert_eq!(stored["train"]["augmentation"].as_float(), Some(0.2));
+
+    // Refused for want of the data, after the options were read: the batch must be whole files.
+    let file = program.run("given.toml");
+    let refusal = |configuration: &str, flags: &[&str]| {
+        std::fs::write(&file, configuration).expect("a file");
+        let arguments = [
+            "train",
+            "--network",
+            "dualnet-s",
+            "--data",
+            "nowhere",
+            "--config",
+            &file,
+        ];
+        program.refuses(&[&arguments[..], flags].concat())
+    };
+    let message = refusal("[train]\ndataset = \"icentia11k\"\n", &[]);
+    assert!(message.contains("nowhere"), "{message}");
+    let message = refusal("[train]\ndataset = \"icentia11k\"\naugmentation = 0.2\n", &[]);
+    assert!(message.contains("not augmented"), "{message}");
+}
+
+/// Cross-validation keeps its own labels and its own share to choose by where a file says nothing of them.
+#[test]
+fn a_file_leaves_cross_validation_its_defaults() {
+    let program = Program::new();
+    let (file, runs, records) = (program.run("given.toml"), program.run("folds"), records_dir());
+    std::fs::write(&file, "[train]\nlabel_smoothing = 0.1\n").expect("a file");
+    let data = records.to_str().expect("a plain name");
+    let arguments = [
+        "crossval",
+        "--network",
+        "dualnet-s",
+        "--data",
+        data,
+        "--runs",
+        &runs,
+        "--config",
+        &file,
+    ];
+    // There is only the one file of labels.
+    let message = program.refuses(&arguments);
+    assert!(message.contains("REFERENCE-v3.csv"), "{message}");
 }
 
 #[test]

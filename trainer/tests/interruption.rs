@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{Program, SMALL_RUN, reaches, state, wait_for_steps};
-use dualnet_fixtures::report;
+use common::{Program, SMALL_RUN, losses, reaches, state, wait_for_steps};
+use dualnet_export::weights::PARTIAL;
+use dualnet_fixtures::{records_dir, report};
 use dualnet_trainer::random::Rng;
 use std::io::Read;
 use std::path::Path;
@@ -150,6 +151,77 @@ fn what_is_started_to_ignore_a_hangup_ignores_it_and_heeds_ctrl_c() {
     assert!(Path::new(&run).join("last.safetensors").exists());
 }
 
+/// A data set of so many copies of a short recording.
+#[cfg(unix)]
+fn copies(folder: &Path, records: usize) {
+    std::fs::create_dir(folder).expect("a folder");
+    let record = records_dir().canonicalize().expect("the records").join("A00005.mat");
+    let mut reference = String::new();
+    for index in 0..records {
+        let name = format!("R{index:04}");
+        std::os::unix::fs::symlink(&record, folder.join(format!("{name}.mat"))).expect("a link");
+        reference += &format!("{name},{}\n", ["N", "O", "A", "~"][index % 4]);
+    }
+    std::fs::write(folder.join("REFERENCE.csv"), reference).expect("labels");
+}
+
+/// One step, then a validation of seconds, in which Ctrl-C comes: the epoch's step is kept, and what is resumed only validates.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_a_validation() {
+    const RECORDS: usize = 1500;
+    let program = Program::new();
+    let data = program.run("data");
+    copies(Path::new(&data), RECORDS);
+    let split = program.run("long.txt");
+    let list = |range: std::ops::Range<usize>| range.map(|index| format!(" {index}")).collect::<String>();
+    let text = format!("train{}\nvalidation{}\n", list(0..4), list(4..RECORDS));
+    std::fs::write(&split, text).expect("a split");
+    let run = program.run("run");
+    let mut arguments = SMALL_RUN;
+    arguments[4] = "1";
+    let arguments = [&arguments[..], &["--data", &data, "--split", &split, "--run", &run]].concat();
+    let mut child = spawn(program.at_a_terminal(&arguments));
+    wait_for_steps(1, Path::new(&run), &mut child);
+    signal("INT", &child);
+    let output = child.wait_with_output().expect("ended");
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("stopped in epoch 1; --resume"), "{message}");
+    assert!(Path::new(&run).join("last.safetensors").exists() && !Path::new(&run).join("result.json").exists());
+
+    let said = program.succeeds(&["train", "--resume", "--data", &data, "--run", &run]);
+    assert!(said.contains("epoch 1/1"), "{said}");
+    assert_eq!(losses(&run).len(), 1, "no step is done twice");
+    assert!(Path::new(&run).join("result.json").exists());
+}
+
+/// Nothing is kept of weights that are not finite, and what was kept before stays.
+#[test]
+fn a_run_that_diverges_keeps_no_checkpoint_of_it() {
+    let program = Program::new();
+    let run = program.run("run");
+    let message = program.refuses(
+        &[
+            &SMALL_RUN[..],
+            &["--lr", "1e38", "--checkpoint-steps", "1", "--run", &run],
+        ]
+        .concat(),
+    );
+    assert!(message.contains("the run needs a lower --learning-rate"), "{message}");
+    let last = Path::new(&run).join("last.safetensors");
+    if last.exists() {
+        for (name, tensor) in state(&last).tensors {
+            assert!(
+                tensor
+                    .as_f32()
+                    .is_none_or(|values| values.iter().all(|value| value.is_finite())),
+                "{name}"
+            );
+        }
+    }
+}
+
 /// A limit on the size of files stands for a full disk: the write fails in the same place, with another reason.
 #[cfg(unix)]
 #[test]
@@ -172,7 +244,7 @@ fn without_room_the_last_good_checkpoint_stays() {
     let left: Vec<_> = std::fs::read_dir(&run)
         .expect("the folder")
         .map(|entry| entry.expect("an entry").file_name())
-        .filter(|name| name.to_string_lossy().contains("tmp"))
+        .filter(|name| name.to_string_lossy().ends_with(PARTIAL))
         .collect();
     assert!(left.is_empty(), "{left:?}");
     program.succeeds(&arguments);

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Program, SMALL_RUN, state};
+use dualnet_fixtures::records_dir;
 use std::path::Path;
 
 fn column(run: &str, name: &str) -> Vec<String> {
@@ -150,6 +151,36 @@ fn a_transfer_takes_what_fits_and_draws_the_last_layer_anew() {
         .concat(),
     );
     assert!(message.contains("not N, A: its last layer cannot be kept"), "{message}");
+
+    // The split of `program` validates on 16 to 22; this one trained on them.
+    let list = |range: std::ops::Range<u32>| range.map(|index| format!(" {index}")).collect::<String>();
+    std::fs::write(
+        program.path("other.txt"),
+        format!("train{}\nvalidation{}\n", list(6..22), list(0..6)),
+    )
+    .expect("a split");
+    let records = records_dir();
+    let elsewhere = [
+        "--data",
+        records.to_str().expect("a plain name"),
+        "--split",
+        &program.run("other.txt"),
+    ];
+    let leaking = program.run("leaking");
+    let message = program.refuses(&[&one_epoch[..], &elsewhere, &["--load", weights, "--run", &leaking]].concat());
+    assert!(message.contains("may be among its training records"), "{message}");
+    assert!(!Path::new(&leaking).exists());
+    let flags = [&["evaluate", weights][..], &elsewhere].concat();
+    let output = program.output(&flags);
+    assert!(output.status.success());
+    let warning = String::from_utf8(output.stderr).expect("text");
+    assert!(
+        warning.contains("warning: ") && warning.contains("that it has learned"),
+        "{warning}"
+    );
+    let on_its_own = ["--data", elsewhere[1], "--split", &program.run("split.txt")];
+    let output = program.output(&[&["evaluate", weights][..], &on_its_own].concat());
+    assert!(output.status.success() && output.stderr.is_empty());
 
     let fifth = program.run("fifth");
     let message = program.refuses(&[&one_epoch[..], &["--load", "nowhere.pt", "--run", &fifth]].concat());

@@ -58,6 +58,29 @@ fn a_configuration_with_an_unknown_key_table_or_value_is_refused() {
     }
 }
 
+/// What a file says of a network is not passed over for a network on the command line.
+#[test]
+fn a_configuration_of_another_network_than_the_flag_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("c.toml");
+    let refused = |text: &str, network: &str| {
+        std::fs::write(&file, text).expect("a file");
+        let file = file.to_str().expect("a plain name");
+        let output = trainer(&["train", "--data", "nowhere", "--config", file, "--network", network]);
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let message = refused("[network]\nname = \"dualnet-m\"\n", "dualnet-s");
+    assert!(
+        message.contains("is all of \"dualnet-m\", and --network says \"dualnet-s\""),
+        "{message}"
+    );
+    for preset in ["", "preset = \"dualnet-m\"\n"] {
+        let message = refused(&format!("[network]\n{preset}chanels = [1]\n"), "dualnet-s");
+        assert!(message.contains("unknown field `chanels`"), "{message}");
+    }
+}
+
 /// The flags that a checkpoint decides would otherwise be passed over in silence.
 #[test]
 fn a_resumed_run_takes_no_flag_that_its_checkpoint_decides() {

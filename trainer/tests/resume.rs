@@ -1,11 +1,13 @@
 //! A run that is stopped and resumed, in mid-epoch too, ends with the very same weights.
 
 use dualnet_export::network::Network;
-use dualnet_export::weights::StateDict;
+use dualnet_export::weights::{PARTIAL, StateDict};
 use dualnet_fixtures::records_dir;
 use dualnet_trainer::data::{Dataset, Label, Labels, Split, physionet};
 use dualnet_trainer::error::TrainerError;
-use dualnet_trainer::train::{DropoutUnit, EarlierPlan, EpochRecord, Records, Report, TrainOptions, Training};
+use dualnet_trainer::train::{
+    Changes, DropoutUnit, EarlierPlan, EpochRecord, Records, Report, Team, TrainOptions, Training,
+};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -125,6 +127,71 @@ fn a_resumed_run_leaves_out_what_it_did() {
     assert_eq!(unit(), Some(DropoutUnit::Channels));
 }
 
+/// A kill, or a full disk, leaves half a line in the log and half a checkpoint beside the last one.
+#[test]
+fn what_was_half_written_is_written_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    start(folder.path(), 1).run(&mut StopAfter(usize::MAX)).expect("a run");
+    let last = folder.path().join("last.safetensors");
+    let checkpoint = std::fs::read(&last).expect("a checkpoint");
+    let log = folder.path().join("log.csv");
+    let whole = std::fs::read_to_string(&log).expect("a log");
+    let head = whole.lines().next().expect("a head").len() + 1;
+    let half = folder.path().join(format!(".last.safetensors.1.0{PARTIAL}"));
+    for cut in [
+        whole.len() - 1,
+        whole.len() - 9,
+        whole.len() - 40,
+        head + 3,
+        head - 5,
+        0,
+    ] {
+        std::fs::write(&log, &whole[..cut]).expect("a log");
+        std::fs::write(&half, [0; 9]).expect("half a checkpoint");
+        let mut resumed = Training::resume(folder.path(), Some(3), |_| Ok(records(1))).expect("resumed");
+        assert!(!half.exists());
+        resumed.run(&mut StopAfter(1)).expect_err("stopped");
+        let kept = std::fs::read_to_string(&log).expect("a log");
+        assert!(
+            whole.starts_with(&kept) && kept.len() <= cut && (kept.is_empty() || kept.ends_with('\n')),
+            "{kept}"
+        );
+        std::fs::write(&last, &checkpoint).expect("a checkpoint");
+    }
+}
+
+#[test]
+fn a_resumed_run_may_compute_elsewhere_and_says_so() {
+    let folder = stopped_at_once();
+    let resume = |device: &str| {
+        let changes = Changes {
+            device: Some(device.to_owned()),
+            ..Changes::default()
+        };
+        Training::resume_in(Team::default(), folder.path(), changes, |_| Ok(records(1)))
+    };
+    let refused = resume("gpu9").err().expect("refused").to_string();
+    assert!(refused.contains("cpu, cuda, cuda:N and auto"), "{refused}");
+    assert_eq!(resume("auto").expect("resumed").options().device, "auto");
+    let configuration = std::fs::read_to_string(folder.path().join("run.toml")).expect("a configuration");
+    assert!(configuration.contains("device = \"auto\""), "{configuration}");
+}
+
+#[test]
+fn a_resumed_run_does_not_end_before_where_it_stands() {
+    let folder = stopped_at_once();
+    let refused = |epochs| {
+        let resumed = Training::resume(folder.path(), Some(epochs), |_| Ok(records(1)));
+        resumed.err().expect("refused").to_string()
+    };
+    assert!(
+        refused(0).contains("is of epoch 1; --epochs 0 ends before it"),
+        "{}",
+        refused(0)
+    );
+    Training::resume(folder.path(), Some(1), |_| Ok(records(1))).expect("resumed");
+}
+
 #[test]
 fn a_resumed_run_can_be_given_more_epochs_and_says_so() {
     let folder = stopped_at_once();
@@ -137,6 +204,8 @@ fn a_resumed_run_can_be_given_more_epochs_and_says_so() {
             until_epoch: 1
         }]
     );
+    let configuration = std::fs::read_to_string(folder.path().join("run.toml")).expect("a configuration");
+    assert!(configuration.contains("\nepochs = 3\n"), "{configuration}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod pt;
 mod pt_writer;
 mod safetensors;
 
-pub use atomic::write_beside;
+pub use atomic::{PARTIAL, write_beside};
 pub use check::Mismatch;
 pub use error::WeightsError;
 

@@ -1,12 +1,12 @@
 //! `trainer evaluate`
 
-use super::weights::Weights;
+use super::weights::{Opened, Weights};
 use super::{figures, thread_count, use_threads};
 use crate::beats::BeatTable;
 use crate::data::Labels;
 use crate::data::icentia::SEGMENTS;
 use crate::evaluate::{Measured, evaluate};
-use crate::train::{ICENTIA11K, Records, TrainOptions};
+use crate::train::{ICENTIA11K, Records, TrainOptions, leak};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dualnet_engine::beats::BeatForest;
@@ -64,7 +64,11 @@ enum Format {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
-    let (mut predictor, classes) = arguments.weights.open()?;
+    let Opened {
+        mut predictor,
+        classes,
+        training,
+    } = arguments.weights.open()?;
     let forest = super::beats::forest(&arguments.beats, &classes)?;
     let mut options = TrainOptions::default();
     if predictor.class_set() == ClassSet::Icentia11k {
@@ -84,6 +88,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(forest) = &forest {
         check_beats(forest, &records)?;
     }
+    if training["options"].is_object()
+        && matches!(arguments.part, Part::Validation)
+        && let Some(reason) = leak(&training, &options, &records)
+    {
+        eprintln!("warning: the network {reason}: these figures may be of records that it has learned");
+    }
     let indices = match arguments.part {
         Part::Train => &records.split.train,
         Part::Validation => &records.split.validation,
@@ -95,7 +105,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         indices,
         options.batch_size,
         records.threads,
-        &mut |done| bar.set_position(done as u64),
+        &mut |done| {
+            bar.set_position(done as u64);
+            Ok(())
+        },
     )?;
     bar.finish_and_clear();
     if let (Some(forest), Some(dataset)) = (&forest, records.dataset.as_deref()) {

@@ -9,16 +9,16 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dualnet_export::network::{Network, NetworkConfig, PRESETS, preset};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use std::path::{Path, PathBuf};
 
 /// Everything that a resumed run reads from its checkpoint instead.
 #[derive(Debug, Default, Args)]
 pub(super) struct RunFlags {
-    /// Kind of data set; physionet when nothing says otherwise.
+    /// Kind of data set, which brings its own batch size, augmentation and split; physionet when nothing says otherwise.
     #[arg(long, value_parser = DATASETS)]
     dataset: Option<String>,
-    /// TOML file with a [network] and a [train] table; flags win over it.
+    /// TOML file with a [network] and a [train] table, either of which may be left out; flags win over it, and [network] changes the
+    /// network that --network names.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Published network.
@@ -142,10 +142,16 @@ enum ScheduleName {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigurationFile {
-    #[serde(rename = "network")]
-    _network: Option<IgnoredAny>,
+    network: Option<toml::Table>,
+    #[serde(default, rename = "train")]
+    _train: TrainOptions,
+}
+
+/// The same, as far as it says something.
+#[derive(Default, Deserialize)]
+struct GivenOptions {
     #[serde(default)]
-    train: TrainOptions,
+    train: toml::Table,
 }
 
 impl RunFlags {
@@ -154,7 +160,7 @@ impl RunFlags {
         self.resolve_over(TrainOptions::default(), epochs, devices)
     }
 
-    /// As [`resolve`](Self::resolve), with other defaults where there is no configuration file.
+    /// As [`resolve`](Self::resolve), with other defaults for what neither a flag nor the configuration file says.
     pub(super) fn resolve_over(
         &self,
         defaults: TrainOptions,
@@ -166,34 +172,53 @@ impl RunFlags {
             None => None,
         };
         let file = self.config.as_deref().zip(text.as_deref());
-        let network = self.network(file)?;
-        let mut options = match file {
-            Some((path, text)) => match toml::from_str::<ConfigurationFile>(text) {
-                Ok(file) => file.train,
+        let mut given = GivenOptions::default();
+        let mut described = None;
+        if let Some((path, text)) = file {
+            match toml::from_str::<ConfigurationFile>(text) {
+                Ok(file) => described = file.network,
                 Err(error) => bail!("{}: {}", path.display(), with_line(&error, text)),
-            },
-            None => defaults,
-        };
+            }
+            given = toml::from_str(text).with_context(|| path.display().to_string())?;
+        }
+        let network = self.network(self.config.as_deref().zip(described))?;
+        let mut options = self.data_recipe(defaults, &given.train);
+        if !given.train.is_empty() {
+            let mut table = toml::Table::try_from(&options).context("the default options")?;
+            merge(&mut table, given.train);
+            options = table.try_into().context("the options")?;
+        }
         self.override_data(&mut options);
         self.override_recipe(&mut options, epochs);
-        if let Some(device) = devices.first() {
-            options.device = if devices.len() > 1 {
-                kind(device)
-            } else {
-                device.clone()
-            };
-        }
+        replace(&mut options.device, device_of(devices));
         if let Some(fault) = options.fault(network.config().classes) {
             bail!(fault);
         }
         Ok((network.with_class_set(options.class_set())?, options))
     }
 
-    fn network(&self, file: Option<(&Path, &str)>) -> anyhow::Result<Network> {
-        let mut config = match (file, &self.network) {
-            (_, Some(name)) => preset(name)?,
-            (Some((path, text)), None) => NetworkConfig::from_toml(text).with_context(|| path.display().to_string())?,
-            (None, None) => bail!("say --network NAME ({}) or --config FILE", PRESETS.join(", ")),
+    /// The network of the flags and of a file's table, which changes the published network that --network names.
+    fn network(&self, described: Option<(&Path, toml::Table)>) -> anyhow::Result<Network> {
+        let mut config = match (described, &self.network) {
+            (Some((path, mut table)), name) => {
+                if let Some(name) = name {
+                    if let Some(other) = table.get("name").filter(|other| other.as_str() != Some(name)) {
+                        bail!(
+                            "{}: its table [network] is all of {other}, and --network says {name:?}; leave one of the two out",
+                            path.display()
+                        );
+                    }
+                    table.insert("preset".to_owned(), name.as_str().into());
+                }
+                let text = toml::to_string(&toml::Table::from_iter([("network".to_owned(), table.into())]));
+                NetworkConfig::from_toml(&text.context("the table [network]")?)
+                    .with_context(|| path.display().to_string())?
+            }
+            (None, Some(name)) => preset(name)?,
+            (None, None) => bail!(
+                "say --network NAME ({}) or --config FILE with a table [network]",
+                PRESETS.join(", ")
+            ),
         };
         if let Some(classes) = self.classes {
             config.classes = classes;
@@ -210,18 +235,24 @@ impl RunFlags {
         Ok(Network::new(config)?)
     }
 
-    fn override_data(&self, options: &mut TrainOptions) {
-        if let Some(dataset) = &self.dataset {
-            options.dataset.clone_from(dataset);
-            // The data sets' own recipes; flags below still win.
-            if dataset == crate::train::ICENTIA11K {
+    /// The defaults of the data set that flags or the file's options name.
+    fn data_recipe(&self, mut options: TrainOptions, given: &toml::Table) -> TrainOptions {
+        let dataset = given.get("dataset").and_then(toml::Value::as_str);
+        match self.dataset.as_deref().or(dataset) {
+            Some(crate::train::ICENTIA11K) => {
+                let limit = given.get("limit").and_then(toml::Value::as_integer);
+                let limit = limit.and_then(|limit| usize::try_from(limit).ok());
                 options.set_augmentation(0.0);
-                options.batch_size = self.limit.unwrap_or(SEGMENTS);
+                options.batch_size = self.limit.or(limit).unwrap_or(SEGMENTS);
             }
-            if dataset == crate::train::COURSE_6000 {
-                dataset.clone_into(&mut options.split);
-            }
+            Some(crate::train::COURSE_6000) => crate::train::COURSE_6000.clone_into(&mut options.split),
+            _ => {}
         }
+        options
+    }
+
+    fn override_data(&self, options: &mut TrainOptions) {
+        replace(&mut options.dataset, self.dataset.clone());
         if let Some(split) = &self.split {
             options.split.clone_from(split);
         }
@@ -278,15 +309,27 @@ impl RunFlags {
     }
 }
 
+/// Puts what `given` says in the place of what `options` say, table by table.
+fn merge(options: &mut toml::Table, given: toml::Table) {
+    for (name, value) in given {
+        match (options.get_mut(&name), value) {
+            (Some(toml::Value::Table(options)), toml::Value::Table(given)) => merge(options, given),
+            (_, value) => _ = options.insert(name, value),
+        }
+    }
+}
+
 fn replace<T>(slot: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *slot = value;
     }
 }
 
-/// `cuda` of `cuda:1`: each process of several takes its own.
-fn kind(device: &str) -> String {
-    device.split(':').next().unwrap_or(device).to_owned()
+/// What each process computes on: `cuda` of `cuda:0,cuda:1`, of which each takes its own.
+pub(super) fn device_of(devices: &[String]) -> Option<String> {
+    let first = devices.first()?;
+    let kind = first.split(':').next().filter(|_| devices.len() > 1);
+    Some(kind.unwrap_or(first).to_owned())
 }
 
 /// What is wrong with a TOML file, and in which line.

@@ -1,7 +1,7 @@
 //! `trainer predict`
 
 use super::answers::Answers;
-use super::weights::Weights;
+use super::weights::{Opened, Weights};
 use super::{thread_count, use_threads};
 use crate::evaluate::Predictor;
 use anyhow::bail;
@@ -59,7 +59,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     {
         bail!("{}: there is no such folder to write to", folder.display());
     }
-    let (mut predictor, classes) = arguments.weights.open()?;
+    let Opened {
+        mut predictor, classes, ..
+    } = arguments.weights.open()?;
     let reader = super::beats::forest(&arguments.beats, &classes)?.map(BeatReader::new);
     let mut answers = Answers::new(&classes, arguments.probabilities)?;
     let bar = ProgressBar::new(paths.len() as u64);

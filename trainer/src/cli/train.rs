@@ -1,11 +1,11 @@
 //! `trainer train`
 
 use super::check::check;
-use super::flags::RunFlags;
+use super::flags::{RunFlags, device_of};
 use super::progress::Terminal;
 use super::{ToldElsewhere, launch, loader_threads, thread_count, use_threads};
 use crate::error::TrainerError;
-use crate::train::{Records, RunFolder, Team, TrainOptions, Training, interrupt};
+use crate::train::{Changes, Records, RunFolder, Team, TrainOptions, Training, interrupt};
 use anyhow::bail;
 use clap::{Args, CommandFactory};
 use std::path::PathBuf;
@@ -24,7 +24,8 @@ pub(super) struct Arguments {
     /// Folder of the run.
     #[arg(long, value_name = "DIR", default_value = "run")]
     run: PathBuf,
-    /// Go on with the run in that folder; everything but --epochs is read from its last checkpoint.
+    /// Go on with the run in that folder; everything but --epochs, --device and --threads is read from its last checkpoint. On the same device, with as
+    /// many threads, it goes on to the bits of a run that was not stopped.
     #[arg(long)]
     resume: bool,
     /// Passes over the training records; with --resume, a new number for the rest of the schedule.
@@ -75,7 +76,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let shard = team.shard();
     let records = |options: &TrainOptions| Records::open(options, &arguments.data, loader_threads(&options.device));
     let mut training = match resolved {
-        None => Training::resume_in(team, &arguments.run, arguments.epochs, records)?,
+        None => {
+            let changes = Changes {
+                epochs: arguments.epochs,
+                device: device_of(&arguments.devices),
+            };
+            Training::resume_in(team, &arguments.run, changes, records)?
+        }
         Some((network, options)) => {
             let checked = |options: &TrainOptions| check(records(options)?, shard, arguments.quiet || !is_first);
             let started = Training::start_in(team, network, options, &arguments.run, checked);

@@ -1,11 +1,12 @@
 //! What `WEIGHTS` names: a checkpoint, an exported network or a run, ready to predict.
 
+use crate::device::device;
 use crate::evaluate::{OnnxPredictor, Predictor, TorchPredictor};
-use crate::train::{RunFolder, network_of, parameters_of};
+use crate::train::{Checkpoint, RunFolder, network_of, parameters_of};
 use anyhow::bail;
 use clap::Args;
 use dualnet_export::network::{ClassSet, Network, PRESETS, preset};
-use dualnet_export::weights::StateDict;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// The file that a path means: a run's folder stands for its best epoch.
@@ -32,22 +33,44 @@ pub(super) struct Weights {
     /// What the classes of such weights are: N, O, A, ~ (or N, A) of the 2017 challenge, or ~, N, A, F of Icentia11k.
     #[arg(long, value_name = "SET")]
     class_set: Option<ClassSet>,
+    /// Where a checkpoint is computed: cpu, cuda, cuda:1, auto. An exported network is computed on the CPU.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
+}
+
+/// A network, ready to predict.
+pub(super) struct Opened {
+    pub(super) predictor: Box<dyn Predictor>,
+    /// The names of its classes.
+    pub(super) classes: Vec<String>,
+    /// What it says of its training; null when it says nothing.
+    pub(super) training: Value,
 }
 
 impl Weights {
-    /// The network, ready to predict, and the names of its classes.
-    pub(super) fn open(&self) -> anyhow::Result<(Box<dyn Predictor>, Vec<String>)> {
+    /// The network, ready to predict.
+    pub(super) fn open(&self) -> anyhow::Result<Opened> {
         let path = file_of(&self.weights);
         if path
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
         {
+            if self.device != "cpu" {
+                bail!(
+                    "{}: an exported network is computed on the CPU here; `engine classify --device cuda` computes it on a GPU",
+                    path.display()
+                );
+            }
             let predictor = OnnxPredictor::open(&path)?;
-            let classes = predictor.class_names();
-            return Ok((Box::new(predictor), classes));
+            return Ok(Opened {
+                classes: predictor.class_names(),
+                training: predictor.training(),
+                predictor: Box::new(predictor),
+            });
         }
-        let state = StateDict::open(&path)?;
-        let network = match (network_of(&state)?, &self.network) {
+        let checkpoint = Checkpoint::open(&path)?;
+        let state = checkpoint.state();
+        let network = match (network_of(state)?, &self.network) {
             (Some(network), name) => {
                 let stated = network.config();
                 let is_other = name.as_ref().is_some_and(|name| *name != stated.name)
@@ -77,13 +100,17 @@ impl Weights {
                 )
             }
         };
-        let parameters = parameters_of(&network, &state, &path)?;
+        let parameters = parameters_of(&network, state, &path)?.on(device(&self.device, 0)?)?;
         let classes = network
             .config()
             .class_names()
             .iter()
             .map(|&class| class.to_owned())
             .collect();
-        Ok((Box::new(TorchPredictor { network, parameters }), classes))
+        Ok(Opened {
+            predictor: Box::new(TorchPredictor { network, parameters }),
+            classes,
+            training: checkpoint.training(),
+        })
     }
 }

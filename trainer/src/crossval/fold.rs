@@ -2,10 +2,11 @@
 
 use super::CrossValidation;
 use crate::data::{Classes, Dataset, Source, Split};
+use crate::device::device;
 use crate::error::TrainerError;
 use crate::evaluate::{Temperature, TorchPredictor, evaluate, log_probabilities};
 use crate::folds::{hold_back, subset};
-use crate::train::{Checkpoint, Records, Report, RunFolder, Training, network_of, parameters_of};
+use crate::train::{Checkpoint, Records, Report, RunFolder, Training, interrupt, network_of, parameters_of};
 use dualnet_export::weights::{StateDict, write_beside};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -155,11 +156,19 @@ impl CrossValidation {
         let network = network_of(state)?.ok_or_else(|| fault("does not say which network it is"))?;
         let parameters = parameters_of(&network, state, path)?;
         let epoch = epoch(state).ok_or_else(|| fault("does not say of which epoch it is"))?;
-        let mut predictor = TorchPredictor { network, parameters };
+        let device = device(&self.plan().train.device, 0)?;
+        let mut predictor = TorchPredictor {
+            network,
+            parameters: parameters.on(device)?,
+        };
         let source: Arc<dyn Source> = Arc::<Dataset>::clone(&self.dataset);
         let batch_size = self.plan().train.batch_size;
         let mut predict = |indices: &[u32]| {
-            let predicted = evaluate(&mut predictor, &source, indices, batch_size, self.threads, &mut |_| {});
+            let mut stop = |_| match interrupt::requested() {
+                true => Err(TrainerError::Interrupted { epoch }),
+                false => Ok(()),
+            };
+            let predicted = evaluate(&mut predictor, &source, indices, batch_size, self.threads, &mut stop);
             predicted.map(|predictions| predictions.probabilities)
         };
         let temperature = match held {

@@ -2,7 +2,7 @@
 
 use super::{Overrides, Recipe, Standing, deviations, find, run_folder, seeds_of};
 use crate::error::TrainerError;
-use crate::train::{Records, Report, TrainOptions, Training};
+use crate::train::{Changes, Records, Report, Team, TrainOptions, Training};
 use dualnet_export::network::Network;
 use std::path::{Path, PathBuf};
 
@@ -149,7 +149,11 @@ impl Reproduction {
             let (done, epochs) = (standing.done(), standing.options.epochs);
             listener.begins(run, Beginning::Resumed { done, epochs });
         }
-        Training::resume(&folder, None, |options| records(options))?.run(listener)?;
+        let changes = Changes {
+            device: self.overrides.device.clone(),
+            ..Changes::default()
+        };
+        Training::resume_in(Team::default(), &folder, changes, |options| records(options))?.run(listener)?;
         Ok(if was_done { Outcome::WasDone } else { Outcome::Trained })
     }
 
@@ -193,8 +197,15 @@ impl Reproduction {
         if !standing.is_finished() {
             return Err(format!("is in epoch {} of {epochs}", done + 1));
         }
-        if standing.network.name != network.name {
-            return Err(format!("is of {}, not {}", standing.network.name, network.name));
+        // As published, or changed as this reproduction is.
+        let published = Overrides::default();
+        let plain = recipe.network(&published).map_err(|error| error.to_string())?;
+        let differences = [(&plain, &published), (&network, &self.overrides)].map(|(network, overrides)| {
+            let options = recipe.options(standing.options.seed, None, overrides);
+            deviations((&standing.network, &standing.options), (network, &options))
+        });
+        if differences.iter().all(|differences| !differences.is_empty()) {
+            return Err(format!("is of another recipe ({})", differences[1].join("; ")));
         }
         let path = folder.join(format!("epoch-{epochs:03}.safetensors"));
         match path.is_file() {

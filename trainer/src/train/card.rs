@@ -12,7 +12,7 @@ pub(super) fn training(
     config: &NetworkConfig,
     options: &TrainOptions,
     records: &Records,
-    teachers_digest: Option<&str>,
+    (teachers_digest, processes): (Option<&str>, usize),
     epoch: usize,
 ) -> Value {
     let per_unit = records.source.records_per_unit();
@@ -30,6 +30,7 @@ pub(super) fn training(
             Some(_) => Some("held-back training records"),
             None => (!records.split.validation.is_empty()).then_some("validation records"),
         },
+        "processes": processes,
         "epoch": epoch,
         "epochs": options.epochs,
         "seed": options.seed,

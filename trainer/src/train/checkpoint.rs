@@ -57,10 +57,9 @@ impl Checkpoint {
     ) -> Result<Self, TrainerError> {
         let mut state = StateDict::default();
         for (parameter, tensor) in parameters.iter() {
-            let values = flattened(tensor)?;
             let stored = match parameter.kind {
                 ParameterKind::Integer => Tensor::i64(&parameter.shape, Vec::<i64>::try_from(tensor.f_reshape([-1])?)?),
-                _ => Tensor::f32(&parameter.shape, values),
+                _ => Tensor::f32(&parameter.shape, finite(tensor, &parameter.name)?),
             };
             insert(&mut state, parameter.name.clone(), stored)?;
         }
@@ -81,14 +80,14 @@ impl Checkpoint {
     ) -> Result<Self, TrainerError> {
         for (parameter, tensor) in trained.into_iter().flat_map(Parameters::iter) {
             if parameter.kind != ParameterKind::Integer {
-                let stored = Tensor::f32(&parameter.shape, flattened(tensor)?);
+                let stored = Tensor::f32(&parameter.shape, finite(tensor, &parameter.name)?);
                 insert(&mut self.state, format!("{TRAINED_PREFIX}{}", parameter.name), stored)?;
             }
         }
         for (name, moments) in optimizer.moments() {
             for (kind, tensor) in [("first", &moments.first), ("second", &moments.second)] {
                 let shape: Vec<usize> = tensor.size().iter().map(|&extent| extent as usize).collect();
-                let stored = Tensor::f32(&shape, flattened(tensor)?);
+                let stored = Tensor::f32(&shape, finite(tensor, name)?);
                 insert(&mut self.state, format!("{OPTIMIZER_PREFIX}{kind}.{name}"), stored)?;
             }
         }
@@ -202,6 +201,15 @@ impl Checkpoint {
         let mut value: serde_json::Value = serde_json::from_str(text).map_err(fault)?;
         let options: TrainOptions = serde_json::from_value(value["options"].take()).map_err(fault)?;
         Ok(Some(options.of_run()))
+    }
+}
+
+/// The values of a tensor, none of which may have diverged: nobody could go on from them.
+fn finite(tensor: &tch::Tensor, name: &str) -> Result<Vec<f32>, TrainerError> {
+    let values = flattened(tensor)?;
+    match values.iter().all(|value| value.is_finite()) {
+        true => Ok(values),
+        false => Err(TrainerError::NotFinite { name: name.to_owned() }),
     }
 }
 

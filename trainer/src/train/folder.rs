@@ -3,7 +3,7 @@
 use super::TrainOptions;
 use crate::error::TrainerError;
 use dualnet_export::network::NetworkConfig;
-use dualnet_export::weights::write_beside;
+use dualnet_export::weights::{PARTIAL, write_beside};
 use serde_json::json;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -80,27 +80,49 @@ impl RunFolder {
                 path: self.path.clone(),
                 reason: "another trainer is at work in this folder; wait for it, or choose another --run".to_owned(),
             }),
-            locked => Ok(Lock {
-                _folder: locked.is_ok().then_some(folder),
-            }),
+            Err(TryLockError::Error(_)) => Ok(Lock { _folder: None }),
+            Ok(()) => {
+                self.sweep();
+                Ok(Lock { _folder: Some(folder) })
+            }
+        }
+    }
+
+    /// Removes what a trainer that was killed while it wrote has left half written.
+    fn sweep(&self) {
+        let is_partial = |name: &str| name.starts_with('.') && name.ends_with(PARTIAL);
+        for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_some_and(is_partial) {
+                // One that cannot be removed is in nobody's way.
+                let _ = std::fs::remove_file(entry.path());
+            }
         }
     }
 
     /// Makes the folder, takes it and writes the resolved configuration.
     pub(super) fn create(&self, network: &NetworkConfig, options: &TrainOptions) -> Result<Lock, TrainerError> {
+        std::fs::create_dir_all(&self.path).map_err(|source| TrainerError::Io {
+            path: self.path.clone(),
+            source,
+        })?;
+        let lock = self.lock()?;
+        self.write_configuration(network, options)?;
+        Ok(lock)
+    }
+
+    /// Writes the resolved configuration.
+    pub(super) fn write_configuration(
+        &self,
+        network: &NetworkConfig,
+        options: &TrainOptions,
+    ) -> Result<(), TrainerError> {
         let path = self.configuration();
         let text = toml::to_string(&json!({ "train": options })).map_err(|error| TrainerError::File {
             path: path.clone(),
             reason: error.to_string(),
         })?;
         let text = format!("# trainer {}\n{text}\n{}", super::card::REVISION, network.to_toml());
-        std::fs::create_dir_all(&self.path).map_err(|source| TrainerError::Io {
-            path: self.path.clone(),
-            source,
-        })?;
-        let lock = self.lock()?;
-        write_text(&path, &text)?;
-        Ok(lock)
+        write_text(&path, &text)
     }
 }
 

@@ -71,9 +71,14 @@ impl EpochLog {
         writer.flush().map_err(io)
     }
 
-    /// Every line.
+    /// Every line that was written to its end: a full disk, or a kill, may have cut the last one off.
     pub fn read(&self) -> Result<Vec<EpochRecord>, TrainerError> {
-        let mut reader = csv::Reader::from_path(&self.path).map_err(|error| self.fault(&error))?;
+        let text = std::fs::read(&self.path).map_err(|source| TrainerError::Io {
+            path: self.path.clone(),
+            source,
+        })?;
+        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let mut reader = csv::Reader::from_reader(&text[..whole]);
         reader
             .deserialize()
             .collect::<Result<_, _>>()

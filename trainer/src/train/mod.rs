@@ -6,6 +6,7 @@ mod card;
 mod checkpoint;
 mod folder;
 pub mod interrupt;
+mod leak;
 mod log;
 mod mixup;
 mod options;
@@ -24,6 +25,7 @@ mod transfer;
 pub use card::REVISION;
 pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 pub use folder::RunFolder;
+pub(crate) use leak::leak;
 pub use log::{EpochLog, EpochRecord};
 pub use options::{
     BatchNorm, COURSE_6000, DATASETS, Distillation, DropoutUnit, EarlierPlan, ICENTIA11K, PHYSIONET, Precision,
@@ -32,6 +34,7 @@ pub use options::{
 pub use records::Records;
 pub use report::Report;
 pub use run::Training;
+pub use start::Changes;
 #[cfg(test)]
 pub(crate) use step::drawing;
 pub use team::Team;

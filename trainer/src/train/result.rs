@@ -4,7 +4,7 @@ use super::checkpoint::parameters_of;
 use super::folder::{RunFolder, write_text};
 use super::{Checkpoint, Records};
 use crate::error::TrainerError;
-use crate::evaluate::{Measured, TorchPredictor, evaluate};
+use crate::evaluate::{Measured, Progress, TorchPredictor, evaluate};
 use dualnet_export::network::Network;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(super) fn write(
     records: &Records,
     batch_size: usize,
     device: Device,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut Progress<'_>,
 ) -> Result<(), TrainerError> {
     let mut measure = |path: &Path| measure(path, network, records, batch_size, device, progress);
     let result = json!({
@@ -35,7 +35,7 @@ fn measure(
     records: &Records,
     batch_size: usize,
     device: Device,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut Progress<'_>,
 ) -> Result<Value, TrainerError> {
     let checkpoint = Checkpoint::open(path)?;
     let mut predictor = TorchPredictor {

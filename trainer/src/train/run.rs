@@ -84,13 +84,11 @@ impl Training {
     /// those of any epoch; the folder has the last good ones.
     pub fn run(&mut self, report: &mut dyn Report) -> Result<(), TrainerError> {
         let done = self.progress.epoch - 1;
+        let mut logs = None;
         if self.team.is_first() && self.epochs_left() > 0 {
             self.folder.forget_result()?;
+            logs = Some(Logs::open(&self.folder, done, self.progress.steps)?);
         }
-        let mut logs = match self.team.is_first() {
-            true => Some(Logs::open(&self.folder, done, self.progress.steps)?),
-            false => None,
-        };
         let reducer = self.team.reducer(&self.parameters)?;
         self.recorder.enter(self.device)?;
         // One tensor for all epochs: recorded steps read it where it is.
@@ -105,7 +103,10 @@ impl Training {
             let seconds = started.elapsed().as_secs_f64();
             let is_due = epoch.is_multiple_of(self.options.validate_every) || epoch == self.options.epochs;
             let validate = is_due && !self.records.choice().is_empty();
-            let validation = validate.then(|| self.validate(report)).transpose()?;
+            let validation = match validate {
+                true => Some(self.validated(report)?),
+                false => None,
+            };
             let kept = validation.as_ref().map(|validation| &validation.kept);
             let trained = validation.as_ref().and_then(|validation| validation.trained.as_ref());
             let record = EpochRecord {
@@ -134,7 +135,11 @@ impl Training {
 
     fn measure(&self, report: &mut dyn Report) -> Result<(), TrainerError> {
         let records = self.records.split.validation.len() * self.records.source.records_per_unit();
-        let mut progress = |done| report.validating(done, records);
+        let mut progress = |done| {
+            report.validating(done, records);
+            // The others are done: this process may stop by itself.
+            self.stop_if(interrupt::requested())
+        };
         let batch_size = self.validation_batch_size();
         result::write(
             &self.folder,
@@ -223,6 +228,23 @@ impl Training {
         Ok(())
     }
 
+    /// Validates; where it is stopped on the way, all steps of the epoch are kept first.
+    fn validated(&self, report: &mut dyn Report) -> Result<Validation, TrainerError> {
+        let validation = self.validate(report);
+        if let Err(TrainerError::Interrupted { epoch }) = validation {
+            self.save_last(epoch, None)?;
+        }
+        validation
+    }
+
+    fn stop_if(&self, is_asked: bool) -> Result<(), TrainerError> {
+        let epoch = self.progress.epoch.min(self.options.epochs);
+        match is_asked {
+            true => Err(TrainerError::Interrupted { epoch }),
+            false => Ok(()),
+        }
+    }
+
     fn validate(&self, report: &mut dyn Report) -> Result<Validation, TrainerError> {
         // The first process's running statistics are the network's.
         self.team.share(&self.parameters)?;
@@ -265,7 +287,11 @@ impl Training {
             indices,
             self.validation_batch_size(),
             self.records.threads,
-            &mut |done| report.validating(done, records),
+            &mut |done| {
+                report.validating(done, records);
+                // Several processes wait for each other's rows: they stop after the next step.
+                self.stop_if(self.team.size() == 1 && interrupt::requested())
+            },
         )?;
         Ok(predictions.evaluation()?)
     }
@@ -313,7 +339,13 @@ impl Training {
     /// The network to use after `epoch`: the averaged one where there is an average.
     fn checkpoint(&self, epoch: usize, evaluation: Option<&Evaluation>) -> Result<Checkpoint, TrainerError> {
         let teachers = self.teachers.digest();
-        let training = card::training(self.network.config(), &self.options, &self.records, teachers, epoch);
+        let training = card::training(
+            self.network.config(),
+            &self.options,
+            &self.records,
+            (teachers, self.team.size()),
+            epoch,
+        );
         let metrics = match (evaluation, &self.records.held_back) {
             (Some(evaluation), None) => json!({ "validation": evaluation }),
             (Some(evaluation), Some(_)) => json!({ "held_back": evaluation }),

@@ -3,6 +3,7 @@
 use super::average::Average;
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::folder::{Lock, RunFolder};
+use super::leak::leak;
 use super::options::{EarlierPlan, TrainOptions};
 use super::recorded::Recorder;
 use super::teachers::Teachers;
@@ -15,6 +16,15 @@ use crate::torch::Parameters;
 use dualnet_export::network::Network;
 use dualnet_export::weights::StateDict;
 use std::path::Path;
+
+/// What may be another when a run goes on; everything else is its checkpoint's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// The planned number of epochs, and with it the schedule from here on.
+    pub epochs: Option<usize>,
+    /// Where to compute.
+    pub device: Option<String>,
+}
 
 /// What is under way in a run.
 struct State {
@@ -90,6 +100,7 @@ impl Training {
             },
         };
         let records = records(&options)?.restrict(&options)?;
+        check_source(&options, &records)?;
         let mut run = Self::new(team, network, options, state, (folder, None), records, notes)?;
         if run.team.is_first() {
             run._lock = Some(run.folder.create(run.network.config(), &run.options)?);
@@ -106,14 +117,15 @@ impl Training {
         epochs: Option<usize>,
         records: impl FnOnce(&TrainOptions) -> Result<Records, TrainerError>,
     ) -> Result<Self, TrainerError> {
-        Self::resume_in(Team::default(), folder, epochs, records)
+        let changes = Changes { epochs, device: None };
+        Self::resume_in(Team::default(), folder, changes, records)
     }
 
     /// As [`resume`](Self::resume), together with other processes: the first one's checkpoint counts.
     pub fn resume_in(
         team: Team,
         folder: &Path,
-        epochs: Option<usize>,
+        changes: Changes,
         records: impl FnOnce(&TrainOptions) -> Result<Records, TrainerError>,
     ) -> Result<Self, TrainerError> {
         let folder = RunFolder::new(folder);
@@ -154,12 +166,27 @@ impl Training {
                 "was taught by others than the files of --teacher and --teacher-answers hold now, or in another order",
             ));
         }
-        if let Some(epochs) = epochs.filter(|&epochs| epochs != options.epochs) {
+        let processes = &checkpoint.training()["processes"];
+        if let Some(processes) = processes.as_u64().filter(|&processes| processes != team.size() as u64) {
+            return Err(fault(&format!(
+                "was trained by {processes} processes together, and now there are {}, which would divide its batches otherwise; go on with as many (trainer launch --nproc {processes}, or one --device)",
+                team.size()
+            )));
+        }
+        if let Some(device) = changes.device {
+            options.device = device;
+        }
+        if let Some(epochs) = changes.epochs.filter(|&epochs| epochs != options.epochs) {
             let until_epoch = if progress.batches > 0 {
                 progress.epoch
             } else {
                 progress.epoch - 1
             };
+            if epochs < until_epoch.max(1) {
+                return Err(fault(&format!(
+                    "is of epoch {until_epoch}; --epochs {epochs} ends before it"
+                )));
+            }
             options.earlier_plans.push(EarlierPlan {
                 epochs: options.epochs,
                 until_epoch,
@@ -181,7 +208,11 @@ impl Training {
             optimizer,
             progress,
         };
-        Self::new(team, network, options, state, (folder, lock), records, Vec::new())
+        let run = Self::new(team, network, options, state, (folder, lock), records, Vec::new())?;
+        if run.team.is_first() {
+            run.folder.write_configuration(run.network.config(), &run.options)?;
+        }
+        Ok(run)
     }
 
     fn new(
@@ -220,6 +251,24 @@ impl Training {
             device,
             notes,
         })
+    }
+}
+
+/// Refuses weights to start from that say they were trained on PhysioNet/CinC 2017, on records that this run is measured on.
+fn check_source(options: &TrainOptions, records: &Records) -> Result<(), TrainerError> {
+    let Some(path) = options.load.as_deref().filter(|_| records.dataset.is_some()) else {
+        return Ok(());
+    };
+    let training = Checkpoint::open(path)?.training();
+    if !training["options"].is_object() || *"icentia11k" == training["options"]["dataset"] {
+        return Ok(());
+    }
+    match leak(&training, options, records) {
+        Some(reason) => Err(TrainerError::File {
+            path: path.to_owned(),
+            reason,
+        }),
+        None => Ok(()),
     }
 }
 

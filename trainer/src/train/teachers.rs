@@ -1,9 +1,9 @@
 //! Networks that teach another one: their probabilities of a record are part of what it learns (distillation, Hinton et al. 2015).
 
 use super::answers::AnswerFile;
+use super::leak::leak;
 use super::told::Told;
 use super::{Checkpoint, Records, TrainOptions, network_of, parameters_of};
-use crate::data::Split;
 use crate::error::TrainerError;
 use crate::evaluate::TorchPredictor;
 use crate::random::Rng;
@@ -146,27 +146,6 @@ fn read(path: &Path, bytes: &[u8], pupil: &Network) -> Result<Teacher, TrainerEr
         predictor: TorchPredictor { network, parameters },
         training: checkpoint.training(),
         path: path.to_owned(),
-    })
-}
-
-/// Why a teacher trained so may have learned what a run of these options measures itself on, if it may.
-fn leak(training: &Value, options: &TrainOptions, records: &Records) -> Option<String> {
-    let theirs = |name: &str| &training["options"][name];
-    let split = theirs("split").as_str().unwrap_or("that it does not state");
-    let is_published =
-        Split::NAMES.contains(&split) && split == options.split && *theirs("dataset") == *options.dataset;
-    if !is_published && training["validation_digest"] != records.validation_digest() {
-        return Some(format!(
-            "was trained on the split {split}; this run has {}, whose validation records may be among its training records",
-            options.split
-        ));
-    }
-    let holds_back_the_same = *theirs("hold_back") == options.hold_back && *theirs("seed") == options.seed;
-    (options.hold_back > 0.0 && !holds_back_the_same).then(|| {
-        format!(
-            "was not trained with --hold-back {} --seed {}: the records that choose this run's best epoch are among its training records",
-            options.hold_back, options.seed
-        )
     })
 }
 
