@@ -420,7 +420,7 @@ fn a_missing_or_unfinished_pre_training_is_named_with_the_row_that_makes_it() {
     let mut reproduction = short(&["fine-tuned-dualnet-xl"], runs.path(), "dualnet-s");
     reproduction.add_missing_pre_trainings();
     assert_eq!(reproduction.plan().len(), 1, "the pre-training is done");
-    let mut reproduction = short(&["fine-tuned-dualnet-xl"], runs.path(), "dualnet-m");
+    let reproduction = short(&["fine-tuned-dualnet-xl"], runs.path(), "dualnet-m");
     let made = outcomes(&reproduction, &mut Silent::new());
     let [Outcome::Failed(reason)] = made.as_slice() else {
         panic!("{made:?}")
