@@ -9,6 +9,8 @@
 //! The original runs as where a user starts it, without the allocator settings that this program gives itself and its children
 //! ([`environment::ALLOCATOR`]): with them it is faster and takes more memory. Idle OpenMP threads sleep in both.
 
+mod common;
+
 use dualnet_export::network::Network;
 use dualnet_fixtures::{data_dir, records_dir};
 use dualnet_trainer::data::{Dataset, Labels, Loader, LoaderOptions, Split, physionet};
@@ -48,18 +50,34 @@ fn main() {
         .filter(|argument| !argument.starts_with('-'))
         .collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
-    for (network, rate, gigabytes) in PUBLISHED {
-        if is_wanted(network) {
-            compare(network, rate, gigabytes);
-        }
+    let networks = PUBLISHED.into_iter().filter(|(network, ..)| is_wanted(network));
+    let rows: Vec<_> = networks
+        .flat_map(|(network, rate, gigabytes)| compare(network, rate, gigabytes))
+        .collect();
+    if !rows.is_empty() {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let notes = format!(
+            "{}, {threads} threads. Batch {BATCH}, float32, dropout of channels as in the original's released code; median and range of {REPEATS} runs of {STEPS} steps, in turn.",
+            common::processor()
+        );
+        let header = [
+            "network",
+            "who",
+            "records/s",
+            "processor ms/record",
+            "GB at the peak",
+            "ours is so many times as fast",
+            "with this share of the memory",
+        ];
+        common::publish("Training", &notes, &header, &rows);
     }
     if is_wanted("preparation") {
         prepare();
     }
 }
 
-/// Runs ours and the original in turn and prints medians, spreads and ratios.
-fn compare(network: &str, rate: f64, gigabytes: f64) {
+/// Runs ours and the original in turn: a row for each, and one for the original as it was published.
+fn compare(network: &str, rate: f64, gigabytes: f64) -> Vec<Vec<String>> {
     let peer = env::var_os("ECG_ORIGINAL_CODE").zip(env::var_os("ECG_PEER_PYTHON"));
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..REPEATS {
@@ -76,26 +94,46 @@ fn compare(network: &str, rate: f64, gigabytes: f64) {
             theirs.push(answer(&mut command));
         }
     }
-    println!("{network}, batch {BATCH}, {REPEATS} runs of {STEPS} steps:");
-    let [records, cpu, memory] = print("ours", &ours);
+    let ours = FIGURES.map(|figure| spread(&ours, figure));
+    let beside = |who: &str, cells: [String; 3], records: f64, bytes: f64| {
+        let rate = format!("{:.2}", ours[0].0 / records);
+        let memory = format!("{:.0} %", 100.0 * ours[2].0 / bytes);
+        [
+            vec![network.to_owned(), who.to_owned()],
+            cells.to_vec(),
+            vec![rate, memory],
+        ]
+        .concat()
+    };
+    let cells = |figures: &[(f64, String); 3]| figures.clone().map(|(_, text)| text);
+    let mut rows = vec![beside("ours", cells(&ours), ours[0].0, ours[2].0)];
     if theirs.is_empty() {
         println!(
-            "  original: not measured; set ECG_ORIGINAL_CODE and ECG_PEER_PYTHON (peers/original_training.py says how)"
+            "{network}: the original is not measured; set ECG_ORIGINAL_CODE and ECG_PEER_PYTHON (peers/original_training.py says how)"
         );
     } else {
-        let [their_records, their_cpu, their_memory] = print("original", &theirs);
-        println!(
-            "  ours against the original here: {:.2} times the rate, {:.2} times the records per processor second, {:.0} % of the memory",
-            records / their_records,
-            their_cpu / cpu,
-            100.0 * memory / their_memory
-        );
+        let theirs = FIGURES.map(|figure| spread(&theirs, figure));
+        rows.push(beside("original, here", cells(&theirs), theirs[0].0, theirs[2].0));
     }
-    println!(
-        "  ours against the original on two AVX-512 cores, another machine ({rate} records/s, {gigabytes} GB): {:.2} times the rate, {:.0} % of the memory",
-        records / rate,
-        100.0 * memory / (1e9 * gigabytes)
-    );
+    let stated = [rate.to_string(), String::new(), gigabytes.to_string()];
+    rows.push(beside("original, another machine", stated, rate, 1e9 * gigabytes));
+    rows
+}
+
+/// What a process says of itself, and by what it is multiplied in the table.
+const FIGURES: [(&str, f64); 3] = [
+    ("records_per_second", 1.0),
+    ("cpu_seconds_per_record", 1e3),
+    ("peak_bytes", 1e-9),
+];
+
+/// The median of a figure, and it with its range as a cell.
+fn spread(runs: &[Value], (key, factor): (&str, f64)) -> (f64, String) {
+    let values = || runs.iter().map(|run| run[key].as_f64().expect("a number"));
+    let median = common::median(values().collect());
+    let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+    let cell = format!("{:.2} ({:.2} to {:.2})", factor * median, factor * least, factor * most);
+    (median, cell)
 }
 
 /// The last line a process prints, which is JSON.
@@ -105,31 +143,6 @@ fn answer(command: &mut Command) -> Value {
     let line = text.trim_end().lines().last().unwrap_or_default();
     serde_json::from_str(line)
         .unwrap_or_else(|error| panic!("{error}: {line}\n{}", String::from_utf8_lossy(&output.stderr)))
-}
-
-/// Prints median and range of each figure, and returns the medians.
-fn print(who: &str, runs: &[Value]) -> [f64; 3] {
-    let figures = [
-        ("records_per_second", "records/s", 1.0),
-        ("cpu_seconds_per_record", "processor ms/record", 1e3),
-        ("peak_bytes", "GB peak", 1e-9),
-    ];
-    let mut line = format!("  {who}:");
-    let medians = figures.map(|(key, unit, factor)| {
-        let mut values: Vec<f64> = runs.iter().map(|run| run[key].as_f64().expect("a number")).collect();
-        values.sort_by(f64::total_cmp);
-        let median = values[values.len() / 2];
-        let (least, most) = (values[0], values[values.len() - 1]);
-        line += &format!(
-            " {:.2} ({:.2} to {:.2}) {unit};",
-            factor * median,
-            factor * least,
-            factor * most
-        );
-        median
-    });
-    println!("{}", line.trim_end_matches(';'));
-    medians
 }
 
 /// Trains [`STEPS`] timed steps and says how fast, and what the whole process took.
@@ -204,10 +217,19 @@ fn prepare() {
         prepared += batch.labels.len();
         loader.recycle(batch);
     }
-    println!(
-        "preparation (augmentation, standardization, windows, spectrogram) of {prepared} records on one thread: {:.2} processor seconds, {:.2} s",
-        processor_seconds() - processor,
-        started.elapsed().as_secs_f64()
+    let seconds = [processor_seconds() - processor, started.elapsed().as_secs_f64()];
+    let notes = format!(
+        "{}, one thread. Augmentation, standardization, windows, spectrograms.",
+        common::processor()
+    );
+    let row = [prepared.to_string()]
+        .into_iter()
+        .chain(seconds.map(|seconds| format!("{seconds:.2}")));
+    common::publish(
+        "Preparation of an epoch",
+        &notes,
+        &["records", "processor seconds", "seconds"],
+        &[row.collect()],
     );
 }
 
