@@ -131,7 +131,7 @@ impl Reproduction {
         // Where the weights of a resumed run came from no longer matters.
         let load = run.recipe.starts_from.map(PathBuf::from);
         let options = run.recipe.options(run.seed, load, &self.overrides);
-        let differences = deviations((&standing.network, &standing.options), (&network, &options));
+        let differences = deviations((&standing.network, &standing.recipe_options()), (&network, &options));
         if !differences.is_empty() {
             return Err(TrainerError::File {
                 path: folder,
@@ -202,7 +202,7 @@ impl Reproduction {
         let plain = recipe.network(&published).map_err(|error| error.to_string())?;
         let differences = [(&plain, &published), (&network, &self.overrides)].map(|(network, overrides)| {
             let options = recipe.options(standing.options.seed, None, overrides);
-            deviations((&standing.network, &standing.options), (network, &options))
+            deviations((&standing.network, &standing.recipe_options()), (network, &options))
         });
         if differences.iter().all(|differences| !differences.is_empty()) {
             return Err(format!("is of another recipe ({})", differences[1].join("; ")));

@@ -1,7 +1,7 @@
 //! How far the run in a folder has come, read from the header of its last checkpoint alone.
 
 use crate::error::TrainerError;
-use crate::train::{Progress, TrainOptions};
+use crate::train::{BatchNorm, Progress, TrainOptions};
 use dualnet_export::network::NetworkConfig;
 use serde::Deserialize;
 use serde_json::Value;
@@ -84,6 +84,19 @@ impl Standing {
         })
     }
 
+    /// The options as a recipe names them: `accumulate` is the number of parts of a step that batch normalization saw apart, whether one process
+    /// computed them one after the other or several at once.
+    pub fn recipe_options(&self) -> TrainOptions {
+        let mut options = self.options.clone();
+        let processes = self.training["processes"].as_u64().unwrap_or(1);
+        if options.batch_norm == BatchNorm::Replica {
+            options.accumulate = options
+                .accumulate
+                .saturating_mul(usize::try_from(processes).unwrap_or(usize::MAX));
+        }
+        options
+    }
+
     /// Epochs that are done.
     pub fn done(&self) -> usize {
         (self.progress.epoch - 1).min(self.options.epochs)
@@ -118,4 +131,36 @@ fn header(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiments::{Overrides, deviations, find};
+    use serde_json::json;
+
+    /// ECG-DualNet++ 130M on four GPUs at once is the published recipe, as it is in four parts on one.
+    #[test]
+    fn four_processes_are_four_parts_of_a_step() {
+        let none = Overrides::default();
+        let recipe = find("dualnet-pp-130m").expect("a row");
+        let network = recipe.network(&none).expect("a network");
+        let wanted = recipe.options(1, None, &none);
+        let differences = |processes: u64, accumulate: usize| {
+            let options = TrainOptions {
+                accumulate,
+                ..wanted.clone()
+            };
+            let header = json!({ "__metadata__": {
+                "dualnet.configuration": network.to_toml(),
+                "dualnet.training": json!({ "processes": processes, "options": options }).to_string(),
+                "dualnet.progress": json!(Progress { epoch: 1, ..Progress::default() }).to_string(),
+            }});
+            let standing = Standing::parse(header.to_string().as_bytes()).expect("a standing");
+            deviations((&network, &standing.recipe_options()), (&network, &wanted))
+        };
+        assert_eq!(differences(4, 1), [""; 0]);
+        assert_eq!(differences(1, 4), [""; 0]);
+        assert_eq!(differences(2, 1), ["accumulate 2, not 4"]);
+    }
 }

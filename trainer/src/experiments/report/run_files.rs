@@ -188,8 +188,9 @@ impl RunFiles {
         let (network, options) = match Standing::read(folder) {
             Ok(Some(standing)) => {
                 self.epochs = (standing.done(), Some(standing.options.epochs));
+                let options = standing.recipe_options();
                 self.training = standing.training;
-                (standing.network, standing.options)
+                (standing.network, options)
             }
             other => {
                 if let Err(error) = other {
