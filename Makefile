@@ -50,7 +50,7 @@ test-data: libtorch venv ## the tests on the full PhysioNet/CinC 2017 training s
 
 test-pytorch: libtorch ## PyTorch, safetensors and TensorBoard open what runs write, and torchrun starts them; ECG_PEER_PYTHON names a Python that has them
 	@test -n "$(ECG_PEER_PYTHON)" || { echo "test-pytorch: set ECG_PEER_PYTHON to a Python with torch, safetensors and tensorboard" >&2; exit 1; }
-	ECG_PEER_PYTHON="$(abspath $(ECG_PEER_PYTHON))" $(CARGO) test $(RELEASE) --test pytorch -- --ignored
+	ECG_PEER_PYTHON="$$(command -v "$(ECG_PEER_PYTHON)")" $(CARGO) test $(RELEASE) --test pytorch -- --ignored
 
 # Golden networks with the answers they must give, in a folder that goes away with the shell.
 with_files = folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \

@@ -12,10 +12,11 @@ fn main() {
         "../../.git/logs/HEAD",
         "../../Cargo.toml",
         "../../Cargo.lock",
-        "../../cuda",
-        "../../engine",
-        "../../export",
-        "../../trainer",
+        "../../cuda/src",
+        "../../engine/src",
+        "../../engine/models",
+        "../../export/src",
+        "../src",
     ] {
         if Path::new(changed).exists() {
             println!("cargo::rerun-if-changed={changed}");

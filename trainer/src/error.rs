@@ -64,7 +64,9 @@ pub enum TrainerError {
     #[error("{0}")]
     Distributed(String),
     /// The run was asked to stop.
-    #[error("stopped in epoch {epoch}; --resume goes on from the last checkpoint")]
+    #[error(
+        "stopped in epoch {epoch}; --resume, or the same command of reproduce or crossval, goes on from the last checkpoint"
+    )]
     Interrupted {
         /// Epoch, counted from 1.
         epoch: usize,
@@ -80,7 +82,8 @@ pub enum TrainerError {
     Run(#[from] dualnet_engine::cpu::RunError),
     /// Weights, or the optimizer's moments, that are to be kept are not finite.
     #[error(
-        "{name:?} is not finite any more; no checkpoint was written of it, and the earlier ones are kept; the run needs a lower --learning-rate"
+        "the run has diverged: {name:?} is not finite; it was not written, and what was kept before stays; start a new run with a lower \
+         --learning-rate"
     )]
     NotFinite {
         /// State-dict key.
@@ -88,8 +91,8 @@ pub enum TrainerError {
     },
     /// The loss stopped being a number.
     #[error(
-        "the loss is {loss} in epoch {epoch}, step {step}; nothing of that step is kept; where --resume ends so again, the run needs a lower \
-         --learning-rate"
+        "the loss is {loss} in epoch {epoch}, step {step}; nothing of that step is kept; where --resume ends so again, start a new run with a \
+         lower --learning-rate"
     )]
     Diverged {
         /// Epoch, counted from 1.

@@ -541,7 +541,7 @@ fn a_killed_process_is_named_and_the_run_goes_on_with_the_same_bits() {
     let resume = ["train", "--resume", "--threads", "1", "--run", &pieces];
     let message = few.program.refuses(&resume);
     assert!(
-        message.contains("was trained by 2 processes together, and now there are 1"),
+        message.contains("was trained by 2 processes; go on with trainer launch --nproc 2"),
         "{message}"
     );
     few.program.succeeds(&[&LAUNCH[..], &resume].concat());

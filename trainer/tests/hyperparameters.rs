@@ -110,8 +110,24 @@ fn a_file_changes_what_it_names_and_nothing_else() {
     assert_eq!(stored["train"]["label_smoothing"].as_float(), Some(0.1));
     assert_eq!(stored["train"]["augmentation"].as_float(), Some(0.2));
 
-    // Refused for want of the data, after the options were read: the batch must be whole files.
+    // What a run that was made longer has behind it is not another's.
+    let run = Path::new(&program.run("run")).join("run.toml");
+    let lengthened = std::fs::read_to_string(&run).expect("a configuration");
+    let lengthened = lengthened.replace(
+        "[train.optimizer]",
+        "[[train.earlier_plans]]\nepochs = 2\nuntil_epoch = 1\n\n[train.optimizer]",
+    );
+    std::fs::remove_dir_all(program.run("run")).expect("removed");
+    let stored = configuration(&trained(&program, &lengthened, &["--dataset", "physionet"]));
+    assert_eq!(stored["train"].get("earlier_plans"), None);
+
+    // Another data set than the file's brings its own numbers.
     let file = program.run("given.toml");
+    let elsewhere = ["train", "--data", "nowhere", "--config", &file, "--dataset"];
+    let message = program.refuses(&[&elsewhere[..], &["icentia11k"]].concat());
+    assert!(message.contains("nowhere"), "{message}");
+
+    // Refused for want of the data, after the options were read: the batch must be whole files.
     let refusal = |configuration: &str, flags: &[&str]| {
         std::fs::write(&file, configuration).expect("a file");
         let arguments = [
@@ -131,7 +147,7 @@ fn a_file_changes_what_it_names_and_nothing_else() {
     assert!(message.contains("not augmented"), "{message}");
 }
 
-/// Cross-validation keeps its own labels and its own share to choose by where a file says nothing of them.
+/// Cross-validation keeps its own labels where a file says nothing of them.
 #[test]
 fn a_file_leaves_cross_validation_its_defaults() {
     let program = Program::new();

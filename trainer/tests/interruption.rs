@@ -208,7 +208,10 @@ fn a_run_that_diverges_keeps_no_checkpoint_of_it() {
         ]
         .concat(),
     );
-    assert!(message.contains("the run needs a lower --learning-rate"), "{message}");
+    assert!(
+        message.contains("start a new run with a lower --learning-rate"),
+        "{message}"
+    );
     let last = Path::new(&run).join("last.safetensors");
     if last.exists() {
         for (name, tensor) in state(&last).tensors {

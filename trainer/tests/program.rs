@@ -71,11 +71,11 @@ fn a_configuration_of_another_network_than_the_flag_is_refused() {
         String::from_utf8(output.stderr).expect("text")
     };
     let message = refused("[network]\nname = \"dualnet-m\"\n", "dualnet-s");
-    assert!(
-        message.contains("is all of \"dualnet-m\", and --network says \"dualnet-s\""),
-        "{message}"
-    );
-    for preset in ["", "preset = \"dualnet-m\"\n"] {
+    let named = "is of \"dualnet-m\", and --network says \"dualnet-s\"";
+    assert!(message.contains(named), "{message}");
+    let message = refused("[network]\npreset = \"dualnet-m\"\ndropout = 0.2\n", "dualnet-s");
+    assert!(message.contains(named), "{message}");
+    for preset in ["", "preset = \"dualnet-s\"\n"] {
         let message = refused(&format!("[network]\n{preset}chanels = [1]\n"), "dualnet-s");
         assert!(message.contains("unknown field `chanels`"), "{message}");
     }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How a file is called while it is written: `.NAME.PROCESS.NUMBER.partial`.
+/// How the name of a file ends while it is written: `.NAME.PROCESS.NUMBER.partial`.
 pub const PARTIAL: &str = ".partial";
 
 /// Writes a file beside `path`, flushes it to the disk and renames it to `path`.

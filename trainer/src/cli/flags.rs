@@ -182,11 +182,24 @@ impl RunFlags {
             given = toml::from_str(text).with_context(|| path.display().to_string())?;
         }
         let network = self.network(self.config.as_deref().zip(described))?;
-        let mut options = self.data_recipe(defaults, &given.train);
+        let said = given
+            .train
+            .get("dataset")
+            .and_then(toml::Value::as_str)
+            .map(str::to_owned);
+        let dataset = self.dataset.as_ref().or(said.as_ref());
+        let mut options = defaults;
+        self.data_recipe(&mut options, dataset, &given.train);
         if !given.train.is_empty() {
             let mut table = toml::Table::try_from(&options).context("the default options")?;
             merge(&mut table, given.train);
             options = table.try_into().context("the options")?;
+            // The history of the run that the file is of.
+            options.earlier_plans.clear();
+        }
+        if said.is_some() && said.as_ref() != dataset {
+            // What the file says of another data set is not of this one.
+            self.data_recipe(&mut options, dataset, &toml::Table::new());
         }
         self.override_data(&mut options);
         self.override_recipe(&mut options, epochs);
@@ -202,9 +215,10 @@ impl RunFlags {
         let mut config = match (described, &self.network) {
             (Some((path, mut table)), name) => {
                 if let Some(name) = name {
-                    if let Some(other) = table.get("name").filter(|other| other.as_str() != Some(name)) {
+                    let begun = table.get("preset").or(table.get("name"));
+                    if let Some(other) = begun.filter(|other| other.as_str() != Some(name)) {
                         bail!(
-                            "{}: its table [network] is all of {other}, and --network says {name:?}; leave one of the two out",
+                            "{}: its table [network] is of {other}, and --network says {name:?}; leave one of the two out",
                             path.display()
                         );
                     }
@@ -235,10 +249,9 @@ impl RunFlags {
         Ok(Network::new(config)?)
     }
 
-    /// The defaults of the data set that flags or the file's options name.
-    fn data_recipe(&self, mut options: TrainOptions, given: &toml::Table) -> TrainOptions {
-        let dataset = given.get("dataset").and_then(toml::Value::as_str);
-        match self.dataset.as_deref().or(dataset) {
+    /// The data set's own defaults.
+    fn data_recipe(&self, options: &mut TrainOptions, dataset: Option<&String>, given: &toml::Table) {
+        match dataset.map(String::as_str) {
             Some(crate::train::ICENTIA11K) => {
                 let limit = given.get("limit").and_then(toml::Value::as_integer);
                 let limit = limit.and_then(|limit| usize::try_from(limit).ok());
@@ -248,7 +261,6 @@ impl RunFlags {
             Some(crate::train::COURSE_6000) => crate::train::COURSE_6000.clone_into(&mut options.split),
             _ => {}
         }
-        options
     }
 
     fn override_data(&self, options: &mut TrainOptions) {

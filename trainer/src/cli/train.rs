@@ -14,7 +14,7 @@ use std::path::PathBuf;
 ///
 /// The run's folder gets run.toml (the configuration), log.csv, log.jsonl and TensorBoard's event files, best.safetensors,
 /// last.safetensors, a checkpoint every few epochs, and at the end result.json. The defaults are the published recipe
-/// (Rohr et al. 2022). Ctrl-C stops after the step under way; --resume goes on from there. Under torchrun or trainer launch
+/// (Rohr et al. 2022). Ctrl-C stops after the step under way, or in the validation of one process; --resume goes on from there. Under torchrun or trainer launch
 /// each process computes its part of every batch.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -24,8 +24,8 @@ pub(super) struct Arguments {
     /// Folder of the run.
     #[arg(long, value_name = "DIR", default_value = "run")]
     run: PathBuf,
-    /// Go on with the run in that folder; everything but --epochs, --device and --threads is read from its last checkpoint. On the same device, with as
-    /// many threads, it goes on to the bits of a run that was not stopped.
+    /// Go on with the run in that folder: how it trains is read from its last checkpoint, but for --epochs, --device and --threads. On the CPU, with as
+    /// many threads, it ends with the bits of a run that was not stopped.
     #[arg(long)]
     resume: bool,
     /// Passes over the training records; with --resume, a new number for the rest of the schedule.

@@ -55,7 +55,7 @@ impl Weights {
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
         {
-            if self.device != "cpu" {
+            if !["cpu", "auto"].contains(&self.device.as_str()) {
                 bail!(
                     "{}: an exported network is computed on the CPU here; `engine classify --device cuda` computes it on a GPU",
                     path.display()

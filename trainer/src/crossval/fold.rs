@@ -6,7 +6,9 @@ use crate::device::device;
 use crate::error::TrainerError;
 use crate::evaluate::{Temperature, TorchPredictor, evaluate, log_probabilities};
 use crate::folds::{hold_back, subset};
-use crate::train::{Checkpoint, Records, Report, RunFolder, Training, interrupt, network_of, parameters_of};
+use crate::train::{
+    Changes, Checkpoint, Records, Report, RunFolder, Team, Training, interrupt, network_of, parameters_of,
+};
 use dualnet_export::weights::{StateDict, write_beside};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -136,7 +138,11 @@ impl CrossValidation {
         let mut records = Records::new(Arc::new(subset(&self.dataset, &all)?), split, self.threads);
         records.labels.clone_from(&self.plan().crossval.labels);
         let mut training = if RunFolder::new(folder).last().exists() {
-            Training::resume(folder, None, |_| Ok(records))?
+            let changes = Changes {
+                device: Some(self.plan().train.device.clone()),
+                ..Changes::default()
+            };
+            Training::resume_in(Team::default(), folder, changes, |_| Ok(records))?
         } else {
             let mut options = self.plan().train.clone();
             options.split = name;

@@ -106,12 +106,13 @@ impl Plan {
     }
 }
 
-/// The first entry in which two plans differ.
+/// The first entry in which two plans differ; where they compute may differ.
 fn difference(begun: &Value, asked: &Value) -> Option<String> {
     ["crossval", "train", "network"].into_iter().find_map(|table| {
         let (begun, asked) = (begun[table].as_object()?, asked[table].as_object()?);
         let text = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
-        begun.keys().chain(asked.keys()).find_map(|key| {
+        let mut keys = begun.keys().chain(asked.keys()).filter(|key| *key != "device");
+        keys.find_map(|key| {
             let (begun, asked) = (begun.get(key), asked.get(key));
             (begun != asked).then(|| format!("{key} {}, now {}", text(begun), text(asked)))
         })

@@ -165,7 +165,7 @@ impl Reproduction {
         let missing = |reason: String| TrainerError::File {
             path: self.runs.join(name),
             reason: format!(
-                "{} starts from the row {name}, {reason}; `trainer reproduce {name} --icentia DIR` makes it",
+                "{} starts from the row {name}, {reason}; `trainer reproduce {name} --icentia DIR` makes it, in another --runs where one is there",
                 recipe.name
             ),
         };
@@ -204,8 +204,9 @@ impl Reproduction {
             let options = recipe.options(standing.options.seed, None, overrides);
             deviations((&standing.network, &standing.recipe_options()), (network, &options))
         });
-        if differences.iter().all(|differences| !differences.is_empty()) {
-            return Err(format!("is of another recipe ({})", differences[1].join("; ")));
+        let least = differences.iter().min_by_key(|differences| differences.len());
+        if let Some(differences) = least.filter(|differences| !differences.is_empty()) {
+            return Err(format!("is of another recipe ({})", differences.join("; ")));
         }
         let path = folder.join(format!("epoch-{epochs:03}.safetensors"));
         match path.is_file() {

@@ -80,15 +80,17 @@ impl Checkpoint {
     ) -> Result<Self, TrainerError> {
         for (parameter, tensor) in trained.into_iter().flat_map(Parameters::iter) {
             if parameter.kind != ParameterKind::Integer {
-                let stored = Tensor::f32(&parameter.shape, finite(tensor, &parameter.name)?);
-                insert(&mut self.state, format!("{TRAINED_PREFIX}{}", parameter.name), stored)?;
+                let key = format!("{TRAINED_PREFIX}{}", parameter.name);
+                let stored = Tensor::f32(&parameter.shape, finite(tensor, &key)?);
+                insert(&mut self.state, key, stored)?;
             }
         }
         for (name, moments) in optimizer.moments() {
             for (kind, tensor) in [("first", &moments.first), ("second", &moments.second)] {
                 let shape: Vec<usize> = tensor.size().iter().map(|&extent| extent as usize).collect();
-                let stored = Tensor::f32(&shape, finite(tensor, name)?);
-                insert(&mut self.state, format!("{OPTIMIZER_PREFIX}{kind}.{name}"), stored)?;
+                let key = format!("{OPTIMIZER_PREFIX}{kind}.{name}");
+                let stored = Tensor::f32(&shape, finite(tensor, &key)?);
+                insert(&mut self.state, key, stored)?;
             }
         }
         let progress = serde_json::to_string(progress).map_err(|error| TrainerError::Network(error.to_string()))?;
@@ -242,4 +244,49 @@ pub fn parameters_of(network: &Network, state: &StateDict, path: &Path) -> Resul
             None => fresh.values(&parameter.name),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refused(result: Result<Checkpoint, TrainerError>) -> String {
+        match result {
+            Err(TrainerError::NotFinite { name }) => name,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_not_finite_is_kept() {
+        let network = Network::preset("dualnet-s").expect("a preset");
+        let good = Parameters::initial(&network, 0).expect("parameters");
+        let name = "linear_layer_2.bias";
+        let checkpoint = |parameters: &Parameters| Checkpoint::new(&network, parameters, &json!({}), &json!({}));
+        let progress = Progress::default();
+        for fault in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let bad = Parameters::from_values(&network, |parameter| {
+                let mut values = good.values(&parameter.name)?;
+                if parameter.name == name {
+                    values[1] = fault;
+                }
+                Ok(values)
+            });
+            let bad = bad.expect("parameters");
+            assert_eq!(refused(checkpoint(&bad)), name);
+
+            let whole = || checkpoint(&good).expect("a checkpoint");
+            let trained = whole().with_optimizer(&RAdam::new(), &progress, Some(&bad));
+            assert_eq!(refused(trained), format!("optimizer.trained.{name}"));
+            let moment = |value: f32| tch::Tensor::from_slice(&[0.0, value, 0.0, 0.0]);
+            let moments = Moments {
+                first: moment(0.0),
+                second: moment(fault),
+            };
+            let optimizer = RAdam::resume(1, [(name.to_owned(), moments)].into());
+            let kept = whole().with_optimizer(&optimizer, &progress, None);
+            assert_eq!(refused(kept), format!("optimizer.second.{name}"));
+        }
+    }
 }

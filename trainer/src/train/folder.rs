@@ -14,6 +14,16 @@ pub struct RunFolder {
     path: PathBuf,
 }
 
+/// How the names of the files begin that are written beside and then renamed.
+const FILES: [&str; 6] = [
+    "best.safetensors.",
+    "last.safetensors.",
+    "epoch-",
+    "log.csv.",
+    "result.json.",
+    "run.toml.",
+];
+
 /// Keeps other trainers out of a run's folder as long as it is there; the system drops it with the process.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -81,16 +91,16 @@ impl RunFolder {
                 reason: "another trainer is at work in this folder; wait for it, or choose another --run".to_owned(),
             }),
             Err(TryLockError::Error(_)) => Ok(Lock { _folder: None }),
-            Ok(()) => {
-                self.sweep();
-                Ok(Lock { _folder: Some(folder) })
-            }
+            Ok(()) => Ok(Lock { _folder: Some(folder) }),
         }
     }
 
-    /// Removes what a trainer that was killed while it wrote has left half written.
-    fn sweep(&self) {
-        let is_partial = |name: &str| name.starts_with('.') && name.ends_with(PARTIAL);
+    /// Removes what a trainer that was killed has left half written of the run's files.
+    pub(super) fn sweep(&self, _lock: &Lock) {
+        let is_partial = |name: &str| {
+            let of = name.strip_prefix('.').filter(|name| name.ends_with(PARTIAL));
+            of.is_some_and(|name| FILES.iter().any(|file| name.starts_with(file)))
+        };
         for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
             if entry.file_name().to_str().is_some_and(is_partial) {
                 // One that cannot be removed is in nobody's way.
@@ -106,6 +116,7 @@ impl RunFolder {
             source,
         })?;
         let lock = self.lock()?;
+        self.sweep(&lock);
         self.write_configuration(network, options)?;
         Ok(lock)
     }

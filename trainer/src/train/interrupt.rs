@@ -1,4 +1,4 @@
-//! Ctrl-C and termination, seen between two steps.
+//! Ctrl-C and termination, seen between two steps and in the validation of one process.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};

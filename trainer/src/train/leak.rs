@@ -3,24 +3,107 @@
 use super::{Records, TrainOptions};
 use crate::data::Split;
 use serde_json::Value;
+use std::collections::HashSet;
 
-/// Why a network trained so may have learned what a run of these options measures itself on, if it may.
+/// Why a network trained so may have learned what a run of these options measures itself on, if it may; `records` are those of the run, the held-back
+/// ones told apart.
 pub(crate) fn leak(training: &Value, options: &TrainOptions, records: &Records) -> Option<String> {
     let theirs = |name: &str| &training["options"][name];
     let split = theirs("split").as_str().unwrap_or("that it does not state");
-    let is_published =
-        Split::NAMES.contains(&split) && split == options.split && *theirs("dataset") == *options.dataset;
-    if !is_published && training["validation_digest"] != records.validation_digest() {
+    let is_of_data_set = *theirs("dataset") == *options.dataset;
+    let may_know = match learned(split, records).filter(|_| is_of_data_set) {
+        Some(learned) => records.split.validation.iter().any(|record| learned.contains(record)),
+        None if is_of_data_set && split == options.split && Split::NAMES.contains(&split) => false,
+        None => training["validation_digest"] != records.validation_digest(),
+    };
+    if may_know && !records.split.validation.is_empty() {
         return Some(format!(
             "was trained on the split {split}, and the validation records of {} may be among its training records",
             options.split
         ));
     }
-    let holds_back_the_same = *theirs("hold_back") == options.hold_back && *theirs("seed") == options.seed;
+    let holds_back_the_same =
+        *theirs("hold_back") == options.hold_back && training["records_digest"] == records.digest();
     (options.hold_back > 0.0 && !holds_back_the_same).then(|| {
         format!(
-            "was not trained with --hold-back {} --seed {}: the records that choose this run's best epoch are among its training records",
+            "was not trained with --hold-back {} --seed {} on the same records and labels: the records that choose this run's best epoch are among its training records",
             options.hold_back, options.seed
         )
     })
+}
+
+/// The records that train in a published split of the data set that these records are of, if it is one.
+fn learned(split: &str, records: &Records) -> Option<HashSet<u32>> {
+    let split = Split::NAMES.contains(&split).then(|| Split::named(split).ok())??;
+    let recordings = &records.dataset.as_ref()?.recordings;
+    (split.records() == recordings.len()).then(|| split.train.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Dataset, Label, Recording};
+    use serde_json::json;
+    use std::sync::Arc;
+
+    /// As many recordings as were released, in a division of a file.
+    fn records(train: Vec<u32>, validation: Vec<u32>) -> Records {
+        let recording = |index: u32| Recording {
+            name: format!("A{:05}", index + 1),
+            label: Label::ALL[index as usize % 4],
+            samples: Vec::new(),
+        };
+        let dataset = Dataset {
+            recordings: (0..8528).map(recording).collect(),
+        };
+        let split = Split {
+            name: "file.txt".to_owned(),
+            train,
+            validation,
+        };
+        Records::new(Arc::new(dataset), split, 1)
+    }
+
+    fn options(split: &str) -> TrainOptions {
+        TrainOptions {
+            split: split.to_owned(),
+            ..TrainOptions::default()
+        }
+    }
+
+    #[test]
+    fn records_that_validate_must_not_be_among_those_that_trained() {
+        let paper = Split::named("paper").expect("a split");
+        let of_paper = json!({ "options": options("paper"), "validation_digest": "0123456789abcdef" });
+        let inside = records(paper.train[..9].to_vec(), paper.validation[..9].to_vec());
+        assert_eq!(leak(&of_paper, &options("file.txt"), &inside), None);
+        let outside = records(paper.validation[..9].to_vec(), paper.train[..9].to_vec());
+        let reason = leak(&of_paper, &options("file.txt"), &outside).expect("a leak");
+        assert!(
+            reason.contains("trained on the split paper") && reason.contains("file.txt"),
+            "{reason}"
+        );
+
+        // Of a file nothing is known but which records validated.
+        let of_file = json!({ "options": options("file.txt"), "validation_digest": inside.validation_digest() });
+        assert_eq!(leak(&of_file, &options("copy.txt"), &inside), None);
+        leak(&of_file, &options("copy.txt"), &outside).expect("a leak");
+        let nothing = records(paper.train, Vec::new());
+        assert_eq!(leak(&of_file, &options("copy.txt"), &nothing), None);
+    }
+
+    #[test]
+    fn records_that_choose_an_epoch_must_have_been_held_back() {
+        let paper = Split::named("paper").expect("a split");
+        let mut ours = records(paper.train[9..].to_vec(), paper.validation);
+        ours.held_back = Some(paper.train[..9].to_vec());
+        let options = TrainOptions {
+            hold_back: 0.1,
+            ..options("paper")
+        };
+        let training = |digest: &str| json!({ "options": options, "records_digest": digest });
+        assert_eq!(leak(&training(&ours.digest()), &options, &ours), None);
+        let reason = leak(&training("0123456789abcdef"), &options, &ours).expect("a leak");
+        assert!(reason.contains("--hold-back 0.1 --seed 0"), "{reason}");
+    }
 }

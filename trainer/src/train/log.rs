@@ -71,14 +71,13 @@ impl EpochLog {
         writer.flush().map_err(io)
     }
 
-    /// Every line that was written to its end: a full disk, or a kill, may have cut the last one off.
+    /// Every line that was written to its end.
     pub fn read(&self) -> Result<Vec<EpochRecord>, TrainerError> {
-        let text = std::fs::read(&self.path).map_err(|source| TrainerError::Io {
+        let text = whole_lines(&self.path).map_err(|source| TrainerError::Io {
             path: self.path.clone(),
             source,
         })?;
-        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        let mut reader = csv::Reader::from_reader(&text[..whole]);
+        let mut reader = csv::Reader::from_reader(text.as_slice());
         reader
             .deserialize()
             .collect::<Result<_, _>>()
@@ -91,4 +90,12 @@ impl EpochLog {
             reason: error.to_string(),
         }
     }
+}
+
+/// The lines of a log that were written to their ends: a full disk, or a kill, may have cut the last one off.
+pub(crate) fn whole_lines(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut text = std::fs::read(path)?;
+    let end = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    text.truncate(end);
+    Ok(text)
 }

@@ -26,6 +26,7 @@ pub use card::REVISION;
 pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 pub use folder::RunFolder;
 pub(crate) use leak::leak;
+pub(crate) use log::whole_lines;
 pub use log::{EpochLog, EpochRecord};
 pub use options::{
     BatchNorm, COURSE_6000, DATASETS, Distillation, DropoutUnit, EarlierPlan, ICENTIA11K, PHYSIONET, Precision,

@@ -4,7 +4,7 @@ use super::average::Average;
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::folder::{Lock, RunFolder};
 use super::leak::leak;
-use super::options::{EarlierPlan, TrainOptions};
+use super::options::{BatchNorm, EarlierPlan, ICENTIA11K, TrainOptions};
 use super::recorded::Recorder;
 use super::teachers::Teachers;
 use super::transfer::transfer;
@@ -15,6 +15,7 @@ use crate::optimizer::RAdam;
 use crate::torch::Parameters;
 use dualnet_export::network::Network;
 use dualnet_export::weights::StateDict;
+use serde_json::Value;
 use std::path::Path;
 
 /// What may be another when a run goes on; everything else is its checkpoint's.
@@ -68,6 +69,7 @@ impl Training {
         // A network trained on other records tells their classes apart, whatever its table says.
         let network = network.with_class_set(options.class_set())?;
         let mut notes = Vec::new();
+        let mut source = Value::Null;
         let parameters = match &options.load {
             None => Parameters::initial(&network, options.seed)?,
             Some(path) => {
@@ -82,6 +84,7 @@ impl Training {
                         left => format!("; without a match: {}", left.join(", ")),
                     }
                 ));
+                source = report.training;
                 parameters
             }
         };
@@ -100,7 +103,7 @@ impl Training {
             },
         };
         let records = records(&options)?.restrict(&options)?;
-        check_source(&options, &records)?;
+        check_source(&source, &options, &records)?;
         let mut run = Self::new(team, network, options, state, (folder, None), records, notes)?;
         if run.team.is_first() {
             run._lock = Some(run.folder.create(run.network.config(), &run.options)?);
@@ -140,6 +143,7 @@ impl Training {
             if !path.exists() {
                 return Err(fault("there is no checkpoint to go on from; start without --resume"));
             }
+            lock.iter().for_each(|lock| folder.sweep(lock));
             std::fs::read(&path).map_err(|source| TrainerError::Io {
                 path: path.clone(),
                 source,
@@ -166,11 +170,18 @@ impl Training {
                 "was taught by others than the files of --teacher and --teacher-answers hold now, or in another order",
             ));
         }
-        let processes = &checkpoint.training()["processes"];
-        if let Some(processes) = processes.as_u64().filter(|&processes| processes != team.size() as u64) {
+        let is_done = progress.epoch > changes.epochs.unwrap_or(options.epochs);
+        let processes = checkpoint.training()["processes"].as_u64();
+        let is_divided = options.batch_norm == BatchNorm::Replica && !is_done;
+        if let Some(before) = processes.filter(|&before| is_divided && before != team.size() as u64) {
+            let how = match before {
+                1 => "by one process alone; go on without trainer launch or torchrun".to_owned(),
+                _ => format!(
+                    "by {before} processes; go on with trainer launch --nproc {before}, --data-parallel or torchrun"
+                ),
+            };
             return Err(fault(&format!(
-                "was trained by {processes} processes together, and now there are {}, which would divide its batches otherwise; go on with as many (trainer launch --nproc {processes}, or one --device)",
-                team.size()
+                "was trained {how}: batch normalization sees each process's part of a batch"
             )));
         }
         if let Some(device) = changes.device {
@@ -182,9 +193,10 @@ impl Training {
             } else {
                 progress.epoch - 1
             };
-            if epochs < until_epoch.max(1) {
+            if epochs < progress.epoch {
                 return Err(fault(&format!(
-                    "is of epoch {until_epoch}; --epochs {epochs} ends before it"
+                    "{} epochs are done; --epochs {epochs} leaves nothing to go on with",
+                    progress.epoch - 1
                 )));
             }
             options.earlier_plans.push(EarlierPlan {
@@ -209,7 +221,7 @@ impl Training {
             progress,
         };
         let run = Self::new(team, network, options, state, (folder, lock), records, Vec::new())?;
-        if run.team.is_first() {
+        if run.team.is_first() && run.epochs_left() > 0 {
             run.folder.write_configuration(run.network.config(), &run.options)?;
         }
         Ok(run)
@@ -255,17 +267,14 @@ impl Training {
 }
 
 /// Refuses weights to start from that say they were trained on PhysioNet/CinC 2017, on records that this run is measured on.
-fn check_source(options: &TrainOptions, records: &Records) -> Result<(), TrainerError> {
-    let Some(path) = options.load.as_deref().filter(|_| records.dataset.is_some()) else {
-        return Ok(());
-    };
-    let training = Checkpoint::open(path)?.training();
-    if !training["options"].is_object() || *"icentia11k" == training["options"]["dataset"] {
-        return Ok(());
-    }
-    match leak(&training, options, records) {
+fn check_source(training: &Value, options: &TrainOptions, records: &Records) -> Result<(), TrainerError> {
+    let Some(path) = &options.load else { return Ok(()) };
+    let is_of_records = training["options"]["dataset"]
+        .as_str()
+        .is_some_and(|dataset| dataset != ICENTIA11K);
+    match leak(training, options, records).filter(|_| is_of_records && records.dataset.is_some()) {
         Some(reason) => Err(TrainerError::File {
-            path: path.to_owned(),
+            path: path.clone(),
             reason,
         }),
         None => Ok(()),

@@ -1,11 +1,12 @@
 //! Starting from another run's weights (Rohr et al. 2022: fine-tuning from Icentia11k).
 
-use super::network_of;
+use super::{Checkpoint, network_of};
 use crate::error::TrainerError;
 use crate::random::Rng;
 use crate::torch::Parameters;
 use dualnet_export::network::{Network, ParameterKind, SignalEncoder};
 use dualnet_export::weights::{Data, StateDict};
+use serde_json::Value;
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -19,6 +20,8 @@ pub(super) struct Transferred {
     pub(super) taken: usize,
     /// Those that were not there, or had another shape.
     pub(super) left: Vec<String>,
+    /// What the state dict says of its training; null when it says nothing.
+    pub(super) training: Value,
 }
 
 /// Initial values of `network`, replaced by every tensor of the state dict at `path` whose name and shape match, buffers too;
@@ -35,13 +38,14 @@ pub(super) fn transfer(
     path: &Path,
     keep_last_layer: bool,
 ) -> Result<(Parameters, Transferred), TrainerError> {
-    let state = StateDict::open(path)?;
+    let checkpoint = Checkpoint::open(path)?;
+    let state = checkpoint.state();
     let fault = |reason: String| TrainerError::File {
         path: path.to_owned(),
         reason,
     };
-    let stated = network_of(&state).map_err(|error| fault(format!("its configuration is unusable: {error}")))?;
-    if let Some(difference) = difference(&state, stated.as_ref(), network) {
+    let stated = network_of(state).map_err(|error| fault(format!("its configuration is unusable: {error}")))?;
+    if let Some(difference) = difference(state, stated.as_ref(), network) {
         return Err(fault(refusal(stated.as_ref(), network, &difference)));
     }
     let other_classes = stated.filter(|stated| stated.config().class_names() != network.config().class_names());
@@ -56,6 +60,7 @@ pub(super) fn transfer(
     let mut report = Transferred {
         taken: 0,
         left: Vec::new(),
+        training: checkpoint.training(),
     };
     let parameters = Parameters::from_values(network, |parameter| {
         let matching = state

@@ -2,7 +2,7 @@
 
 use super::super::{Recipe, Standing, deviations, run_folder};
 use crate::experiments::Overrides;
-use crate::train::TrainOptions;
+use crate::train::{TrainOptions, whole_lines};
 use dualnet_export::network::NetworkConfig;
 use serde::Deserialize;
 use serde_json::Value;
@@ -162,15 +162,18 @@ impl RunFiles {
 
     /// Training records per second, the mean over the epochs.
     pub fn records_per_second(&self) -> Option<f64> {
-        let speeds: Vec<f64> = self.log.iter().filter_map(|line| line.records_per_second).collect();
+        // None of an epoch that was only validated after a resume.
+        let speeds = self.log.iter().filter_map(|line| line.records_per_second);
+        let speeds: Vec<f64> = speeds.filter(|&speed| speed > 0.0).collect();
         (!speeds.is_empty()).then(|| speeds.iter().sum::<f64>() / speeds.len() as f64)
     }
 
     fn read_log(&mut self, path: &Path) {
-        let mut reader = match csv::ReaderBuilder::new().flexible(true).from_path(path) {
-            Ok(reader) => reader,
+        let text = match whole_lines(path) {
+            Ok(text) => text,
             Err(error) => return self.problems.push(format!("log.csv: {error}")),
         };
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_slice());
         for line in reader.deserialize::<EpochLine>() {
             match line {
                 Ok(line) => self.log.push(line),
