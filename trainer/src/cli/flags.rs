@@ -1,15 +1,15 @@
 //! The flags that describe a run, and how they and a configuration file become one.
 
+use super::configuration::Configuration;
 use super::weights::file_of;
 use crate::data::Labels;
 use crate::data::icentia::SEGMENTS;
 use crate::optimizer::Schedule;
-use crate::train::{BatchNorm, DATASETS, DropoutUnit, Precision, TrainOptions};
-use anyhow::{Context, bail};
+use crate::train::{BatchNorm, COURSE_6000, DATASETS, DropoutUnit, ICENTIA11K, PHYSIONET, Precision, TrainOptions};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
-use dualnet_export::network::{Network, NetworkConfig, PRESETS, preset};
-use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use dualnet_export::network::{Network, PRESETS, preset};
+use std::path::PathBuf;
 
 /// Everything that a resumed run reads from its checkpoint instead.
 #[derive(Debug, Default, Args)]
@@ -138,22 +138,6 @@ enum ScheduleName {
     Cosine,
 }
 
-/// A configuration file, of which [`NetworkConfig::from_toml`] reads the other table.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigurationFile {
-    network: Option<toml::Table>,
-    #[serde(default, rename = "train")]
-    _train: TrainOptions,
-}
-
-/// The same, as far as it says something.
-#[derive(Default, Deserialize)]
-struct GivenOptions {
-    #[serde(default)]
-    train: toml::Table,
-}
-
 impl RunFlags {
     /// The network and the options that flags and file describe.
     pub(super) fn resolve(&self, epochs: Option<usize>, devices: &[String]) -> anyhow::Result<(Network, TrainOptions)> {
@@ -167,39 +151,20 @@ impl RunFlags {
         epochs: Option<usize>,
         devices: &[String],
     ) -> anyhow::Result<(Network, TrainOptions)> {
-        let text = match &self.config {
-            Some(path) => Some(std::fs::read_to_string(path).with_context(|| path.display().to_string())?),
-            None => None,
-        };
-        let file = self.config.as_deref().zip(text.as_deref());
-        let mut given = GivenOptions::default();
-        let mut described = None;
-        if let Some((path, text)) = file {
-            match toml::from_str::<ConfigurationFile>(text) {
-                Ok(file) => described = file.network,
-                Err(error) => bail!("{}: {}", path.display(), with_line(&error, text)),
-            }
-            given = toml::from_str(text).with_context(|| path.display().to_string())?;
-        }
-        let network = self.network(self.config.as_deref().zip(described))?;
-        let said = given
-            .train
-            .get("dataset")
-            .and_then(toml::Value::as_str)
-            .map(str::to_owned);
-        let dataset = self.dataset.as_ref().or(said.as_ref());
+        let file = Configuration::read(self.config.as_deref())?;
+        let network = self.network(&file)?;
+        let limit = self.limit.or(file.limit());
+        let dataset = self.dataset.as_deref().or(file.dataset());
         let mut options = defaults;
-        self.data_recipe(&mut options, dataset, &given.train);
-        if !given.train.is_empty() {
-            let mut table = toml::Table::try_from(&options).context("the default options")?;
-            merge(&mut table, given.train);
-            options = table.try_into().context("the options")?;
-            // The history of the run that the file is of.
-            options.earlier_plans.clear();
-        }
-        if said.is_some() && said.as_ref() != dataset {
+        data_recipe(&mut options, dataset.unwrap_or(PHYSIONET), limit);
+        options = file.apply(options)?;
+        if let Some(dataset) = self
+            .dataset
+            .as_deref()
+            .filter(|dataset| file.dataset().is_some_and(|other| other != *dataset))
+        {
             // What the file says of another data set is not of this one.
-            self.data_recipe(&mut options, dataset, &toml::Table::new());
+            data_recipe(&mut options, dataset, limit);
         }
         self.override_data(&mut options);
         self.override_recipe(&mut options, epochs);
@@ -210,24 +175,10 @@ impl RunFlags {
         Ok((network.with_class_set(options.class_set())?, options))
     }
 
-    /// The network of the flags and of a file's table, which changes the published network that --network names.
-    fn network(&self, described: Option<(&Path, toml::Table)>) -> anyhow::Result<Network> {
-        let mut config = match (described, &self.network) {
-            (Some((path, mut table)), name) => {
-                if let Some(name) = name {
-                    let begun = table.get("preset").or(table.get("name"));
-                    if let Some(other) = begun.filter(|other| other.as_str() != Some(name)) {
-                        bail!(
-                            "{}: its table [network] is of {other}, and --network says {name:?}; leave one of the two out",
-                            path.display()
-                        );
-                    }
-                    table.insert("preset".to_owned(), name.as_str().into());
-                }
-                let text = toml::to_string(&toml::Table::from_iter([("network".to_owned(), table.into())]));
-                NetworkConfig::from_toml(&text.context("the table [network]")?)
-                    .with_context(|| path.display().to_string())?
-            }
+    /// The network of the flags and of the file.
+    fn network(&self, file: &Configuration) -> anyhow::Result<Network> {
+        let mut config = match (file.network(self.network.as_deref())?, &self.network) {
+            (Some(config), _) => config,
             (None, Some(name)) => preset(name)?,
             (None, None) => bail!(
                 "say --network NAME ({}) or --config FILE with a table [network]",
@@ -247,20 +198,6 @@ impl RunFlags {
             config.ablate_spectrogram_encoder();
         }
         Ok(Network::new(config)?)
-    }
-
-    /// The data set's own defaults.
-    fn data_recipe(&self, options: &mut TrainOptions, dataset: Option<&String>, given: &toml::Table) {
-        match dataset.map(String::as_str) {
-            Some(crate::train::ICENTIA11K) => {
-                let limit = given.get("limit").and_then(toml::Value::as_integer);
-                let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-                options.set_augmentation(0.0);
-                options.batch_size = self.limit.or(limit).unwrap_or(SEGMENTS);
-            }
-            Some(crate::train::COURSE_6000) => crate::train::COURSE_6000.clone_into(&mut options.split),
-            _ => {}
-        }
     }
 
     fn override_data(&self, options: &mut TrainOptions) {
@@ -321,14 +258,17 @@ impl RunFlags {
     }
 }
 
-/// Puts what `given` says in the place of what `options` say, table by table.
-fn merge(options: &mut toml::Table, given: toml::Table) {
-    for (name, value) in given {
-        match (options.get_mut(&name), value) {
-            (Some(toml::Value::Table(options)), toml::Value::Table(given)) => merge(options, given),
-            (_, value) => _ = options.insert(name, value),
-        }
-    }
+/// Gives a data set its own batch size, augmentation and split.
+fn data_recipe(options: &mut TrainOptions, dataset: &str, limit: Option<usize>) {
+    let published = TrainOptions::default();
+    let (batch_size, augmentation, split) = match dataset {
+        ICENTIA11K => (limit.unwrap_or(SEGMENTS), 0.0, published.split),
+        COURSE_6000 => (published.batch_size, published.augmentation, COURSE_6000.to_owned()),
+        _ => (published.batch_size, published.augmentation, published.split),
+    };
+    options.batch_size = batch_size;
+    options.split = split;
+    options.set_augmentation(augmentation);
 }
 
 fn replace<T>(slot: &mut T, value: Option<T>) {
@@ -342,13 +282,4 @@ pub(super) fn device_of(devices: &[String]) -> Option<String> {
     let first = devices.first()?;
     let kind = first.split(':').next().filter(|_| devices.len() > 1);
     Some(kind.unwrap_or(first).to_owned())
-}
-
-/// What is wrong with a TOML file, and in which line.
-fn with_line(error: &toml::de::Error, text: &str) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    match before {
-        Some(before) => format!("line {}: {}", before.matches('\n').count() + 1, error.message()),
-        None => error.message().to_owned(),
-    }
 }

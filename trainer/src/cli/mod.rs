@@ -3,6 +3,7 @@
 mod answers;
 mod beats;
 mod check;
+mod configuration;
 mod convert;
 mod crossval;
 mod data;
