@@ -196,6 +196,32 @@ fn ctrl_c_stops_a_validation() {
     assert!(Path::new(&run).join("result.json").exists());
 }
 
+/// A reader that goes away, as behind `| head`, does not end a run; what was asked for and cannot be printed is an error.
+#[cfg(unix)]
+#[test]
+fn a_closed_standard_output_ends_no_training() {
+    let program = Program::new();
+    let run = program.run("run");
+    let arguments = [&SMALL_RUN[..], &["--run", &run]].concat();
+    let output = program
+        .shell("exec \"$@\" > /dev/full", &arguments)
+        .output()
+        .expect("the shell starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(Path::new(&run).join("result.json").exists());
+    let records = records_dir();
+    let data = records.to_str().expect("a plain name");
+    let best = format!("{run}/best.safetensors");
+    let arguments = ["evaluate", &best, "--data", data, "--split", &program.run("split.txt")];
+    let output = program
+        .shell("exec \"$@\" > /dev/full", &arguments)
+        .output()
+        .expect("the shell starts");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.starts_with("trainer: standard output: "), "{message}");
+}
+
 /// Nothing is kept of weights that are not finite, and what was kept before stays.
 #[test]
 fn a_run_that_diverges_keeps_no_checkpoint_of_it() {

@@ -182,6 +182,10 @@ fn a_transfer_takes_what_fits_and_draws_the_last_layer_anew() {
     let output = program.output(&[&["evaluate", weights][..], &on_its_own].concat());
     assert!(output.status.success() && output.stderr.is_empty());
 
+    // Fewer of the same records: those that validate are not among the others' training records.
+    let fewer = program.run("fewer");
+    program.succeeds(&[&one_epoch[..], &["--limit", "3", "--load", weights, "--run", &fewer]].concat());
+
     let fifth = program.run("fifth");
     let message = program.refuses(&[&one_epoch[..], &["--load", "nowhere.pt", "--run", &fifth]].concat());
     assert!(

@@ -160,6 +160,21 @@ fn what_was_half_written_is_written_again() {
     }
 }
 
+/// Not after the rest of the epochs.
+#[test]
+fn a_missing_best_checkpoint_is_named_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    start(folder.path(), 1).run(&mut StopAfter(usize::MAX)).expect("a run");
+    let best = folder.path().join("best.safetensors");
+    std::fs::rename(&best, folder.path().join("elsewhere")).expect("moved");
+    let refused = Training::resume(folder.path(), Some(3), |_| Ok(records(1)));
+    let refused = refused.err().expect("refused").to_string();
+    assert!(
+        refused.contains("best.safetensors: is missing: the network of epoch "),
+        "{refused}"
+    );
+}
+
 #[test]
 fn a_resumed_run_may_compute_elsewhere_and_says_so() {
     let folder = stopped_at_once();

@@ -161,6 +161,9 @@ pub(super) fn forest(option: &Option<Option<PathBuf>>, classes: &[String]) -> an
 
 fn print(title: &str, predictions: &Predictions) -> anyhow::Result<()> {
     let classes = Label::ALL.map(|label| label.symbol().to_owned());
-    print!("{title}\n{}\n", figures::text(&predictions.measured()?, &classes));
+    super::say(format_args!(
+        "{title}\n{}",
+        figures::text(&predictions.measured()?, &classes)
+    ));
     Ok(())
 }

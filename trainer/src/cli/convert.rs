@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         line += &format!("; left out, as .pt has no place for it: {}", names.join(", "));
     }
-    println!("{line}");
+    super::say(line);
     Ok(())
 }
 

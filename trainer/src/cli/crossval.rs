@@ -3,7 +3,7 @@
 use super::answers::Answers;
 use super::flags::RunFlags;
 use super::progress::Terminal;
-use super::{figures, loader_threads, thread_count, use_threads, write};
+use super::{answer, figures, loader_threads, say, thread_count, use_threads, write};
 use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, Summary};
 use crate::data::{Labels, Split, physionet};
 use crate::folds::subset;
@@ -113,11 +113,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let which = format!("fold {} of {}: {}", fold + 1, validation.folds(), folder.display());
         match validation.done(fold)? {
             Some(done) => {
-                println!("{which}: done already");
+                say(format_args!("{which}: done already"));
                 folds.push(done);
             }
             None => {
-                println!("{which}");
+                say(&which);
                 let mut terminal =
                     Terminal::new(arguments.quiet).with_records_per_step(validation.plan().train.batch_size);
                 folds.push(validation.fold(fold, &mut terminal)?);
@@ -132,8 +132,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     write(&arguments.runs.join("crossval.csv"), &answers.finish()?)?;
     let json = serde_json::to_vec_pretty(&summary).context("the figures")?;
     write(&arguments.runs.join("crossval.json"), &json)?;
-    print!("{}", text(&summary, &classes));
-    Ok(())
+    answer(text(&summary, &classes))
 }
 
 fn text(summary: &Summary, classes: &[String]) -> String {

@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let findings = verify(known, folder, &|| bar.inc(1))?;
     bar.finish_and_clear();
     let named = if arguments.all { usize::MAX } else { NAMED };
-    print!("{}", text(folder, known, &findings, named));
+    super::answer(text(folder, known, &findings, named))?;
     match findings.is_whole() {
         true => Ok(()),
         false => Err(NotWhole(folder.display().to_string()).into()),

@@ -1,7 +1,7 @@
 //! `trainer evaluate`
 
 use super::weights::{Opened, Weights};
-use super::{figures, thread_count, use_threads};
+use super::{answer, figures, thread_count, use_threads};
 use crate::beats::BeatTable;
 use crate::data::Labels;
 use crate::data::icentia::SEGMENTS;
@@ -116,10 +116,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let measured = predictions.measured()?;
     match arguments.format {
-        Format::Json => println!("{}", json(&measured).context("the evaluation")?),
-        Format::Text => print!("{}", figures::text(&measured, &classes)),
+        Format::Json => answer(json(&measured).context("the evaluation")? + "\n"),
+        Format::Text => answer(figures::text(&measured, &classes)),
     }
-    Ok(())
 }
 
 /// Refuses a forest that may have learned the records that it would be measured on.

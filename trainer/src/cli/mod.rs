@@ -23,6 +23,7 @@ use anyhow::Context;
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 use dualnet_export::weights::write_beside;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -104,6 +105,18 @@ pub fn run() -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("another process says what went wrong")]
 struct ToldElsewhere;
+
+/// Says what goes on. That nobody listens any more, as behind `| head`, is no reason to end it.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints what was asked for.
+fn answer(text: impl std::fmt::Display) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    let written = write!(output, "{text}").and_then(|()| output.flush());
+    written.context("standard output")
+}
 
 /// Refuses to run as one of several processes, which would all write the same files.
 fn alone(command: &str) -> anyhow::Result<()> {

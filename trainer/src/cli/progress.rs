@@ -138,7 +138,7 @@ impl Report for Terminal {
             self.validation = Some(format!("validation of epoch {}: {figures}", record.epoch));
         }
         if !self.quiet {
-            self.bar.suspend(|| println!("{line}"));
+            self.bar.suspend(|| super::say(&line));
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (name, text) in [("report.md", markdown(&findings)), ("report.html", html(&findings))] {
         let path = arguments.output.join(name);
         super::write(&path, text.as_bytes())?;
-        println!("{}", path.display());
+        super::say(path.display());
     }
     for note in findings.notes() {
         eprintln!("trainer: {note}");

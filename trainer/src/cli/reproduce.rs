@@ -2,7 +2,7 @@
 
 use super::check::check;
 use super::progress::Terminal;
-use super::{loader_threads, thread_count, use_threads};
+use super::{answer, loader_threads, say, thread_count, use_threads};
 use crate::data::Shard;
 use crate::error::TrainerError;
 use crate::experiments::{
@@ -101,8 +101,7 @@ fn reproduce(rows: Vec<&'static Recipe>, how: &How) -> anyhow::Result<()> {
         runs: how.runs.clone(),
     };
     if how.list {
-        list(&reproduction);
-        return Ok(());
+        return answer(list(&reproduction));
     }
     interrupt::listen();
     use_threads(how.threads)?;
@@ -211,14 +210,14 @@ impl Listener for Terminals {
             Beginning::Fresh => "begins".to_owned(),
             Beginning::Resumed { done, epochs } => format!("goes on after epoch {done} of {epochs}"),
         };
-        println!("{}: {how}", name(run));
+        say(format_args!("{}: {how}", name(run)));
     }
 
     fn ends(&mut self, run: &Run, outcome: &Outcome) {
         self.terminal = None;
         match outcome {
-            Outcome::WasDone => println!("{}: was done before", name(run)),
-            Outcome::Trained => println!("{}: done", name(run)),
+            Outcome::WasDone => say(format_args!("{}: was done before", name(run))),
+            Outcome::Trained => say(format_args!("{}: done", name(run))),
             Outcome::Failed(reason) => eprintln!("trainer: {}: {reason}", name(run)),
         }
     }
@@ -229,24 +228,25 @@ fn name(run: &Run) -> String {
 }
 
 /// The table with the published figures and what is done of it.
-fn list(reproduction: &Reproduction) {
+fn list(reproduction: &Reproduction) -> String {
     let width = TABLE.iter().map(|recipe| recipe.name.len()).max().unwrap_or(0);
-    println!("{:width$}  {:22}{:22}runs", "row", "published ACC", "published F1");
+    let mut text = format!("{:width$}  {:22}{:22}runs\n", "row", "published ACC", "published F1");
     for group in Group::ALL {
         let rows: Vec<_> = reproduction.rows.iter().filter(|row| row.group == group).collect();
         if rows.is_empty() {
             continue;
         }
-        println!("\n{}", group.title());
+        text += &format!("\n{}\n", group.title());
         for recipe in rows {
             let (accuracy, f1) = match published(recipe.name) {
                 Some(row) => (figures(&row.accuracy), figures(&row.f1)),
                 None => ("not published".to_owned(), String::new()),
             };
             let runs = standings(&reproduction.runs, recipe);
-            println!("{:width$}  {accuracy:22}{f1:22}{runs}", recipe.name);
+            text += &format!("{:width$}  {accuracy:22}{f1:22}{runs}\n", recipe.name);
         }
     }
+    text
 }
 
 fn figures(values: &[f64]) -> String {

@@ -3,7 +3,7 @@
 use super::check::check;
 use super::flags::{RunFlags, device_of};
 use super::progress::Terminal;
-use super::{ToldElsewhere, launch, loader_threads, thread_count, use_threads};
+use super::{ToldElsewhere, launch, loader_threads, say, thread_count, use_threads};
 use crate::error::TrainerError;
 use crate::train::{Changes, Records, RunFolder, Team, TrainOptions, Training, interrupt};
 use anyhow::bail;
@@ -95,14 +95,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut terminal = Terminal::new(arguments.quiet || !is_first).with_records_per_step(training.options().batch_size);
     if is_first && !arguments.quiet {
         for note in training.notes() {
-            println!("{note}");
+            say(note);
         }
         if training.epochs_left() == 0 {
-            println!(
+            say(format_args!(
                 "{}: all {} epochs are done; --resume --epochs N makes it longer",
                 RunFolder::new(&arguments.run).path().display(),
                 training.options().epochs
-            );
+            ));
         }
     }
     told_once(training.run(&mut terminal), is_first)

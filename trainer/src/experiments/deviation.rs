@@ -25,7 +25,7 @@ pub fn deviations(
     } else if network != wanted_network {
         found.push(format!("another {} than the published one", network.name));
     }
-    let (run, recipe) = (fields(options), fields(wanted_options));
+    let (run, recipe) = (fields(network, options), fields(wanted_network, wanted_options));
     let mut names: Vec<&String> = run.keys().chain(recipe.keys()).collect();
     names.sort_unstable();
     names.dedup();
@@ -44,8 +44,14 @@ pub fn deviations(
     found
 }
 
-/// By name; those of a table as `table.name`.
-fn fields(options: &TrainOptions) -> Map<String, Value> {
+/// By name; those of a table as `table.name`. What is left to a rule is what the rule says.
+fn fields(network: &NetworkConfig, options: &TrainOptions) -> Map<String, Value> {
+    let options = TrainOptions {
+        dropout: Some(options.dropout(network.classes, network.dropout)),
+        dropout_unit: Some(options.dropout_unit(network.classes)),
+        class_weights: Some(options.class_weights(network.classes).to_vec()),
+        ..options.clone()
+    };
     let Ok(Value::Object(fields)) = serde_json::to_value(options) else {
         return Map::new();
     };

@@ -11,7 +11,7 @@ pub(crate) fn leak(training: &Value, options: &TrainOptions, records: &Records) 
     let theirs = |name: &str| &training["options"][name];
     let split = theirs("split").as_str().unwrap_or("that it does not state");
     let is_of_data_set = *theirs("dataset") == *options.dataset;
-    let may_know = match learned(split, records).filter(|_| is_of_data_set) {
+    let may_know = match learned(training, records).filter(|_| is_of_data_set) {
         Some(learned) => records.split.validation.iter().any(|record| learned.contains(record)),
         None if is_of_data_set && split == options.split && Split::NAMES.contains(&split) => false,
         None => training["validation_digest"] != records.validation_digest(),
@@ -32,11 +32,19 @@ pub(crate) fn leak(training: &Value, options: &TrainOptions, records: &Records) 
     })
 }
 
-/// The records that train in a published split of the data set that these records are of, if it is one.
-fn learned(split: &str, records: &Records) -> Option<HashSet<u32>> {
-    let split = Split::NAMES.contains(&split).then(|| Split::named(split).ok())??;
-    let recordings = &records.dataset.as_ref()?.recordings;
-    (split.records() == recordings.len()).then(|| split.train.into_iter().collect())
+/// The records of this data set that trained a network: those of its split, where that is a published one of as many records, or is in a file that
+/// still validates on the same records.
+fn learned(training: &Value, records: &Records) -> Option<HashSet<u32>> {
+    let options = &training["options"];
+    let name = options["split"].as_str()?;
+    let dataset = records.dataset.as_ref()?;
+    let split = Split::find(name).ok()?;
+    split.check(dataset).ok()?;
+    let is_published = Split::NAMES.contains(&name);
+    let limit = options["limit"].as_u64().map_or(usize::MAX, |limit| limit as usize);
+    let validated = &split.validation[..limit.min(split.validation.len())];
+    let is_the_same = || training["validation_digest"] == records.digest_of_names(validated);
+    (is_published || is_the_same()).then(|| split.train.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -186,7 +186,7 @@ impl Training {
                 weights,
             };
             let part = self.recorder.gradients(&stepper, &batch, epoch, self.progress.batches);
-            let part = part.map_err(|error| self.team.explain(error))?;
+            let part = part.map_err(|error| self.explained(error))?;
             // Before the loss is known, for which a GPU must be waited for; nothing is kept of a step whose loss is no number.
             self.optimizer
                 .step(&self.parameters, learning_rate)
@@ -226,6 +226,18 @@ impl Training {
             loader.recycle(batch);
         }
         Ok(())
+    }
+
+    /// What is behind an error of a step: a lost process, or weights that have diverged, which operations refuse.
+    fn explained(&self, error: TrainerError) -> TrainerError {
+        let error = self.team.explain(error);
+        let is_finite = |tensor: &Tensor| tensor.f_isfinite().and_then(|finite| finite.f_all());
+        let is_faulty = |tensor: &Tensor| is_finite(tensor).is_ok_and(|all| bool::try_from(all).is_ok_and(|all| !all));
+        let mut weights = self.parameters.weights().filter(|(_, tensor)| is_faulty(tensor));
+        match (&error, weights.next()) {
+            (TrainerError::Torch(_), Some((name, _))) => TrainerError::NotFinite { name: name.to_owned() },
+            _ => error,
+        }
     }
 
     /// Validates; where it is stopped on the way, all steps of the epoch are kept first.

@@ -164,6 +164,14 @@ impl Training {
             _ => return Err(fault("does not have the averaged weights that its options speak of")),
         };
         let (optimizer, progress) = checkpoint.resume(&path, &parameters)?;
+        if let Some((_, epoch)) = progress.best.filter(|_| team.is_first() && !folder.best().is_file()) {
+            return Err(TrainerError::File {
+                path: folder.best(),
+                reason: format!(
+                    "is missing: the network of epoch {epoch}, the best until now; put it back, or a copy of last.safetensors in its place"
+                ),
+            });
+        }
         let teachers = Teachers::open(&options, &network)?;
         if checkpoint.training()["teachers_digest"].as_str() != teachers.digest() {
             return Err(fault(
@@ -209,8 +217,8 @@ impl Training {
         let digest = &checkpoint.training()["records_digest"];
         if digest.as_str().is_some_and(|digest| digest != records.digest()) {
             return Err(fault(
-                "was trained on other records: the data set, its labels or the split are not what they were; give the --data and \
-                 the split it began with, or start another --run",
+                "was trained on other records: the data set, its labels or the file of its split are not what they were; give the --data \
+                 it began with, or start another --run",
             ));
         }
         let state = State {

@@ -84,8 +84,12 @@ impl TrainOptions {
                 weights.len()
             ));
         }
-        let unusable = weights.iter().find(|&&weight| !(weight >= 0.0 && weight.is_finite()))?;
-        Some(format!("class_weights are not negative, not {unusable}"))
+        let is_usable = |weight: f32| weight >= 0.0 && weight.is_finite();
+        if let Some(unusable) = weights.iter().find(|&&weight| !is_usable(weight)) {
+            return Some(format!("class_weights are not negative, not {unusable}"));
+        }
+        let are_all_0 = weights.iter().all(|&weight| weight == 0.0);
+        are_all_0.then(|| "class_weights are all 0: nothing would be learned".to_owned())
     }
 
     fn fault_of_rates(&self) -> Option<String> {
@@ -167,6 +171,7 @@ mod tests {
         assert!(fault(|options| options.keep_last_layer = true).contains("load"));
         assert!(fault(|options| options.class_weights = Some(vec![1.0; 2])).contains("4 classes"));
         assert!(fault(|options| options.class_weights = Some(vec![-1.0; 4])).contains("negative"));
+        assert!(fault(|options| options.class_weights = Some(vec![0.0; 4])).contains("all 0"));
         assert!(fault(|options| options.dataset = "icentia11k".to_owned()).contains("augmentation"));
     }
 
