@@ -163,7 +163,7 @@ fn what_cannot_teach_is_refused_before_a_run_begins() {
         (&["--teacher", &short], "linear_layer_2.bias"),
         (
             &[&["--teacher", &teacher], &elsewhere[..]].concat(),
-            "and the validation records of ",
+            &format!("and the validation records of {other} may be among its training records"),
         ),
         (
             &["--teacher", &teacher, "--hold-back", "0.25"],

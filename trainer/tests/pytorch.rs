@@ -92,12 +92,10 @@ fn pytorch_s_tensorboard_reads_a_resumed_run() {
 fn pytorch_s_torchrun_trains_what_launch_does() {
     let program = Program::new();
     let [ours, theirs] = ["ours", "theirs"].map(|name| program.run(name));
-    let arguments = |run: &str| [&SMALL_RUN[..], &["--threads", "1", "--run", run]].concat().join("\n");
-    let lines = arguments(&ours);
-    let launched: Vec<&str> = ["launch", "--nproc", "2"].into_iter().chain(lines.lines()).collect();
-    program.succeeds(&launched);
+    let alone = [&SMALL_RUN[..], &["--threads", "1"]].concat();
+    program.succeeds(&[&["launch", "--nproc", "2"], &alone[..], &["--run", &ours]].concat());
 
-    let trainer = program.command(&arguments(&theirs).lines().collect::<Vec<_>>());
+    let trainer = program.command(&[&alone[..], &["--run", &theirs]].concat());
     let mut torchrun = Command::new(peer_python());
     torchrun.args([
         "-m",

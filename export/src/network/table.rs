@@ -55,10 +55,16 @@ impl NetworkConfig {
     pub fn from_toml(text: &str) -> Result<Self, NetworkError> {
         let toml = |error: toml::de::Error| NetworkError::Toml(first_line(error.message()));
         let document: toml::Table = text.parse().map_err(toml)?;
-        let Some(table) = document.get("network") else {
-            return Err(NetworkError::Toml("there is no [network] table".to_owned()));
-        };
-        let config = NetworkTable::deserialize(table.clone()).map_err(toml)?.resolve()?;
+        match document.get("network") {
+            Some(table) => Self::from_table(table.clone()),
+            None => Err(NetworkError::Toml("there is no [network] table".to_owned())),
+        }
+    }
+
+    /// As [`from_toml`](Self::from_toml), of the table itself.
+    pub fn from_table(table: toml::Value) -> Result<Self, NetworkError> {
+        let toml = |error: toml::de::Error| NetworkError::Toml(first_line(error.message()));
+        let config = NetworkTable::deserialize(table).map_err(toml)?.resolve()?;
         config.check()?;
         Ok(config)
     }

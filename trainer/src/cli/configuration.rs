@@ -14,7 +14,7 @@ pub(super) struct Configuration {
     train: toml::Table,
 }
 
-/// What such a file may hold; [`NetworkConfig::from_toml`] reads the other table.
+/// What such a file may hold; [`NetworkConfig::from_table`] reads the other table.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tables {
@@ -67,8 +67,7 @@ impl Configuration {
             }
             table.insert("preset".to_owned(), name.into());
         }
-        let text = toml::to_string(&toml::Table::from_iter([("network".to_owned(), table.into())]));
-        let config = NetworkConfig::from_toml(&text.context("the table [network]")?);
+        let config = NetworkConfig::from_table(table.into());
         config.map(Some).with_context(|| self.path.display().to_string())
     }
 

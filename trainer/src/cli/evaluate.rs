@@ -6,7 +6,7 @@ use crate::beats::BeatTable;
 use crate::data::Labels;
 use crate::data::icentia::SEGMENTS;
 use crate::evaluate::{Measured, evaluate};
-use crate::train::{ICENTIA11K, Records, TrainOptions, leak};
+use crate::train::{ICENTIA11K, Records, TrainOptions, data_set_of_records, leak};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dualnet_engine::beats::BeatForest;
@@ -88,7 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(forest) = &forest {
         check_beats(forest, &records)?;
     }
-    if training["options"].is_object()
+    if data_set_of_records(&training).is_some()
         && matches!(arguments.part, Part::Validation)
         && let Some(reason) = leak(&training, &options, &records)
     {

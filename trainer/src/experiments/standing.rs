@@ -139,25 +139,6 @@ mod tests {
     use crate::experiments::{Overrides, deviations, find};
     use serde_json::json;
 
-    /// What `trainer train --network dualnet-s` trains is the row dualnet-s, which spells out what the rules say.
-    #[test]
-    fn the_defaults_are_the_published_recipe() {
-        let none = Overrides::default();
-        let recipe = find("dualnet-s").expect("a row");
-        let network = recipe.network(&none).expect("a network");
-        let wanted = recipe.options(1, None, &none);
-        let differences = |options: &TrainOptions| deviations((&network, options), (&network, &wanted));
-        assert_eq!(differences(&TrainOptions::default()), [""; 0]);
-        let without = TrainOptions {
-            augmentation: 0.0,
-            ..TrainOptions::default()
-        };
-        assert_eq!(
-            differences(&without),
-            ["augmentation 0.0, not 0.2", "dropout 0.0, not 0.05"]
-        );
-    }
-
     /// ECG-DualNet++ 130M on four GPUs at once is the published recipe, as it is in four parts on one.
     #[test]
     fn four_processes_are_four_parts_of_a_step() {

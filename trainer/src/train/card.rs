@@ -12,7 +12,8 @@ pub(super) fn training(
     config: &NetworkConfig,
     options: &TrainOptions,
     records: &Records,
-    (teachers_digest, processes): (Option<&str>, usize),
+    teachers_digest: Option<&str>,
+    processes: usize,
     epoch: usize,
 ) -> Value {
     let per_unit = records.source.records_per_unit();

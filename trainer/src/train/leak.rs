@@ -1,9 +1,16 @@
 //! Whether a network may know the records that something is measured on.
 
-use super::{Records, TrainOptions};
+use super::{ICENTIA11K, Records, TrainOptions};
 use crate::data::Split;
 use serde_json::Value;
 use std::collections::HashSet;
+
+/// The data set of labelled records that a network says it was trained on; `None` where it says nothing, or was trained on Icentia11k, whose segments no
+/// other data set has.
+pub(crate) fn data_set_of_records(training: &Value) -> Option<&str> {
+    let dataset = training["options"]["dataset"].as_str()?;
+    (dataset != ICENTIA11K).then_some(dataset)
+}
 
 /// Why a network trained so may have learned what a run of these options measures itself on, if it may; `records` are those of the run, the held-back
 /// ones told apart.

@@ -25,7 +25,7 @@ mod transfer;
 pub use card::REVISION;
 pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 pub use folder::RunFolder;
-pub(crate) use leak::leak;
+pub(crate) use leak::{data_set_of_records, leak};
 pub(crate) use log::whole_lines;
 pub use log::{EpochLog, EpochRecord};
 pub use options::{

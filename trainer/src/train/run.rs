@@ -231,10 +231,12 @@ impl Training {
     /// What is behind an error of a step: a lost process, or weights that have diverged, which operations refuse.
     fn explained(&self, error: TrainerError) -> TrainerError {
         let error = self.team.explain(error);
-        let is_finite = |tensor: &Tensor| tensor.f_isfinite().and_then(|finite| finite.f_all());
-        let is_faulty = |tensor: &Tensor| is_finite(tensor).is_ok_and(|all| bool::try_from(all).is_ok_and(|all| !all));
-        let mut weights = self.parameters.weights().filter(|(_, tensor)| is_faulty(tensor));
-        match (&error, weights.next()) {
+        let is_finite = |name: &str| {
+            let values = self.parameters.values(name);
+            values.is_ok_and(|values| values.iter().all(|value| value.is_finite()))
+        };
+        let mut diverged = self.parameters.weights().filter(|(name, _)| !is_finite(name));
+        match (&error, diverged.next()) {
             (TrainerError::Torch(_), Some((name, _))) => TrainerError::NotFinite { name: name.to_owned() },
             _ => error,
         }
@@ -355,7 +357,8 @@ impl Training {
             self.network.config(),
             &self.options,
             &self.records,
-            (teachers, self.team.size()),
+            teachers,
+            self.team.size(),
             epoch,
         );
         let metrics = match (evaluation, &self.records.held_back) {

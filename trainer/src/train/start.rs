@@ -3,8 +3,8 @@
 use super::average::Average;
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::folder::{Lock, RunFolder};
-use super::leak::leak;
-use super::options::{BatchNorm, EarlierPlan, ICENTIA11K, TrainOptions};
+use super::leak::{data_set_of_records, leak};
+use super::options::{BatchNorm, EarlierPlan, TrainOptions};
 use super::recorded::Recorder;
 use super::teachers::Teachers;
 use super::transfer::transfer;
@@ -139,11 +139,11 @@ impl Training {
         };
         let mut lock = None;
         let bytes = team.share_bytes(|| {
-            lock = Some(folder.lock()?);
+            let lock = lock.insert(folder.lock()?);
             if !path.exists() {
                 return Err(fault("there is no checkpoint to go on from; start without --resume"));
             }
-            lock.iter().for_each(|lock| folder.sweep(lock));
+            folder.sweep(lock);
             std::fs::read(&path).map_err(|source| TrainerError::Io {
                 path: path.clone(),
                 source,
@@ -277,10 +277,10 @@ impl Training {
 /// Refuses weights to start from that say they were trained on PhysioNet/CinC 2017, on records that this run is measured on.
 fn check_source(training: &Value, options: &TrainOptions, records: &Records) -> Result<(), TrainerError> {
     let Some(path) = &options.load else { return Ok(()) };
-    let is_of_records = training["options"]["dataset"]
-        .as_str()
-        .is_some_and(|dataset| dataset != ICENTIA11K);
-    match leak(training, options, records).filter(|_| is_of_records && records.dataset.is_some()) {
+    if records.dataset.is_none() || data_set_of_records(training).is_none() {
+        return Ok(());
+    }
+    match leak(training, options, records) {
         Some(reason) => Err(TrainerError::File {
             path: path.clone(),
             reason,
