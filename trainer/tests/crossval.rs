@@ -274,6 +274,19 @@ fn the_program_prints_and_writes_the_figures_and_skips_what_is_done() {
         "--classes",
         "2",
     ];
+    let output = |arguments: &[&str]| {
+        let output = trainer(&[&command[..], arguments].concat());
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        (output.status.code(), text.concat())
+    };
+    let (code, text) = output(&["--fold", "3"]);
+    assert!(
+        code == Some(2) && text.contains("--fold 3: the folds are 1 to 2"),
+        "{text}"
+    );
+    let (code, text) = output(&["--fold", "2"]);
+    assert!(code == Some(0) && text.contains("not done yet: fold 1 of 2"), "{text}");
+    assert!(!runs.join("fold-1").exists() && !runs.join("crossval.csv").exists());
     let first = trainer(&command);
     let text = String::from_utf8_lossy(&first.stdout).into_owned();
     assert_eq!(
@@ -283,7 +296,8 @@ fn the_program_prints_and_writes_the_figures_and_skips_what_is_done() {
         String::from_utf8_lossy(&first.stderr)
     );
     for part in [
-        "fold 2 of 2",
+        "fold 1 of 2",
+        "fold-2: done already",
         "last epoch",
         "best epoch",
         "± sd",

@@ -1,5 +1,5 @@
 //! A step recorded as a CUDA graph against the same step operation by operation, on a GPU where there is one: three epochs with a short last
-//! batch and a validation between, label smoothing, mixup, a teacher and the average of the weights. Dropout is off, whose draws differ.
+//! batch and a validation between, label smoothing, mixup, a teacher, a file of answers and the average of the weights. Dropout is off, whose draws differ.
 //!
 //! Tolerance: libtorch sums in another order from run to run on a GPU, and the optimizer divides by small gradients' sizes: 1 % of a loss. A
 //! weight of a class, an input or a gradient that a graph reads or writes elsewhere is off by far more.
@@ -7,7 +7,7 @@
 use dualnet_export::network::{Network, preset};
 use dualnet_export::weights::{StateDict, Tensor};
 use dualnet_fixtures::{records_dir, report};
-use dualnet_trainer::data::{Labels, Split, physionet};
+use dualnet_trainer::data::{Labels, Recording, Split, physionet};
 use dualnet_trainer::device::device;
 use dualnet_trainer::train::{Distillation, EpochRecord, Records, Report, TrainOptions, Training};
 use std::ops::ControlFlow;
@@ -82,6 +82,15 @@ fn recorded_steps_are_those_operation_by_operation() {
     let certain = Tensor::f32(last.shape(), values).expect("a tensor");
     state.tensors.insert(name.to_owned(), certain);
     state.save(&teacher).expect("a certain teacher");
+    let answers = folder.path().join("answers.csv");
+    let dataset = physionet::read(&records_dir(), Labels::Released).expect("the fixtures");
+    let answer = |(place, record): (usize, &Recording)| {
+        let [n, a, o, noisy] = [0, 1, 2, 3].map(|class| if (place + class) % 4 == 0 { 0.7 } else { 0.1 });
+        format!("{},{n},{a},{o},{noisy}\n", record.name)
+    };
+    let lines: String = dataset.recordings.iter().skip(2).enumerate().map(answer).collect();
+    let header = "record,probability_N,probability_af,probability_O,probability_~\n";
+    std::fs::write(&answers, format!("{header}{lines}")).expect("a file of answers");
     let losses = |name: &str| {
         let options = TrainOptions {
             epochs: 3,
@@ -92,6 +101,7 @@ fn recorded_steps_are_those_operation_by_operation() {
             mixup: 0.2,
             distillation: Some(Distillation {
                 teachers: vec![teacher.clone()],
+                answers: vec![answers.clone()],
                 share: 0.75,
                 ..Distillation::default()
             }),

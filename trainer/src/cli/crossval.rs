@@ -18,7 +18,8 @@ use std::sync::Arc;
 ///
 /// DIR gets crossval.toml (the plan), a run's folder per fold, crossval.json (all figures) and crossval.csv (each record's class and
 /// probabilities by the network that was trained without it, after the last epoch). The same command goes on after a stop;
-/// folds that are done are not done again. Weights to start from (--load) must not know the records: those that say they were trained on
+/// folds that are done are not done again. With --fold only some are trained, several of them at once if there are processors or GPUs for
+/// it: the figures come with the call that finds all done. Weights to start from (--load) must not know the records: those that say they were trained on
 /// this data set are refused.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -36,6 +37,9 @@ pub(super) struct Arguments {
     /// Number of folds.
     #[arg(long, value_name = "K", default_value_t = 5)]
     folds: usize,
+    /// Train this fold only, counted from 1 (`--fold 1,3` for two).
+    #[arg(long = "fold", value_name = "N", value_delimiter = ',')]
+    only: Vec<usize>,
     /// Passes over the training records.
     #[arg(long)]
     epochs: Option<usize>,
@@ -104,26 +108,37 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         train,
         network: network.config().clone(),
     };
+    if let Some(fold) = arguments
+        .only
+        .iter()
+        .find(|&fold| !(1..=arguments.folds).contains(fold))
+    {
+        bail!("--fold {fold}: the folds are 1 to {}", arguments.folds);
+    }
     interrupt::listen();
     let threads = loader_threads(&plan.train.device);
     let validation = CrossValidation::open(plan, Arc::new(dataset), &arguments.runs, threads)?;
-    let mut folds = Vec::with_capacity(validation.folds());
-    for fold in 0..validation.folds() {
-        let folder = validation.folder(fold);
-        let which = format!("fold {} of {}: {}", fold + 1, validation.folds(), folder.display());
-        match validation.done(fold)? {
-            Some(done) => {
-                say(format_args!("{which}: done already"));
-                folds.push(done);
-            }
-            None => {
-                say(&which);
-                let mut terminal =
-                    Terminal::new(arguments.quiet).with_records_per_step(validation.plan().train.batch_size);
-                folds.push(validation.fold(fold, &mut terminal)?);
-            }
+    let count = validation.folds();
+    for fold in (0..count).filter(|fold| arguments.only.is_empty() || arguments.only.contains(&(fold + 1))) {
+        let which = format!("fold {} of {count}: {}", fold + 1, validation.folder(fold).display());
+        if validation.done(fold)?.is_some() {
+            say(format_args!("{which}: done already"));
+            continue;
         }
+        say(&which);
+        let mut terminal = Terminal::new(arguments.quiet).with_records_per_step(validation.plan().train.batch_size);
+        validation.fold(fold, &mut terminal)?;
     }
+    let folds: Vec<_> = (0..count).map(|fold| validation.done(fold)).collect::<Result<_, _>>()?;
+    let missing = (1..).zip(&folds).filter(|(_, fold)| fold.is_none());
+    let missing: Vec<String> = missing.map(|(fold, _)| fold.to_string()).collect();
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        return answer(format!(
+            "not done yet: fold {missing} of {count}; the figures come when all are"
+        ));
+    }
+    let folds: Vec<_> = folds.into_iter().flatten().collect();
     let summary = validation.summary(&folds)?;
     let mut answers = Answers::new(&classes, true)?;
     for fold in &folds {
