@@ -24,7 +24,9 @@ pub fn device(name: &str, local_rank: usize) -> Result<Device, TrainerError> {
             }
         },
     };
-    let count = usable()?;
+    let count = usable().map_err(|reason| {
+        TrainerError::Device(format!("CUDA cannot be used: {reason}; --device cpu works everywhere"))
+    })?;
     if index >= count {
         return Err(TrainerError::Device(format!(
             "there is no CUDA device {index}; this machine has {count}, counted from 0"
@@ -37,15 +39,19 @@ pub fn device(name: &str, local_rank: usize) -> Result<Device, TrainerError> {
 
 const NAMES: &str = "cpu, cuda, cuda:N and auto";
 
-/// How many CUDA devices can be used, at least one.
-fn usable() -> Result<usize, TrainerError> {
-    let refused = |reason: &str| {
-        Err(TrainerError::Device(format!(
-            "CUDA cannot be used: {reason}; --device cpu works everywhere"
-        )))
-    };
+/// What `auto` stands for on this machine, in words; `None` of another name, which says so itself.
+pub fn said_of_auto(name: &str) -> Option<String> {
+    (name == "auto").then(|| match usable() {
+        Ok(_) => "device auto: computing on CUDA".to_owned(),
+        Err(reason) => format!("device auto: computing on the CPU; CUDA cannot be used: {reason}"),
+    })
+}
+
+/// How many CUDA devices can be used, at least one, or why none can.
+fn usable() -> Result<usize, String> {
+    let refused = |reason: &str| Err(reason.to_owned());
     if let Err(error) = dualnet_cuda::Device::count().and(dualnet_cuda::Archive::embedded()) {
-        return refused(&error.to_string());
+        return Err(error.to_string());
     }
     if !cuda_library_is_loaded() {
         return refused(
@@ -81,6 +87,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn auto_says_what_it_stands_for() {
+        let said = said_of_auto("auto").expect("a line");
+        match device("auto", 0).expect("always something") {
+            Device::Cpu => assert!(said.contains("on the CPU; CUDA cannot be used: "), "{said}"),
+            _ => assert!(said.ends_with("on CUDA"), "{said}"),
+        }
+        assert_eq!(said_of_auto("cpu"), None);
+    }
+
+    #[test]
     fn a_device_that_means_nothing_is_refused_with_those_that_do() {
         assert_eq!(device("cpu", 3).expect("the CPU"), Device::Cpu);
         for name in ["gpu", "cuda:", "cuda:x", "CPU", ""] {
@@ -102,6 +118,5 @@ mod tests {
                 }
             }
         }
-        device("auto", 0).expect("always something");
     }
 }

@@ -13,6 +13,7 @@ pub mod crossval;
 pub mod data;
 pub mod device;
 pub mod distributed;
+mod ending;
 pub mod environment;
 pub mod error;
 pub mod evaluate;

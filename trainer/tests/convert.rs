@@ -76,6 +76,22 @@ fn a_checkpoint_goes_to_pt_and_back() {
 }
 
 #[test]
+fn the_folder_of_a_run_stands_for_its_best_epoch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (run, output) = (folder.path().join("run"), folder.path().join("best.pt"));
+    std::fs::create_dir(&run).expect("a folder");
+    assert!(refused(&[&run, &output]).contains("best.safetensors"));
+    let state = checkpoint(&run.join("best.safetensors"));
+    done(&[&run, &output]);
+    let name = "linear_layer_2.bias";
+    let converted = StateDict::open(&output).expect("the weights");
+    assert_eq!(
+        converted.get(name).expect("a tensor"),
+        state.get(name).expect("a tensor")
+    );
+}
+
+#[test]
 fn what_is_there_stays_without_force() {
     let folder = tempfile::tempdir().expect("a folder");
     let (input, output) = (folder.path().join("in.safetensors"), folder.path().join("out.pt"));

@@ -550,6 +550,32 @@ fn a_killed_process_is_named_and_the_run_goes_on_with_the_same_bits() {
     assert_eq!(losses(&pieces), losses(&whole));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn processes_whose_launcher_is_killed_stop_and_the_run_goes_on_with_the_same_bits() {
+    let few = Few::new(&(0..12).collect::<Vec<_>>());
+    let [whole, pieces] = ["whole", "pieces"].map(|name| few.program.run(name));
+    let arguments = ["--network", "dualnet-s", "--batch-size", "2"];
+    few.train(2, &whole, &arguments);
+
+    let mut launcher = spawn(few.program.command(&few.arguments(2, &pieces, &arguments)));
+    wait_for_steps(2, Path::new(&pieces), &mut launcher);
+    let ranks = [0, 1].map(|rank| child_of(launcher.id(), rank));
+    signal("KILL", launcher.id());
+    // Its output is theirs, too: it ends with the last of them.
+    let message = String::from_utf8(ends(launcher).stderr).expect("text");
+    for rank in ranks {
+        assert!(!Path::new(&format!("/proc/{rank}/exe")).exists(), "{rank} goes on");
+    }
+    assert!(message.contains("--resume"), "{message}");
+    assert!(!Path::new(&pieces).join("result.json").exists());
+    few.program
+        .succeeds(&[&LAUNCH[..], &["train", "--resume", "--threads", "1", "--run", &pieces]].concat());
+    let tensors = |run: &str| state(&Path::new(run).join("last.safetensors")).tensors;
+    assert_eq!(tensors(&pieces), tensors(&whole));
+    assert_eq!(losses(&pieces), losses(&whole));
+}
+
 /// As torchrun without a store of its own starts them: rank 0 keeps it.
 #[test]
 fn without_a_launcher_the_store_is_lost_with_rank_0() {

@@ -9,7 +9,7 @@ use dualnet_trainer::random::Rng;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Steps of [`SMALL_RUN`], the same number in each of its two epochs.
 const STEPS: usize = 8;
@@ -116,6 +116,53 @@ fn an_interrupted_run_says_so_and_goes_on() {
     assert!(message.contains("--resume"), "{message}");
     program.succeeds(&["train", "--resume", "--run", &run]);
     assert!(Path::new(&run).join("result.json").exists());
+}
+
+/// Libtorch's globals must not go while a step computes with them: what is written then would be nonsense.
+#[cfg(unix)]
+#[test]
+fn a_second_ctrl_c_ends_the_process_in_its_step_and_the_run_goes_on_with_the_same_bits() {
+    let program = Program::new();
+    let [whole, pieces] = ["whole", "pieces"].map(|name| program.run(name));
+    // Two steps of more than a second: the signals come in the second.
+    let arguments = [
+        "train",
+        "--network",
+        "dualnet-pp-l",
+        "--batch-size",
+        "8",
+        "--epochs",
+        "1",
+        "--seed",
+        "7",
+        "--threads",
+        "1",
+        "--checkpoint-steps",
+        "1",
+    ];
+    program.succeeds(&[&arguments[..], &["--run", &whole]].concat());
+    let mut child = spawn(program.at_a_terminal(&[&arguments[..], &["--run", &pieces]].concat()));
+    wait_for_steps(1, Path::new(&pieces), &mut child);
+    let last = Path::new(&pieces).join("last.safetensors");
+    // It comes after the step's line in the log, and appears when it is complete.
+    while !last.exists() {
+        assert!(
+            child.try_wait().expect("a status").is_none(),
+            "ended without a checkpoint"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    signal("INT", &child);
+    std::thread::sleep(Duration::from_millis(300));
+    signal("INT", &child);
+    let output = child.wait_with_output().expect("ended");
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(130), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.contains("once more ends it at once"), "{message}");
+    program.succeeds(&["train", "--resume", "--threads", "1", "--run", &pieces]);
+    let tensors = |run: &str| state(&Path::new(run).join("last.safetensors")).tensors;
+    assert_eq!(tensors(&pieces), tensors(&whole));
 }
 
 /// A second trainer in a run's folder would mix logs and checkpoints: it is refused, and the first is not disturbed.

@@ -212,6 +212,28 @@ fn a_run_of_another_recipe_and_one_under_way_are_marked_and_in_no_mean() {
 }
 
 #[test]
+fn a_run_whose_result_is_broken_is_named_with_exit_status_1() {
+    let program = Program::new();
+    three_seeds(&program);
+    std::fs::write(program.path("runs").join("dualnet-s/seed-2/result.json"), "{").expect("a broken file");
+    let (runs, output) = (program.run("runs"), program.run("report"));
+    let reported = program.output(&["report", "--runs", &runs, "-o", &output]);
+    let message = String::from_utf8_lossy(&reported.stderr).into_owned();
+    assert_eq!(reported.status.code(), Some(1), "{message}");
+    for part in [
+        "dualnet-s/seed-2: result.json: ",
+        "1 of the runs have missing or broken files",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let written = std::fs::read_to_string(program.path("report").join("report.md")).expect("a report");
+    assert!(
+        written.contains("seed 1: 0.8100") && written.contains("- dualnet-s/seed-2: result.json: "),
+        "{written}"
+    );
+}
+
+#[test]
 fn rows_that_were_not_run_say_so_and_foreign_folders_are_named() {
     let program = Program::new();
     std::fs::create_dir_all(program.path("runs").join("<i>&\"x\"|")).expect("a folder");

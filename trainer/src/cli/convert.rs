@@ -1,5 +1,6 @@
 //! `trainer convert`
 
+use super::weights::file_of;
 use crate::train::{Checkpoint, network_of};
 use anyhow::bail;
 use clap::Args;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// A .pt has no place for what a checkpoint says of its network and its training; .safetensors keeps it.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Checkpoint or state dict: .safetensors or .pt (the content decides, not the name).
+    /// Checkpoint or state dict: .safetensors or .pt (the content decides, not the name); or folder of a run (its best.safetensors).
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// File to write; its extension says the format: .pt or .safetensors.
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.force && output.symlink_metadata().is_ok() {
         bail!("{}: is there already; --force overwrites it", output.display());
     }
-    let mut state = StateDict::open(&arguments.input)?;
+    let mut state = StateDict::open(&file_of(&arguments.input))?;
     if !arguments.with_optimizer {
         state.tensors.retain(|name, _| !name.starts_with(OPTIMIZER_PREFIX));
         // Progress without moments would resume another training.

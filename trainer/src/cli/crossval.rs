@@ -6,6 +6,7 @@ use super::progress::Terminal;
 use super::{answer, figures, loader_threads, say, thread_count, use_threads, write};
 use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, Summary};
 use crate::data::{Labels, Split, physionet};
+use crate::device::said_of_auto;
 use crate::folds::subset;
 use crate::train::{PHYSIONET, TrainOptions, interrupt};
 use anyhow::{Context, bail};
@@ -116,6 +117,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("--fold {fold}: the folds are 1 to {}", arguments.folds);
     }
     interrupt::listen();
+    if let Some(device) = said_of_auto(&plan.train.device).filter(|_| !arguments.quiet) {
+        say(device);
+    }
     let threads = loader_threads(&plan.train.device);
     let validation = CrossValidation::open(plan, Arc::new(dataset), &arguments.runs, threads)?;
     let count = validation.folds();

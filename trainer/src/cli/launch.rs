@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 /// Starts this program --nproc times and tells each process its place, as torchrun does. Gradients are summed over the
 /// processes, so that --batch-size stays the whole batch; batch normalization sees each process's part apart unless
 /// --batch-norm synchronized says otherwise. The first process writes the run's folder and the terminal, the others only
-/// errors. When a process dies, the others stop and name it; train --resume goes on from the last checkpoint. Ctrl-C stops
+/// errors. When a process dies, the others stop and name it; when
+/// this one is killed, they stop after the step under way. train --resume goes on from the last checkpoint. Ctrl-C stops
 /// all after the step under way.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -44,6 +45,9 @@ pub(super) struct Arguments {
 const TICK: Duration = Duration::from_millis(50);
 /// How long the others may take to find out that one is gone, before they are killed.
 const GRACE: Duration = Duration::from_secs(8);
+
+/// The environment's name for the launcher's process.
+const LAUNCHER: &str = "TRAINER_LAUNCHER";
 
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
@@ -119,6 +123,7 @@ fn start(count: usize, command: &[OsString], visible: Option<String>) -> anyhow:
             .env("MASTER_ADDR", "127.0.0.1")
             .env("MASTER_PORT", host.port().to_string())
             .env("TORCHELASTIC_USE_AGENT_STORE", "True")
+            .env(LAUNCHER, std::process::id().to_string())
             .env_remove("TORCHELASTIC_RESTART_COUNT")
             .envs(visible.iter().map(|list| ("CUDA_VISIBLE_DEVICES", list)))
             .stdin(Stdio::null());
@@ -130,6 +135,28 @@ fn start(count: usize, command: &[OsString], visible: Option<String>) -> anyhow:
         processes.0.push(started);
     }
     processes.watch()
+}
+
+/// A process that a launcher started stops as on Ctrl-C when the launcher is gone, even if it was killed and could stop nobody.
+///
+/// # Errors
+/// The launcher is gone already.
+#[cfg(target_os = "linux")]
+pub(super) fn stop_with_launcher() -> anyhow::Result<()> {
+    use nix::sys::{prctl::set_pdeathsig, signal::Signal};
+    let Ok(launcher) = std::env::var(LAUNCHER) else {
+        return Ok(());
+    };
+    set_pdeathsig(Signal::SIGTERM)?;
+    if nix::unistd::getppid().to_string() != launcher {
+        bail!("trainer launch, which started this process, is gone");
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn stop_with_launcher() -> anyhow::Result<()> {
+    Ok(())
 }
 
 /// The processes by rank; none outlives this.

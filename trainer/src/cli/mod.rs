@@ -41,7 +41,8 @@ use std::process::ExitCode;
         trainer beats --data training2017 --output beats.json                 a second reading, of the beats\n  \
         trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n  \
         trainer data verify training2017                                      is it as it was released?\n\n\
-        Exit status: 0 done; 1 some records failed, or a data set is not whole; 2 wrong usage, or an error."
+        Exit status: 0 done; 1 some records failed, a data set is not whole, or a report lacks what a run's broken files hold; 2 wrong usage,\n\
+        or an error."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -74,7 +75,7 @@ enum Command {
     Data(data::Arguments),
 }
 
-/// Runs the program; the exit code is 0, 1 when some records failed or a data set is not whole, or 2 after an error.
+/// Runs the program; the exit code is 0, 1 when some records failed, a data set is not whole or a run's files are broken, or 2 after an error.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
@@ -95,7 +96,8 @@ pub fn run() -> ExitCode {
             if !error.is::<ToldElsewhere>() {
                 eprintln!("trainer: {}", one_line(&error));
             }
-            let is_in_part = error.is::<predict::SomeFailed>() || error.is::<data::NotWhole>();
+            let is_in_part =
+                error.is::<predict::SomeFailed>() || error.is::<data::NotWhole>() || error.is::<report::SomeBroken>();
             ExitCode::from(if is_in_part { 1 } else { 2 })
         }
     }

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 /// Writes report.md, the table *published | ours*, and report.html, which adds learning curves over the published ones,
 /// confusion matrices and the F1 of each class.
 ///
-/// Reads the folders that `trainer reproduce` makes. A row that was not run says so; what is missing or broken is named.
+/// Reads the folders that `trainer reproduce` makes. A row that was not run says so; what is missing or broken is named, with exit
+/// status 1.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Folder of the runs (<row>/seed-<n>).
@@ -18,6 +19,11 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
 }
+
+/// Some runs have no figures, or not all: exit status 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} of the runs have missing or broken files, as said above; the report is without what they hold")]
+pub(super) struct SomeBroken(usize);
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let findings = Findings::read(&arguments.runs).with_context(|| arguments.runs.display().to_string())?;
@@ -30,5 +36,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for note in findings.notes() {
         eprintln!("trainer: {note}");
     }
-    Ok(())
+    match findings.broken_runs() {
+        0 => Ok(()),
+        broken => Err(SomeBroken(broken).into()),
+    }
 }

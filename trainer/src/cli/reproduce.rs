@@ -4,6 +4,7 @@ use super::check::check;
 use super::progress::Terminal;
 use super::{answer, loader_threads, say, thread_count, use_threads};
 use crate::data::Shard;
+use crate::device::said_of_auto;
 use crate::error::TrainerError;
 use crate::experiments::{
     Beginning, Group, Listener, Outcome, Overrides, Recipe, Reproduction, Run, Standing, TABLE, published, run_folder,
@@ -105,6 +106,7 @@ fn reproduce(rows: Vec<&'static Recipe>, how: &How) -> anyhow::Result<()> {
     }
     interrupt::listen();
     use_threads(how.threads)?;
+    how.device.as_deref().and_then(said_of_auto).iter().for_each(say);
     if how.icentia.is_some() {
         reproduction.add_missing_pre_trainings();
     }

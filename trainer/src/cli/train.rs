@@ -4,6 +4,7 @@ use super::check::check;
 use super::flags::{RunFlags, device_of};
 use super::progress::Terminal;
 use super::{ToldElsewhere, launch, loader_threads, say, thread_count, use_threads};
+use crate::device::said_of_auto;
 use crate::error::TrainerError;
 use crate::train::{Changes, Records, RunFolder, Team, TrainOptions, Training, interrupt};
 use anyhow::bail;
@@ -66,6 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         true => None,
         false => Some(arguments.flags.resolve(arguments.epochs, &arguments.devices)?),
     };
+    launch::stop_with_launcher()?;
     let team = Team::from_environment()?;
     let is_first = team.is_first();
     match is_first {
@@ -94,9 +96,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let mut terminal = Terminal::new(arguments.quiet || !is_first).with_records_per_step(training.options().batch_size);
     if is_first && !arguments.quiet {
-        for note in training.notes() {
-            say(note);
-        }
+        let device = said_of_auto(&training.options().device);
+        device.iter().chain(training.notes()).for_each(say);
         if training.epochs_left() == 0 {
             say(format_args!(
                 "{}: all {} epochs are done; --resume --epochs N makes it longer",

@@ -1,6 +1,6 @@
 //! What `WEIGHTS` names: a checkpoint, an exported network or a run, ready to predict.
 
-use crate::device::device;
+use crate::device::{device, said_of_auto};
 use crate::evaluate::{OnnxPredictor, Predictor, TorchPredictor};
 use crate::train::{Checkpoint, RunFolder, network_of, parameters_of};
 use anyhow::bail;
@@ -100,6 +100,9 @@ impl Weights {
                 )
             }
         };
+        if let Some(device) = said_of_auto(&self.device) {
+            eprintln!("{device}");
+        }
         let parameters = parameters_of(&network, state, &path)?.on(device(&self.device, 0)?)?;
         let classes = network
             .config()

@@ -5,6 +5,7 @@
 
 use super::environment::Place;
 use super::store::Store;
+use crate::ending::end_at_once;
 use crate::error::TrainerError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -265,7 +266,7 @@ impl Watcher {
         if !self.shared.leaves.load(Ordering::SeqCst) && self.shared.is_deaf.load(Ordering::SeqCst) {
             let failure = self.shared.failure().unwrap_or_default();
             eprintln!("trainer: {failure}");
-            std::process::exit(2);
+            end_at_once(2);
         }
     }
 }

@@ -1,11 +1,44 @@
 //! Ctrl-C and termination, seen between two steps and in the validation of one process.
 
+use crate::ending::end_at_once;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C, SIGTERM and SIGHUP ask the run to stop after the step under way; a second Ctrl-C ends the process at once.
+/// Signals within this time after the first are the same request: the kernel tells a process of its parent's death once for each of the parent's threads.
+const ONE_REQUEST: Duration = Duration::from_millis(200);
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    First,
+    /// Nothing that the first did not.
+    Same,
+    Again,
+}
+
+/// Tells a second request from an echo of the first.
+#[derive(Debug, Default)]
+struct Requests {
+    first: Option<Instant>,
+}
+
+impl Requests {
+    fn hear(&mut self, now: Instant) -> Heard {
+        match self.first {
+            None => {
+                self.first = Some(now);
+                Heard::First
+            }
+            Some(first) if now.saturating_duration_since(first) <= ONE_REQUEST => Heard::Same,
+            Some(_) => Heard::Again,
+        }
+    }
+}
+
+/// From now on Ctrl-C, SIGTERM and SIGHUP ask the run to stop after the step under way; a second Ctrl-C ends the process at once, with exit status 130.
 ///
 /// A signal that the process was started to ignore stays ignored. Call this from the thread that computes, before it starts others: none of them
 /// takes these signals then. While oneDNN multiplies matrices, as for an LSTM whose units are not in sixteens, the stack pointer stands at the start of a block of the heap, and a signal's
@@ -20,13 +53,16 @@ pub fn listen_silently() {
 }
 
 fn handle(speaks: bool) {
-    let is_set = on_signal(move || {
-        if REQUESTED.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+    let mut requests = Requests::default();
+    let is_set = on_signal(move || match requests.hear(Instant::now()) {
+        Heard::First => {
+            REQUESTED.store(true, Ordering::SeqCst);
+            if speaks {
+                eprintln!("trainer: stopping after this step; once more ends it at once");
+            }
         }
-        if speaks {
-            eprintln!("trainer: stopping after this step; once more ends it at once");
-        }
+        Heard::Same => {}
+        Heard::Again => end_at_once(130),
     });
     if is_set {
         leave_to_others();
@@ -106,4 +142,20 @@ fn restore((): &(), _: bool) {}
 /// Whether a stop was asked for.
 pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_echo_is_no_second_request() {
+        let mut requests = Requests::default();
+        let start = Instant::now();
+        assert_eq!(requests.hear(start), Heard::First);
+        for later in [Duration::ZERO, Duration::from_millis(3), ONE_REQUEST] {
+            assert_eq!(requests.hear(start + later), Heard::Same);
+        }
+        assert_eq!(requests.hear(start + 2 * ONE_REQUEST), Heard::Again);
+    }
 }

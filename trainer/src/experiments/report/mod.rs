@@ -67,6 +67,12 @@ impl Findings {
         Ok(findings)
     }
 
+    /// Runs with files that are missing or broken.
+    pub fn broken_runs(&self) -> usize {
+        let runs = self.rows.iter().flat_map(|row| &row.runs);
+        runs.filter(|run| !run.problems.is_empty()).count()
+    }
+
     /// What the reader of the table should know: runs under way, of another recipe, and with broken files.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
