@@ -145,6 +145,29 @@ fn a_file_changes_what_it_names_and_nothing_else() {
     assert!(message.contains("nowhere"), "{message}");
     let message = refusal("[train]\ndataset = \"icentia11k\"\naugmentation = 0.2\n", &[]);
     assert!(message.contains("not augmented"), "{message}");
+    // More segments than a file has are all of them, and so many are a batch.
+    let message = refusal("", &["--dataset", "icentia11k", "--limit", "60"]);
+    assert!(message.contains("nowhere"), "{message}");
+
+    // What is of one data set only.
+    for (flags, part) in [
+        (
+            &["--dataset", "icentia11k", "--split", "challenge"][..],
+            "split divides the records of PhysioNet",
+        ),
+        (
+            &["--dataset", "icentia11k", "--labels", "v3"],
+            "labels are those of PhysioNet",
+        ),
+        (&["--fresh-crops"], "fresh_crops is of icentia11k"),
+    ] {
+        let message = refusal("", flags);
+        assert!(message.contains(part), "{message}");
+    }
+    let of_segments = "[train]\ndataset = \"icentia11k\"\nclass_weights = [0.1, 0.1, 1.0, 4.0]\naugmentation = 0.0\n";
+    std::fs::remove_dir_all(program.run("run")).expect("removed");
+    let stored = configuration(&trained(&program, of_segments, &["--dataset", "physionet"]));
+    assert_eq!(stored["train"].get("class_weights"), None);
 }
 
 /// Cross-validation keeps its own labels where a file says nothing of them.

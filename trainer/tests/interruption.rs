@@ -49,9 +49,6 @@ fn a_run_killed_at_three_random_steps_ends_with_the_same_bits() {
     let drawn = Rng::for_name(seed, "kills").distinct(3, STEPS - 1);
     let mut kills: Vec<usize> = drawn.into_iter().map(|index| index + 1).collect();
     kills.sort_unstable();
-    report(format_args!(
-        "interruption: kills after steps {kills:?}; ECG_TEST_SEED={seed} repeats them"
-    ));
 
     // Numbers of a file that no flag has go on with the run.
     let program = Program::new();
@@ -67,6 +64,7 @@ fn a_run_killed_at_three_random_steps_ends_with_the_same_bits() {
 
     let pieces = program.run("pieces");
     let mut start = [&SMALL_RUN[..], &how, &["--run", &pieces]].concat();
+    let mut killed = Vec::new();
     for step in kills {
         // What the process before it logged stays until this one has read the checkpoint.
         let since = SystemTime::now();
@@ -78,10 +76,16 @@ fn a_run_killed_at_three_random_steps_ends_with_the_same_bits() {
         }
         child.kill().expect("killed");
         child.wait().expect("gone");
+        killed.push(step);
         if Path::new(&pieces).join("last.safetensors").exists() {
             start = vec!["train", "--resume", "--run", &pieces];
         }
     }
+    report(format_args!(
+        "interruption: killed after steps {killed:?}; ECG_TEST_SEED={seed} draws them again"
+    ));
+    // The first of three is drawn from the first five of eight.
+    assert!(!killed.is_empty());
     program.succeeds(&start);
     for file in ["last.safetensors", "best.safetensors"] {
         let read = |run: &str| state(&Path::new(run).join(file)).tensors;

@@ -176,6 +176,20 @@ fn what_names_no_records_or_no_network_is_an_error_and_writes_nothing() {
         assert!(message.contains(named) && message.lines().count() == 1, "{message}");
         assert!(!answers.exists());
     }
+    // An exported network says itself which it is.
+    for flags in [
+        ["--network", "dualnet-m"],
+        ["--classes", "2"],
+        ["--class-set", "icentia11k"],
+    ] {
+        let output = trainer(&[&"predict", &embedded(), &records_dir(), &flags[0], &flags[1]]);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(
+            message.contains("leave out --network, --classes and --class-set"),
+            "{message}"
+        );
+    }
     let nowhere = empty.path().join("absent/answers.csv");
     let output = trainer(&[&"predict", &embedded(), &records_dir(), &"-o", &nowhere]);
     assert_eq!(output.status.code(), Some(2));

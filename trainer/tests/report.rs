@@ -233,6 +233,21 @@ fn a_run_whose_result_is_broken_is_named_with_exit_status_1() {
     );
 }
 
+/// Where only the small files were kept, what several processes computed is a deviation all the same.
+#[test]
+fn processes_of_a_run_without_its_weights_count_as_parts_of_a_step() {
+    let program = Program::new();
+    let run = Run::create(&program, "dualnet-s", 1, |_| {});
+    let mut result = run.result((0.85, 0.8), (0.84, 0.79));
+    result["last"]["training"]["processes"] = 2.into();
+    run.finish(&result);
+    let [markdown, _] = report(&program);
+    assert!(
+        markdown.contains("not the row's recipe, and not in its mean: accumulate 2, not 1"),
+        "{markdown}"
+    );
+}
+
 #[test]
 fn rows_that_were_not_run_say_so_and_foreign_folders_are_named() {
     let program = Program::new();

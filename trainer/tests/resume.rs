@@ -175,6 +175,35 @@ fn a_missing_best_checkpoint_is_named_at_once() {
     );
 }
 
+/// Killed between the two files of an epoch: the kept network is of an epoch that the last checkpoint does not know.
+#[test]
+fn a_best_checkpoint_ahead_of_the_last_is_the_best() {
+    let folder = tempfile::tempdir().expect("a folder");
+    start(folder.path(), 1).run(&mut StopAfter(usize::MAX)).expect("a run");
+    let path = folder.path().join("best.safetensors");
+    let mut best = StateDict::open(&path).expect("a checkpoint");
+    let edit = |best: &mut StateDict, entry: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let text = best.metadata.get_mut(entry).expect("an entry");
+        let mut value = serde_json::from_str(text).expect("JSON");
+        change(&mut value);
+        *text = value.to_string();
+    };
+    edit(&mut best, "dualnet.training", &|training| training["epoch"] = 3.into());
+    edit(&mut best, "dualnet.metrics", &|metrics| {
+        metrics["validation"]["accuracy"] = 1.0.into()
+    });
+    best.save(&path).expect("written");
+    let mut resumed = Training::resume(folder.path(), Some(3), |_| Ok(records(1))).expect("resumed");
+    resumed.run(&mut StopAfter(usize::MAX)).expect("a run");
+    drop(resumed);
+    let result = std::fs::read(folder.path().join("result.json")).expect("a result");
+    let result: serde_json::Value = serde_json::from_slice(&result).expect("JSON");
+    assert_eq!(result["best"]["epoch"], 3);
+    let last = StateDict::open(folder.path().join("last.safetensors")).expect("a checkpoint");
+    let progress: serde_json::Value = serde_json::from_str(&last.metadata["dualnet.progress"]).expect("JSON");
+    assert_eq!(progress["best"], serde_json::json!([1.0, 3]));
+}
+
 #[test]
 fn a_resumed_run_may_compute_elsewhere_and_says_so() {
     let folder = stopped_at_once();
@@ -236,6 +265,28 @@ fn a_folder_with_a_run_is_not_overwritten() {
         std::fs::read(folder.path().join("last.safetensors")).expect("the file"),
         b"precious"
     );
+}
+
+#[test]
+fn a_run_that_another_trainer_made_meanwhile_is_not_overwritten() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let last = folder.path().join("last.safetensors");
+    let network = Network::preset("dualnet-s").expect("a preset");
+    let meanwhile = |_: &TrainOptions| {
+        std::fs::write(&last, b"precious").expect("a file");
+        Ok(records(1))
+    };
+    let started = Training::start_in(
+        Team::default(),
+        network,
+        TrainOptions::default(),
+        folder.path(),
+        meanwhile,
+    );
+    let refused = started.err().expect("refused").to_string();
+    assert!(refused.contains("a run is here already"), "{refused}");
+    assert_eq!(std::fs::read(&last).expect("the file"), b"precious");
+    assert!(!folder.path().join("run.toml").exists());
 }
 
 #[test]

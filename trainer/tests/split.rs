@@ -54,6 +54,26 @@ fn faulty_splits_are_refused() {
     }
 }
 
+#[test]
+fn a_file_that_cannot_be_read_is_not_said_to_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = folder.path().to_str().unwrap();
+    let refused = Split::find(name).unwrap_err().to_string();
+    assert!(
+        refused.starts_with(&format!("split {name}: it cannot be read: ")),
+        "{refused}"
+    );
+    let text = folder.path().join("latin-1.txt");
+    std::fs::write(&text, b"train 0\nvalidation \xe9\n").unwrap();
+    let refused = Split::find(text.to_str().unwrap()).unwrap_err().to_string();
+    assert!(refused.contains("it cannot be read: "), "{refused}");
+    let missing = folder.path().join("missing.txt");
+    assert!(matches!(
+        Split::find(missing.to_str().unwrap()),
+        Err(DataError::UnknownSplit { .. })
+    ));
+}
+
 /// The 22 fixture records with this split in a file.
 fn open(split: &str) -> Result<Records, String> {
     let folder = tempfile::tempdir().unwrap();

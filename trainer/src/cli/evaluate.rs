@@ -6,7 +6,7 @@ use crate::beats::BeatTable;
 use crate::data::Labels;
 use crate::data::icentia::SEGMENTS;
 use crate::evaluate::{Measured, evaluate};
-use crate::train::{ICENTIA11K, Records, TrainOptions, data_set_of_records, leak};
+use crate::train::{ICENTIA11K, Records, TrainOptions, stated_leak};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dualnet_engine::beats::BeatForest;
@@ -88,9 +88,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(forest) = &forest {
         check_beats(forest, &records)?;
     }
-    if data_set_of_records(&training).is_some()
-        && matches!(arguments.part, Part::Validation)
-        && let Some(reason) = leak(&training, &options, &records)
+    if matches!(arguments.part, Part::Validation)
+        && let Some(reason) = stated_leak(&training, &options, &records)
     {
         eprintln!("warning: the network {reason}: these figures may be of records that it has learned");
     }

@@ -238,6 +238,10 @@ impl RunFlags {
             options.set_augmentation(0.0);
         }
         options.dropout = self.dropout.or(options.dropout);
+        if self.no_augmentation && options.dataset == ICENTIA11K {
+            // Its runs are not augmented, and have dropout all the same; the flag leaves out both.
+            options.dropout.get_or_insert(0.0);
+        }
         options.dropout_unit = self.dropout_unit.or(options.dropout_unit);
         options.keep_last_layer |= self.keep_last_layer;
         let load = self.load.clone().or(options.load.take());
@@ -258,16 +262,17 @@ impl RunFlags {
     }
 }
 
-/// Gives a data set its own batch size, augmentation and split.
+/// Gives a data set its own batch size, augmentation, split and class weights.
 fn data_recipe(options: &mut TrainOptions, dataset: &str, limit: Option<usize>) {
     let published = TrainOptions::default();
     let (batch_size, augmentation, split) = match dataset {
-        ICENTIA11K => (limit.unwrap_or(SEGMENTS), 0.0, published.split),
+        ICENTIA11K => (limit.unwrap_or(SEGMENTS).min(SEGMENTS), 0.0, published.split),
         COURSE_6000 => (published.batch_size, published.augmentation, COURSE_6000.to_owned()),
         _ => (published.batch_size, published.augmentation, published.split),
     };
     options.batch_size = batch_size;
     options.split = split;
+    options.class_weights = None;
     options.set_augmentation(augmentation);
 }
 
@@ -282,4 +287,30 @@ pub(super) fn device_of(devices: &[String]) -> Option<String> {
     let first = devices.first()?;
     let kind = first.split(':').next().filter(|_| devices.len() > 1);
     Some(kind.unwrap_or(first).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The original's --no_data_aug turns dropout off, on Icentia11k too, whose recipe has dropout and no augmentation.
+    #[test]
+    fn without_augmentation_there_is_no_dropout_on_any_data_set() {
+        let dropout = |dataset: &str, no_augmentation: bool, given: Option<f64>| {
+            let flags = RunFlags {
+                dataset: Some(dataset.to_owned()),
+                network: Some("dualnet-s".to_owned()),
+                no_augmentation,
+                dropout: given,
+                ..RunFlags::default()
+            };
+            let (network, options) = flags.resolve(None, &[]).expect("a run");
+            options.dropout(network.config().classes, network.config().dropout)
+        };
+        for dataset in [PHYSIONET, ICENTIA11K] {
+            assert_eq!(dropout(dataset, false, None), 0.05);
+            assert_eq!(dropout(dataset, true, None), 0.0);
+            assert_eq!(dropout(dataset, true, Some(0.1)), 0.1);
+        }
+    }
 }

@@ -61,6 +61,12 @@ impl Weights {
                     path.display()
                 );
             }
+            if self.network.is_some() || self.classes.is_some() || self.class_set.is_some() {
+                bail!(
+                    "{}: an exported network says which it is; leave out --network, --classes and --class-set",
+                    path.display()
+                );
+            }
             let predictor = OnnxPredictor::open(&path)?;
             return Ok(Opened {
                 classes: predictor.class_names(),

@@ -15,7 +15,7 @@ pub use summary::{Figures, FoldFigures, Spread, Summary, Tempered};
 use crate::data::{Classes, DataError, Dataset};
 use crate::error::TrainerError;
 use crate::folds::folds;
-use crate::train::{Checkpoint, data_set_of_records};
+use crate::train::{Checkpoint, data_set_known_to};
 use dualnet_export::network::Network;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,11 +106,13 @@ impl CrossValidation {
 fn check_start(weights: Option<&Path>) -> Result<(), TrainerError> {
     let Some(path) = weights else { return Ok(()) };
     let training = Checkpoint::open(path)?.training();
-    match data_set_of_records(&training) {
+    match data_set_known_to(&training) {
         None => Ok(()),
         Some(dataset) => Err(TrainerError::File {
             path: path.to_owned(),
-            reason: format!("was trained on {dataset}, and knows the records that the folds are measured on"),
+            reason: format!(
+                "was trained on {dataset}, or goes back to weights that were, and knows the records that the folds are measured on"
+            ),
         }),
     }
 }

@@ -40,14 +40,20 @@ impl Split {
     /// The published split of this name, or the one in the file of this name.
     ///
     /// # Errors
-    /// [`DataError::UnknownSplit`] when it is neither; [`DataError::Split`] for a faulty file.
+    /// [`DataError::UnknownSplit`] when it is neither; [`DataError::Split`] for a faulty or unreadable file.
     pub fn find(name: &str) -> Result<Self, DataError> {
         if Self::NAMES.contains(&name) {
             return Self::named(name);
         }
         match std::fs::read_to_string(name) {
             Ok(text) => Self::parse(name, &text),
-            Err(_) => Err(DataError::UnknownSplit { name: name.to_owned() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(DataError::UnknownSplit { name: name.to_owned() })
+            }
+            Err(error) => Err(DataError::Split {
+                name: name.to_owned(),
+                problem: format!("it cannot be read: {error}"),
+            }),
         }
     }
 

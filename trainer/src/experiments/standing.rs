@@ -84,17 +84,9 @@ impl Standing {
         })
     }
 
-    /// The options as a recipe names them: `accumulate` is the number of parts of a step that batch normalization saw apart, whether one process
-    /// computed them one after the other or several at once.
+    /// The options as a recipe names them.
     pub fn recipe_options(&self) -> TrainOptions {
-        let mut options = self.options.clone();
-        let processes = self.training["processes"].as_u64().unwrap_or(1);
-        if options.batch_norm == BatchNorm::Replica {
-            options.accumulate = options
-                .accumulate
-                .saturating_mul(usize::try_from(processes).unwrap_or(usize::MAX));
-        }
-        options
+        recipe_options(self.options.clone(), &self.training)
     }
 
     /// Epochs that are done.
@@ -106,6 +98,17 @@ impl Standing {
     pub fn is_finished(&self) -> bool {
         self.progress.epoch > self.options.epochs
     }
+}
+
+/// The options of a training as a recipe names them: `accumulate` is the number of parts of a step that batch normalization saw apart, whether one
+/// process computed them one after the other or several at once.
+pub(super) fn recipe_options(mut options: TrainOptions, training: &Value) -> TrainOptions {
+    let processes = training["processes"].as_u64().unwrap_or(1);
+    if options.batch_norm == BatchNorm::Replica {
+        let processes = usize::try_from(processes).unwrap_or(usize::MAX);
+        options.accumulate = options.accumulate.saturating_mul(processes);
+    }
+    options
 }
 
 /// What a safetensors file says besides its tensors.

@@ -13,6 +13,7 @@ pub(super) fn training(
     options: &TrainOptions,
     records: &Records,
     teachers_digest: Option<&str>,
+    goes_back_to: &Value,
     processes: usize,
     epoch: usize,
 ) -> Value {
@@ -27,6 +28,7 @@ pub(super) fn training(
         "records_digest": records.digest(),
         "validation_digest": records.validation_digest(),
         "teachers_digest": teachers_digest,
+        "goes_back_to": goes_back_to,
         "best_epoch_chosen_on": match &records.held_back {
             Some(_) => Some("held-back training records"),
             None => (!records.split.validation.is_empty()).then_some("validation records"),

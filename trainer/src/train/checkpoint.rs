@@ -191,6 +191,12 @@ impl Checkpoint {
         serde_json::from_str(text).unwrap_or_default()
     }
 
+    /// What was measured of it; null when it says nothing.
+    pub(super) fn metrics(&self) -> serde_json::Value {
+        let text = self.state.metadata.get(METRICS).map_or("null", String::as_str);
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
     /// The options the run was started with.
     pub fn options(&self, path: &Path) -> Result<Option<TrainOptions>, TrainerError> {
         let Some(text) = self.state.metadata.get(TRAINING) else {

@@ -109,6 +109,17 @@ impl RunFolder {
         }
     }
 
+    /// Makes sure that no run is here.
+    pub(super) fn check_free(&self) -> Result<(), TrainerError> {
+        match self.last().exists() {
+            true => Err(TrainerError::File {
+                path: self.last(),
+                reason: "a run is here already; go on with --resume, or choose another --run".to_owned(),
+            }),
+            false => Ok(()),
+        }
+    }
+
     /// Makes the folder, takes it and writes the resolved configuration.
     pub(super) fn create(&self, network: &NetworkConfig, options: &TrainOptions) -> Result<Lock, TrainerError> {
         std::fs::create_dir_all(&self.path).map_err(|source| TrainerError::Io {
@@ -116,6 +127,8 @@ impl RunFolder {
             source,
         })?;
         let lock = self.lock()?;
+        // Another may have come and gone while this one read its data.
+        self.check_free()?;
         self.sweep(&lock);
         self.write_configuration(network, options)?;
         Ok(lock)

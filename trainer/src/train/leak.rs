@@ -1,5 +1,6 @@
 //! Whether a network may know the records that something is measured on.
 
+use super::lineage::ancestors;
 use super::{ICENTIA11K, Records, TrainOptions};
 use crate::data::Split;
 use serde_json::Value;
@@ -7,14 +8,37 @@ use std::collections::HashSet;
 
 /// The data set of labelled records that a network says it was trained on; `None` where it says nothing, or was trained on Icentia11k, whose segments no
 /// other data set has.
-pub(crate) fn data_set_of_records(training: &Value) -> Option<&str> {
+fn data_set_of_records(training: &Value) -> Option<&str> {
     let dataset = training["options"]["dataset"].as_str()?;
     (dataset != ICENTIA11K).then_some(dataset)
 }
 
-/// Why a network trained so may have learned what a run of these options measures itself on, if it may; `records` are those of the run, the held-back
-/// ones told apart.
-pub(crate) fn leak(training: &Value, options: &TrainOptions, records: &Records) -> Option<String> {
+/// A data set of labelled records that a network or one that it goes back to was trained on.
+pub(crate) fn data_set_known_to(training: &Value) -> Option<&str> {
+    std::iter::once(training)
+        .chain(ancestors(training))
+        .find_map(data_set_of_records)
+}
+
+/// As [`leak`], of a network that need not say how it was trained, or that no other data set's segments taught.
+pub(crate) fn stated_leak(training: &Value, options: &TrainOptions, records: &Records) -> Option<String> {
+    let own = data_set_of_records(training).and_then(|_| leak_of(training, options, records));
+    own.or_else(|| leak_of_ancestors(training, options, records))
+}
+
+/// Why a network trained so may have learned what a run of these options measures itself on, if it may, itself or through a network that it goes
+/// back to; `records` are those of the run, the held-back ones told apart.
+pub(super) fn leak(training: &Value, options: &TrainOptions, records: &Records) -> Option<String> {
+    leak_of(training, options, records).or_else(|| leak_of_ancestors(training, options, records))
+}
+
+fn leak_of_ancestors(training: &Value, options: &TrainOptions, records: &Records) -> Option<String> {
+    let mut known = ancestors(training).filter(|training| data_set_of_records(training).is_some());
+    let reason = known.find_map(|training| leak_of(training, options, records))?;
+    Some(format!("goes back to a network that {reason}"))
+}
+
+fn leak_of(training: &Value, options: &TrainOptions, records: &Records) -> Option<String> {
     let theirs = |name: &str| &training["options"][name];
     let split = theirs("split").as_str().unwrap_or("that it does not state");
     let is_of_data_set = *theirs("dataset") == *options.dataset;
@@ -40,18 +64,29 @@ pub(crate) fn leak(training: &Value, options: &TrainOptions, records: &Records) 
 }
 
 /// The records of this data set that trained a network: those of its split, where that is a published one of as many records, or is in a file that
-/// still validates on the same records.
+/// still says what it said then.
 fn learned(training: &Value, records: &Records) -> Option<HashSet<u32>> {
     let options = &training["options"];
     let name = options["split"].as_str()?;
     let dataset = records.dataset.as_ref()?;
     let split = Split::find(name).ok()?;
     split.check(dataset).ok()?;
-    let is_published = Split::NAMES.contains(&name);
-    let limit = options["limit"].as_u64().map_or(usize::MAX, |limit| limit as usize);
-    let validated = &split.validation[..limit.min(split.validation.len())];
-    let is_the_same = || training["validation_digest"] == records.digest_of_names(validated);
-    (is_published || is_the_same()).then(|| split.train.into_iter().collect())
+    let is_the_same = || {
+        let theirs = TrainOptions {
+            limit: options["limit"].as_u64().map(|limit| limit as usize),
+            hold_back: options["hold_back"].as_f64()?,
+            seed: options["seed"].as_u64()?,
+            ..TrainOptions::default()
+        };
+        let then = Records {
+            split: split.clone(),
+            held_back: None,
+            ..records.clone()
+        };
+        Some(training["records_digest"] == then.restrict(&theirs).ok()?.digest())
+    };
+    let is_known = Split::NAMES.contains(&name) || is_the_same() == Some(true);
+    is_known.then(|| split.train.iter().copied().collect())
 }
 
 #[cfg(test)]
@@ -103,6 +138,22 @@ mod tests {
         let of_file = json!({ "options": options("file.txt"), "validation_digest": inside.validation_digest() });
         assert_eq!(leak(&of_file, &options("copy.txt"), &inside), None);
         leak(&of_file, &options("copy.txt"), &outside).expect("a leak");
+        // Nor through what it goes back to, or began from on other data.
+        let of_segments = json!({
+            "options": TrainOptions { dataset: ICENTIA11K.to_owned(), ..options("paper") },
+            "goes_back_to": [of_paper],
+        });
+        assert_eq!(stated_leak(&of_segments, &options("file.txt"), &inside), None);
+        let reason = stated_leak(&of_segments, &options("file.txt"), &outside).expect("a leak");
+        assert!(
+            reason.starts_with("goes back to a network that was trained on the split paper"),
+            "{reason}"
+        );
+        assert_eq!(data_set_known_to(&of_segments), Some("physionet"));
+        assert_eq!(
+            data_set_known_to(&json!({ "options": { "dataset": ICENTIA11K } })),
+            None
+        );
         let nothing = records(paper.train, Vec::new());
         assert_eq!(leak(&of_file, &options("copy.txt"), &nothing), None);
     }

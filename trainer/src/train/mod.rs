@@ -7,6 +7,7 @@ mod checkpoint;
 mod folder;
 pub mod interrupt;
 mod leak;
+mod lineage;
 mod log;
 mod mixup;
 mod options;
@@ -25,7 +26,7 @@ mod transfer;
 pub use card::REVISION;
 pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 pub use folder::RunFolder;
-pub(crate) use leak::{data_set_of_records, leak};
+pub(crate) use leak::{data_set_known_to, stated_leak};
 pub(crate) use log::whole_lines;
 pub use log::{EpochLog, EpochRecord};
 pub use options::{

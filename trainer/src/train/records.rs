@@ -125,13 +125,8 @@ impl Records {
 
     /// Sixteen digits that tell what the validation units are called.
     pub(crate) fn validation_digest(&self) -> String {
-        self.digest_of_names(&self.split.validation)
-    }
-
-    /// Sixteen digits that tell what these units are called.
-    pub(super) fn digest_of_names(&self, units: &[u32]) -> String {
         let mut digest = Sha256::new();
-        for &unit in units {
+        for &unit in &self.split.validation {
             digest.update(format!("{}\n", self.source.name(unit)));
         }
         hexadecimal(&digest.finalize()[..8])

@@ -20,7 +20,7 @@ use crate::optimizer::RAdam;
 use crate::torch::Parameters;
 use dualnet_engine::score::Evaluation;
 use dualnet_export::network::Network;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
 use tch::{Device, Tensor};
@@ -45,6 +45,8 @@ pub struct Training {
     pub(super) recorder: Recorder,
     pub(super) team: Team,
     pub(super) notes: Vec<String>,
+    /// The networks that it began from and learns from, as its checkpoints name them.
+    pub(super) goes_back_to: Value,
 }
 
 /// What an epoch's validation found: of the network that is kept, and of the weights under training where that is their average.
@@ -358,6 +360,7 @@ impl Training {
             &self.options,
             &self.records,
             teachers,
+            &self.goes_back_to,
             self.team.size(),
             epoch,
         );

@@ -3,7 +3,8 @@
 use super::average::Average;
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::folder::{Lock, RunFolder};
-use super::leak::{data_set_of_records, leak};
+use super::leak::stated_leak;
+use super::lineage;
 use super::options::{BatchNorm, EarlierPlan, TrainOptions};
 use super::recorded::Recorder;
 use super::teachers::Teachers;
@@ -15,7 +16,7 @@ use crate::optimizer::RAdam;
 use crate::torch::Parameters;
 use dualnet_export::network::Network;
 use dualnet_export::weights::StateDict;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// What may be another when a run goes on; everything else is its checkpoint's.
@@ -34,6 +35,7 @@ struct State {
     teachers: Teachers,
     optimizer: RAdam,
     progress: Progress,
+    goes_back_to: Value,
 }
 
 impl Training {
@@ -57,11 +59,8 @@ impl Training {
         records: impl FnOnce(&TrainOptions) -> Result<Records, TrainerError>,
     ) -> Result<Self, TrainerError> {
         let folder = RunFolder::new(folder);
-        if team.is_first() && folder.last().exists() {
-            return Err(TrainerError::File {
-                path: folder.last(),
-                reason: "a run is here already; go on with --resume, or choose another --run".to_owned(),
-            });
+        if team.is_first() {
+            folder.check_free()?;
         }
         check(&options, &network)?;
         // The rule may change; a run keeps what it began with.
@@ -92,10 +91,12 @@ impl Training {
             0.0 => None,
             decay => Some(Average::new(&network, &parameters, decay)?),
         };
+        let teachers = Teachers::open(&options, &network)?;
         let state = State {
             parameters,
             average,
-            teachers: Teachers::open(&options, &network)?,
+            goes_back_to: lineage::entry(std::iter::once(&source).chain(teachers.trainings())),
+            teachers,
             optimizer: RAdam::new(),
             progress: Progress {
                 epoch: 1,
@@ -163,7 +164,7 @@ impl Training {
             (Some(trained), decay) if decay > 0.0 => (trained, Some(Average::new(&network, &named, decay)?)),
             _ => return Err(fault("does not have the averaged weights that its options speak of")),
         };
-        let (optimizer, progress) = checkpoint.resume(&path, &parameters)?;
+        let (optimizer, mut progress) = checkpoint.resume(&path, &parameters)?;
         if let Some((_, epoch)) = progress.best.filter(|_| team.is_first() && !folder.best().is_file()) {
             return Err(TrainerError::File {
                 path: folder.best(),
@@ -171,6 +172,11 @@ impl Training {
                     "is missing: the network of epoch {epoch}, the best until now; put it back, or a copy of last.safetensors in its place"
                 ),
             });
+        }
+        // A process that ended between the two files of an epoch has kept a network that `last` does not know of.
+        let ahead = team.share_bytes(|| Ok(json!(ahead(&folder.best(), progress.epoch)).to_string().into_bytes()))?;
+        if let Ok(Some(best)) = serde_json::from_slice::<Option<(f64, usize)>>(&ahead) {
+            progress.best = Some(best);
         }
         let teachers = Teachers::open(&options, &network)?;
         if checkpoint.training()["teachers_digest"].as_str() != teachers.digest() {
@@ -227,6 +233,7 @@ impl Training {
             teachers,
             optimizer,
             progress,
+            goes_back_to: lineage::entry_of(&checkpoint.training()),
         };
         let run = Self::new(team, network, options, state, (folder, lock), records, Vec::new())?;
         if run.team.is_first() && run.epochs_left() > 0 {
@@ -252,6 +259,7 @@ impl Training {
             teachers,
             optimizer,
             progress,
+            goes_back_to,
         } = state;
         let parameters = parameters.on(device)?;
         team.share(&parameters)?;
@@ -270,17 +278,29 @@ impl Training {
             _lock: lock,
             device,
             notes,
+            goes_back_to,
         })
     }
 }
 
-/// Refuses weights to start from that say they were trained on PhysioNet/CinC 2017, on records that this run is measured on.
+/// Accuracy and epoch of the network at `best`, if it is of the epoch under way or a later one.
+fn ahead(best: &Path, epoch: usize) -> Option<(f64, usize)> {
+    let checkpoint = Checkpoint::open(best).ok()?;
+    let of = checkpoint.training()["epoch"].as_u64()? as usize;
+    let metrics = checkpoint.metrics();
+    let accuracy = ["validation", "held_back"]
+        .iter()
+        .find_map(|part| metrics[part]["accuracy"].as_f64())?;
+    (of >= epoch).then_some((accuracy, of))
+}
+
+/// Refuses weights to start from that say they, or weights that they go back to, were trained on records that this run is measured on.
 fn check_source(training: &Value, options: &TrainOptions, records: &Records) -> Result<(), TrainerError> {
     let Some(path) = &options.load else { return Ok(()) };
-    if records.dataset.is_none() || data_set_of_records(training).is_none() {
+    if records.dataset.is_none() {
         return Ok(());
     }
-    match leak(training, options, records) {
+    match stated_leak(training, options, records) {
         Some(reason) => Err(TrainerError::File {
             path: path.clone(),
             reason,

@@ -95,6 +95,11 @@ impl Teachers {
         leaks.next().map_or(Ok(()), Err)
     }
 
+    /// What each says of its training.
+    pub(super) fn trainings(&self) -> impl Iterator<Item = &Value> {
+        self.teachers.iter().map(|teacher| &teacher.training)
+    }
+
     /// Sixteen digits that tell the files and their order, if there are any.
     pub(super) fn digest(&self) -> Option<&str> {
         self.digest.as_deref()

@@ -47,6 +47,8 @@ pub enum Draws {
         /// The number of the patient.
         patient: u32,
     },
+    /// Every segment from its first sample to its last, to see that any crop of it could be taken.
+    Whole,
 }
 
 impl Draws {
@@ -54,6 +56,10 @@ impl Draws {
     /// all lengths.
     pub fn crops(self, segments: usize, samples: u32) -> Vec<Crop> {
         let last = samples.saturating_sub(MAX_LENGTH);
+        let whole = Crop {
+            start: 0,
+            length: samples,
+        };
         let mut draw: Box<dyn FnMut(u32, u32) -> u32> = match self {
             Self::Published => {
                 let mut generator = Mt19937::new(PUBLISHED_SEED);
@@ -63,6 +69,7 @@ impl Draws {
                 let mut rng = Rng::for_record(seed, epoch, u64::from(patient));
                 Box::new(move |low, high| low + rng.below((high - low) as usize) as u32)
             }
+            Self::Whole => return vec![whole; segments],
         };
         let starts: Vec<u32> = (0..segments).map(|_| draw(0, last)).collect();
         let crop = |start| Crop {

@@ -89,9 +89,14 @@ impl Icentia {
         })
     }
 
+    /// Whether the crops of this patient's segments are drawn anew in every epoch.
+    fn has_fresh_crops(&self, patient: u32) -> bool {
+        self.fresh_crops && patient < FIRST_VALIDATION
+    }
+
     /// The crops of a unit in a pass over the data.
     fn draws(&self, patient: u32, pass: &Pass) -> Draws {
-        match self.fresh_crops && patient < FIRST_VALIDATION {
+        match self.has_fresh_crops(patient) {
             false => Draws::Published,
             true => Draws::Fresh {
                 seed: pass.seed,

@@ -89,7 +89,12 @@ fn read(icentia: &Icentia, patient: u32) -> Result<(), DataError> {
         samples_of(&icentia.folder, patient),
         labels_of(&icentia.folder, patient),
     );
-    let (crops, length) = signal::read(&samples, Draws::Published, icentia.segments, &mut finite)?;
+    // Crops that are drawn anew may come upon any sample.
+    let draws = match icentia.has_fresh_crops(patient) {
+        true => Draws::Whole,
+        false => Draws::Published,
+    };
+    let (crops, length) = signal::read(&samples, draws, icentia.segments, &mut finite)?;
     labels::classes(&annotations, &crops, length).map(drop)
 }
 

@@ -1,5 +1,6 @@
 //! What the files of a run say. A missing or broken file is a problem to report, not an error.
 
+use super::super::standing::recipe_options;
 use super::super::{Recipe, Standing, deviations, run_folder};
 use crate::experiments::Overrides;
 use crate::train::{TrainOptions, whole_lines};
@@ -133,8 +134,9 @@ impl RunFiles {
             problems: Vec::new(),
         };
         run.read_log(&folder.join("log.csv"));
-        run.read_standing(&folder, recipe);
         run.read_result(&folder.join("result.json"));
+        run.read_standing(&folder, recipe);
+        run.miss_result(&folder.join("result.json"));
         if run.best.is_none() {
             run.figures_of_the_log();
         }
@@ -202,7 +204,7 @@ impl RunFiles {
                 match configuration(&folder.join("run.toml")) {
                     Ok((network, options)) => {
                         self.epochs.1 = Some(options.epochs);
-                        (network, options)
+                        (network, recipe_options(options, &self.training))
                     }
                     Err(problem) => return self.problems.push(format!("run.toml: {problem}")),
                 }
@@ -227,18 +229,24 @@ impl RunFiles {
     fn read_result(&mut self, path: &Path) {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.is_finished() => return,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
             Err(error) => return self.problems.push(format!("result.json: {error}")),
         };
         match serde_json::from_str::<ResultFile>(&text) {
             Ok(result) => {
-                if self.training.is_null() {
-                    self.training = result.last.training.clone();
-                }
+                self.training = result.last.training.clone();
                 self.best = Some(result.best);
                 self.last = Some(result.last);
             }
             Err(error) => self.problems.push(format!("result.json: {error}")),
+        }
+    }
+
+    /// A run that is done to the end has a result.
+    fn miss_result(&mut self, path: &Path) {
+        if self.is_finished() && !path.exists() {
+            self.problems
+                .push("result.json: there is none, though all epochs are done".to_owned());
         }
     }
 

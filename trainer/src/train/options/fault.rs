@@ -16,6 +16,7 @@ impl TrainOptions {
             return Some(format!("seed must be at most {}, the largest number of TOML", i64::MAX));
         }
         self.fault_of_counts()
+            .or_else(|| self.fault_of_data())
             .or_else(|| self.fault_of_rates())
             .or_else(|| self.fault_of_augmentations())
             .or_else(|| self.fault_of_numbers(classes))
@@ -31,6 +32,22 @@ impl TrainOptions {
         ];
         let (name, _) = positive.into_iter().find(|&(_, value)| value == 0)?;
         Some(format!("{name} must be at least 1"))
+    }
+
+    /// What belongs to one kind of data set only.
+    fn fault_of_data(&self) -> Option<String> {
+        let usual = Self::default();
+        let is_icentia = self.dataset == ICENTIA11K;
+        let fault = if is_icentia && self.split != usual.split {
+            "split divides the records of PhysioNet/CinC 2017; icentia11k has its own division of patients"
+        } else if is_icentia && self.labels != usual.labels {
+            "labels are those of PhysioNet/CinC 2017; icentia11k has one set of its own"
+        } else if self.fresh_crops && !is_icentia {
+            "fresh_crops is of icentia11k, whose records are crops of segments"
+        } else {
+            return None;
+        };
+        Some(fault.to_owned())
     }
 
     fn fault_of_numbers(&self, classes: usize) -> Option<String> {
