@@ -95,9 +95,8 @@ fn network(name: &str, rounds: usize, version: &mut String) -> Vec<Vec<String>> 
             let times = take_turns(name, records, rounds, &mut ours, &mut peer);
             let padding = 100.0 * (1.0 - (1 + seconds * 300 / 32).min(FRAMES) as f64 / FRAMES as f64);
             let least = |times: &Vec<f64>| times.iter().copied().fold(f64::INFINITY, f64::min);
-            let ratio = |times: &Vec<f64>, float: &Vec<f64>| {
-                median(float.iter().zip(times).map(|(float, time)| float / time).collect())
-            };
+            let ratio =
+                |times: &Vec<f64>, float: &Vec<f64>| median(float.iter().zip(times).map(|(float, time)| float / time));
             let Times { alone, many } = &times;
             let [fused, integer, tract, float, int8, relu] = many;
             let mut row = vec![name.to_owned(), format!("{seconds} s"), format!("{padding:.0} %")];

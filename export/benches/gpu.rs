@@ -11,7 +11,7 @@ use dualnet_engine::{Model, Precision, Record};
 use dualnet_export::network::{Network, preset};
 use dualnet_export::onnx::{Card, export};
 use dualnet_export::quantize::{Recordings, quantize, sensitive};
-use dualnet_fixtures::{GoldenNetwork, records_dir};
+use dualnet_fixtures::{GoldenNetwork, median, records_dir};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,11 +25,6 @@ const PAU_ELEMENTS: [usize; 3] = [1 << 20, 1 << 23, 1 << 26];
 const REPEATS: usize = 50;
 /// Milliseconds that the repeats of one batch should not exceed by much.
 const LONGEST_MS: f32 = 500.0;
-
-fn median(mut times: Vec<f32>) -> f32 {
-    times.sort_by(f32::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(f32::NAN)
-}
 
 fn files(name: &str) -> [(Precision, Model); 3] {
     let config = preset(name).expect("a preset");
@@ -60,13 +55,13 @@ fn network(name: &str, precision: Precision, model: &Model, record: &Record) -> 
     let mut times = Vec::new();
     for batch in BATCHES {
         let measured = Runtime::open(model, precision, batch).and_then(|mut runtime| {
-            let trial = median(runtime.measure(record, batch, 3)?);
+            let trial = median(runtime.measure(record, batch, 3)?) as f32;
             let repeats = (LONGEST_MS / trial) as usize;
             runtime.measure(record, batch, repeats.clamp(5, REPEATS))
         });
         times.push(match measured {
             Ok(all) => {
-                let milliseconds = median(all);
+                let milliseconds = median(all) as f32;
                 eprintln!("{name} {precision}, {batch} records: {milliseconds:.3} ms");
                 json!({
                     "batch": batch,
@@ -98,7 +93,7 @@ fn timed(
     }
     stream.synchronize()?;
     let times = events.windows(2).map(|pair| pair[0].milliseconds_to(&pair[1]));
-    Ok(median(times.collect::<Result<Vec<f32>, CudaError>>()?))
+    Ok(median(times.collect::<Result<Vec<f32>, CudaError>>()?) as f32)
 }
 
 /// The activation's times beside a copy of as many bytes.

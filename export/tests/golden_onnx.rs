@@ -5,13 +5,11 @@
 
 mod common;
 
-use common::{
-    Rows, engine, fully_recognized, golden_state, largest_difference, onnx_runtime, open, quantized, softmax,
-};
+use common::{Rows, engine, fully_recognized, golden_state, onnx_runtime, open, quantized, softmax};
 use dualnet_engine::cpu::Runtime;
 use dualnet_export::network::{Network, NetworkConfig, preset};
 use dualnet_export::onnx::{Card, export, narrow, write};
-use dualnet_fixtures::{GoldenNetwork, golden_dir, network_names, report};
+use dualnet_fixtures::{GoldenNetwork, golden_dir, largest_difference, network_names, report};
 use std::path::{Path, PathBuf};
 
 const TOLERANCE: f64 = 1e-4;

@@ -4,7 +4,7 @@ mod common;
 #[path = "common/program.rs"]
 mod program;
 
-use common::{golden_file, golden_state, largest_difference, onnx_runtime_on, quantized, sealed};
+use common::{golden_file, golden_state, onnx_runtime_on, quantized, sealed};
 use dualnet_engine::classifier::prepare_record;
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::plan::Plan;
@@ -14,7 +14,7 @@ use dualnet_engine::{Model, Precision, Record};
 use dualnet_export::network::{Network, preset};
 use dualnet_export::onnx::{Card, export, write};
 use dualnet_export::quantize::{Recordings, sensitive};
-use dualnet_fixtures::{records_dir, report};
+use dualnet_fixtures::{largest_difference, records_dir, report};
 use onnx_ir::{GraphProto, Message, ModelProto};
 use program::{fail, succeed};
 use std::collections::HashSet;

@@ -154,7 +154,7 @@ fn one_step(name: &str, gigabytes: f64) {
         let values = parameters.values(name).expect("values");
         assert!(values.iter().all(|value| value.is_finite()), "{name}");
     }
-    let peak = peak_kib("self").unwrap_or(0.0) * 1024.0 / 1e9;
+    let peak = peak_kib("self").expect("the process's peak") * 1024.0 / 1e9;
     report(format_args!(
         "one step of {name} at batch 1: {peak:.2} GB at most so far"
     ));

@@ -1,35 +1,16 @@
 //! Cross-validation of ECG-DualNet S on the fixture records: two folds, one epoch, stopped and gone on with.
 
+mod common;
+
+use common::{StopAfter, trainer};
 use dualnet_export::network::preset;
 use dualnet_fixtures::records_dir;
 use dualnet_trainer::crossval::{CrossValidation, FoldPredictions, Plan, Settings};
 use dualnet_trainer::data::{Dataset, Labels, physionet};
 use dualnet_trainer::error::TrainerError;
-use dualnet_trainer::train::{Distillation, EpochRecord, Report, TrainOptions};
-use std::ops::ControlFlow;
+use dualnet_trainer::train::{Distillation, TrainOptions};
 use std::path::Path;
-use std::process::{Command, Output};
 use std::sync::Arc;
-
-/// Stops after so many batches.
-struct StopAfter(usize);
-
-impl Report for StopAfter {
-    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
-
-    fn batch(&mut self, _: f64) -> ControlFlow<()> {
-        self.0 -= 1;
-        if self.0 == 0 {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-
-    fn validating(&mut self, _: usize, _: usize) {}
-
-    fn finished(&mut self, _: &EpochRecord, _: Option<(f64, usize)>) {}
-}
 
 fn never() -> StopAfter {
     StopAfter(usize::MAX)
@@ -232,13 +213,6 @@ fn what_cannot_be_cross_validated_is_an_error_and_leaves_no_folder() {
         message.contains("last.safetensors") && message.contains("was trained on physionet"),
         "{message}"
     );
-}
-
-fn trainer(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_trainer"))
-        .args(arguments)
-        .output()
-        .expect("the program runs")
 }
 
 #[test]

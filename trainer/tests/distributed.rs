@@ -9,7 +9,7 @@ mod common;
 use common::{Program, losses, of_steps, state, wait_for_steps};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::Network;
-use dualnet_fixtures::{NetworkInputs, golden_weight};
+use dualnet_fixtures::{NetworkInputs, golden_weight, largest};
 use dualnet_trainer::distributed::{Group, Host, Place, Reducer};
 use dualnet_trainer::loss::{CLASS_WEIGHTS, weighted_cross_entropy};
 use dualnet_trainer::random::Rng;
@@ -52,7 +52,7 @@ fn flat(tensor: &Tensor) -> Vec<f64> {
 
 fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    largest(a.iter().zip(b).map(|(a, b)| (a - b).abs()))
 }
 
 fn norm(values: &[f64]) -> f64 {
@@ -344,7 +344,7 @@ fn moved(run: &str) -> f64 {
 /// The largest difference between the tensors of two runs whose names `counts` accepts; of numbers beyond 1, relative.
 fn difference(a: &str, b: &str, counts: impl Fn(&str) -> bool) -> f64 {
     let [a, b] = [a, b].map(|run| state(&Path::new(run).join("last.safetensors")));
-    let mut largest = 0.0_f64;
+    let mut apart = 0.0_f64;
     let mut compared = 0;
     for (name, tensor) in &a.tensors {
         let (Some(values), Some(others)) = (tensor.as_f32(), b.get(name).and_then(|tensor| tensor.as_f32())) else {
@@ -352,20 +352,19 @@ fn difference(a: &str, b: &str, counts: impl Fn(&str) -> bool) -> f64 {
         };
         if counts(name) && !name.starts_with("optimizer") {
             compared += 1;
-            for (a, b) in values.iter().zip(others) {
-                largest = largest.max(f64::from((a - b).abs() / b.abs().max(1.0)));
-            }
+            let differences = values.iter().zip(others).map(|(a, b)| (a - b).abs() / b.abs().max(1.0));
+            apart = largest([apart, largest(differences.map(f64::from))]);
         }
     }
     assert!(compared > 10, "{compared} tensors compared");
-    largest
+    apart
 }
 
 /// How far the momenta of two runs are apart, in multiples of what is allowed: 1e-3 of the norm, as for gradients, and a slack for
 /// those that are mathematically 0.
 fn momenta_apart(a: &str, b: &str) -> f64 {
     let [a, b] = [a, b].map(|run| state(&Path::new(run).join("last.safetensors")));
-    let mut largest = 0.0_f64;
+    let mut apart = 0.0_f64;
     let mut compared = 0;
     for (name, tensor) in a.tensors.iter().filter(|(name, _)| name.starts_with("optimizer.first")) {
         let values = |tensor: &dualnet_export::weights::Tensor| -> Vec<f64> {
@@ -378,11 +377,11 @@ fn momenta_apart(a: &str, b: &str) -> f64 {
         };
         let (values, others) = (values(tensor), values(b.get(name).expect("the same tensors")));
         let differences: Vec<f64> = values.iter().zip(&others).map(|(a, b)| a - b).collect();
-        largest = largest.max(norm(&differences) / (1e-3 * norm(&others) + 1e-9));
+        apart = largest([apart, norm(&differences) / (1e-3 * norm(&others) + 1e-9)]);
         compared += 1;
     }
     assert!(compared > 10, "{compared} tensors compared");
-    largest
+    apart
 }
 
 fn is_statistic(name: &str) -> bool {

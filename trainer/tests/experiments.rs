@@ -9,7 +9,7 @@ use dualnet_trainer::experiments::{
     Ablation, Beginning, Data, Group, Listener, Outcome, Overrides, Reproduction, Run, Standing, TABLE, find,
     published, run_folder, select,
 };
-use dualnet_trainer::train::{DropoutUnit, EpochRecord, Records, Report, TrainOptions};
+use dualnet_trainer::train::{DropoutUnit, EpochRecord, REVISION, Records, Report, TrainOptions};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -298,6 +298,7 @@ fn two_epochs_of_every_kind_on_the_fixtures_then_nothing_is_left_to_do() {
         ] {
             assert!(folder.join(file).is_file(), "{row}: {file}");
         }
+        names_its_revision(&folder);
         let standing = Standing::read(&folder).expect("a checkpoint").expect("a run");
         assert!(standing.is_finished());
         assert_eq!(standing.done(), 2);
@@ -309,6 +310,27 @@ fn two_epochs_of_every_kind_on_the_fixtures_then_nothing_is_left_to_do() {
     );
     assert_eq!(listener.begun, []);
     speaks_of_its_own_classes(runs.path(), 6);
+}
+
+/// A run's folder says which program made it, in its configuration and in its result.
+fn names_its_revision(folder: &Path) {
+    let (version, commit) = REVISION.split_once(' ').unwrap_or((REVISION, ""));
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    if Path::new(env!("CARGO_MANIFEST_DIR")).join("../.git").exists() {
+        let hash = commit.strip_prefix('(').and_then(|commit| commit.strip_suffix(')'));
+        let hash = hash.map(|hash| hash.strip_suffix("-dirty").unwrap_or(hash));
+        assert!(
+            hash.is_some_and(|hash| hash.len() >= 12 && hash.bytes().all(|digit| digit.is_ascii_hexdigit())),
+            "{REVISION}"
+        );
+    }
+    let configuration = std::fs::read_to_string(folder.join("run.toml")).expect("a configuration");
+    assert_eq!(configuration.lines().next(), Some(&*format!("# trainer {REVISION}")));
+    let result = std::fs::read_to_string(folder.join("result.json")).expect("a result");
+    let result: serde_json::Value = serde_json::from_str(&result).expect("JSON");
+    for epoch in ["best", "last"] {
+        assert_eq!(result[epoch]["training"]["revision"], REVISION, "{epoch}");
+    }
 }
 
 /// What a pre-training on Icentia11k says of itself, and what starts from it.

@@ -1,7 +1,9 @@
 //! Icentia11k through the program: pre-training by its row, and a network that everywhere speaks of its own classes.
 
+mod common;
 mod icentia_files;
 
+use common::Program;
 use dualnet_engine::Model;
 use dualnet_export::network::Network;
 use dualnet_export::onnx::{Card, export, write};
@@ -9,20 +11,13 @@ use dualnet_export::weights::StateDict;
 use dualnet_fixtures::records_dir;
 use dualnet_trainer::train::network_of;
 use std::path::Path;
-use std::process::{Command, Output};
-
-fn trainer(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_trainer"))
-        .args(arguments)
-        .output()
-        .expect("the program runs")
-}
 
 fn succeeds(arguments: &[&str]) -> String {
-    let output = trainer(arguments);
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {message}");
-    String::from_utf8(output.stdout).expect("text")
+    Program::new().succeeds(arguments)
+}
+
+fn refuses(arguments: &[&str]) -> String {
+    Program::new().refuses(arguments)
 }
 
 #[test]
@@ -75,15 +70,6 @@ fn a_pre_training_does_not_go_on_with_other_patients() {
     assert!(refuses(&resumed).contains("was trained on other records"));
     rename("00004", "00003");
     succeeds(&resumed);
-}
-
-/// The one line of an error, with exit code 2.
-fn refuses(arguments: &[&str]) -> String {
-    let output = trainer(arguments);
-    let message = String::from_utf8(output.stderr).expect("text");
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
-    assert_eq!(message.lines().count(), 1, "{message}");
-    message
 }
 
 fn text(path: &Path) -> &str {

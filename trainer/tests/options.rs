@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Program, SMALL_RUN, state};
+use common::{Program, SMALL_RUN, losses, state};
 use dualnet_fixtures::records_dir;
 use std::path::Path;
 
@@ -85,13 +85,8 @@ fn the_average_is_resumed_to_the_bit() {
         &["--average-decay", "0.9", "--run", &pieces, "--checkpoint-steps", "1"],
     ]
     .concat();
-    let mut child = program.command(&full).spawn().expect("started");
-    let last = Path::new(&pieces).join("last.safetensors");
-    while !last.exists() && child.try_wait().expect("a status").is_none() {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-    child.kill().expect("killed");
-    child.wait().expect("gone");
+    program.killed_at(2, &pieces, &full);
+    assert!(losses(&pieces).len() < losses(&whole).len(), "the run was done");
     program.succeeds(&["train", "--resume", "--run", &pieces]);
     let read = |run: &str| state(&Path::new(run).join("last.safetensors")).tensors;
     assert_eq!(read(&pieces), read(&whole));

@@ -1,6 +1,7 @@
 //! `trainer predict`: answers for files and folders, from checkpoints, runs and exported networks; `trainer evaluate`'s
 //! figures on the same records.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -12,7 +13,7 @@ use dualnet_trainer::torch::Parameters;
 use dualnet_trainer::train::Checkpoint;
 use serde_json::json;
 
-fn trainer(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
+fn trainer(arguments: &[&dyn AsRef<OsStr>]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
     arguments.iter().for_each(|argument| {
         command.arg(argument);
@@ -135,6 +136,38 @@ fn two_classes_are_n_and_a() {
         .sum();
     // Two float32 roundings.
     assert!((sum - 1.0).abs() < 1e-6 && ["N", "A"].contains(&fields[1]), "{rows:?}");
+}
+
+/// As the original's `predict_pretrained.py` is run: weights that say nothing of their network.
+#[test]
+fn a_pt_file_answers_for_the_network_that_the_flags_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let checkpoint = untrained(folder.path(), 2);
+    let state = Checkpoint::open(&checkpoint).expect("a checkpoint");
+    let pt = folder.path().join("best_model.pt");
+    state.state().save_pt(&pt).expect("written");
+    let flags: [&dyn AsRef<OsStr>; 4] = [&"--network", &"dualnet-s", &"--classes", &"2"];
+    let answers = |weights: &Path, flags: &[&dyn AsRef<OsStr>]| {
+        let command: [&dyn AsRef<OsStr>; 4] = [&"predict", &weights, &records_dir(), &"--probabilities"];
+        let output = trainer(&[&command[..], flags].concat());
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{message}");
+        lines(&output.stdout)
+    };
+    let rows = answers(&pt, &flags);
+    assert_eq!(
+        (rows.len(), &*rows[0]),
+        (23, "record,class,probability_af,probability_N")
+    );
+    // The same weights by the same sums.
+    assert_eq!(rows, answers(&checkpoint, &[]));
+    let output = trainer(&[&"predict", &pt, &records_dir().join("A00001.mat")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("--network"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]

@@ -2,17 +2,9 @@
 
 mod common;
 
-use common::{Program, SMALL_RUN};
+use common::{Program, SMALL_RUN, trainer};
 use dualnet_fixtures::records_dir;
 use std::path::Path;
-use std::process::{Command, Output};
-
-fn trainer(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_trainer"))
-        .args(arguments)
-        .output()
-        .expect("the program runs")
-}
 
 /// What `trainer train --config` answers to a configuration it refuses.
 fn refusal(configuration: &str) -> String {
@@ -121,12 +113,11 @@ fn a_folder_without_data_is_named_once() {
 #[test]
 fn a_wrong_label_and_a_missing_record_are_named_and_nothing_is_trained() {
     let program = Program::new();
-    let (data, run, split) = (program.run("data"), program.run("run"), program.run("split.txt"));
-    std::fs::create_dir(&data).expect("a folder");
-    for entry in std::fs::read_dir(records_dir()).expect("the records") {
-        let entry = entry.expect("a file");
-        std::fs::copy(entry.path(), Path::new(&data).join(entry.file_name())).expect("a copy");
-    }
+    let (data, run, split) = (
+        program.copied_records("data"),
+        program.run("run"),
+        program.run("split.txt"),
+    );
     let flags = ["--data", &data, "--split", &split, "--run", &run];
     let refused = || {
         let message = program.refuses(&[&SMALL_RUN[..], &flags].concat());

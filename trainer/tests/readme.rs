@@ -55,6 +55,107 @@ const NETWORKS: [(&str, &str, &[&str]); 2] = [
     ("ECGAttNet", "dualnet-pp", &["s", "m", "l", "xl", "xxl", "130m"]),
 ];
 
+/// What the original is run with, as the README says it, and what must stand in ours.
+const COMMANDS: [(&str, &[&str]); 13] = [
+    (
+        "`sh run_experiments.sh`",
+        &[
+            "trainer reproduce dualnet-s dualnet-m dualnet-l dualnet-xl dualnet-pp-s dualnet-pp-m dualnet-pp-l dualnet-pp-xl",
+        ],
+    ),
+    (
+        "one line of it: `train.py --physio_net --network_config \"ECGCNN_S\" …`",
+        &[
+            "trainer train",
+            "--network dualnet-s",
+            "--epochs 100",
+            "--batch-size 24",
+        ],
+    ),
+    (
+        "`sh run_ablations.sh` (which ablates L; the paper's text and `trainer ablations` ablate M)",
+        &["trainer ablations", "--network dualnet-l"],
+    ),
+    (
+        "`train.py … \"ECGAttNet_130M\" --data_parallel` on four GPUs",
+        &[
+            "trainer train",
+            "--network dualnet-pp-130m",
+            "--devices cuda:0,cuda:1,cuda:2,cuda:3 --data-parallel",
+        ],
+    ),
+    (
+        "the same on two, `--batch_size 32`",
+        &[
+            "trainer train",
+            "--network dualnet-pp-130m",
+            "--batch-size 32",
+            "--devices cuda:0,cuda:1 --data-parallel",
+        ],
+    ),
+    (
+        "`train.py --icentia11k --batch_size 100 --epochs 20 … \"ECGAttNet_XL\"`",
+        &[
+            "trainer train",
+            "--dataset icentia11k",
+            "--network dualnet-pp-xl",
+            "--batch-size 100",
+            "--epochs 20",
+        ],
+    ),
+    (
+        "`train.py --physio_net --load_network …/20.pt … \"ECGCNN_XL\"`",
+        &["trainer train", "--network dualnet-xl", "--load 20.pt"],
+    ),
+    (
+        "the same with `--challange`",
+        &[
+            "trainer train",
+            "--network dualnet-xl",
+            "--load 20.pt",
+            "--split challenge",
+        ],
+    ),
+    (
+        "the same with `--challange --two_classes`",
+        &[
+            "trainer train",
+            "--network dualnet-xl",
+            "--load 20.pt",
+            "--split challenge",
+            "--two-classes",
+        ],
+    ),
+    (
+        "`predict_pretrained.py`",
+        &[
+            "trainer predict best_model.pt ../test",
+            "--network dualnet-xl --classes 2 --probabilities",
+        ],
+    ),
+    (
+        "`predict_trained.py`, its training",
+        &[
+            "trainer train",
+            "--network dualnet-xl",
+            "--load best_model.pt",
+            "--split challenge",
+            "--two-classes",
+            "--augmentation 0.4",
+            "--dropout 0.05",
+            "--run retrained",
+        ],
+    ),
+    (
+        "`predict_trained.py`, its answers",
+        &["trainer predict retrained ../test", "--probabilities"],
+    ),
+    (
+        "`score.py`",
+        &["engine score --predictions PREDICTIONS.csv --reference ../test/REFERENCE.csv"],
+    ),
+];
+
 /// Commands in blocks and in spans of code, without their comments.
 fn commands() -> Vec<&'static str> {
     let mut is_block = false;
@@ -88,15 +189,15 @@ fn the_readmes_commands_parse() {
     assert!(parsed >= 20, "{parsed} commands");
 }
 
-/// The rows of the table of flags: the original's cell and ours.
-fn flag_rows() -> Vec<(&'static str, &'static str)> {
+/// The rows of the table under this head: the original's cell and ours.
+fn rows(head: &str) -> Vec<(&'static str, &'static str)> {
     let table = README
         .lines()
-        .skip_while(|line| *line != "| original flag | here |")
+        .skip_while(|line| *line != head)
         .skip(2)
         .take_while(|line| line.starts_with('|'));
     let cells = |row: &'static str| match row.split('|').collect::<Vec<_>>().as_slice() {
-        &["", original, here, ""] => (original, here),
+        &["", original, here, ""] => (original.trim(), here.trim()),
         _ => panic!("not two cells: {row}"),
     };
     table.map(cells).collect()
@@ -155,7 +256,7 @@ fn example(word: &str) -> &str {
 fn every_original_flag_and_network_has_its_place() {
     let meant = meant();
     let mut seen = BTreeSet::new();
-    for (original, here) in flag_rows() {
+    for (original, here) in rows("| original flag | here |") {
         let offered = spelled_out(here);
         for flags in &offered {
             let mut words = vec!["trainer", "train"];
@@ -181,6 +282,29 @@ fn every_original_flag_and_network_has_its_place() {
     let words: BTreeSet<&str> = seen.iter().flat_map(|flags| flags.split_whitespace()).collect();
     let flags: BTreeSet<&str> = words.into_iter().filter(|word| word.starts_with("--")).collect();
     assert_eq!(flags, BTreeSet::from(FLAGS));
+}
+
+#[test]
+fn every_original_command_has_its_place() {
+    let found = rows("| original command | here |");
+    let originals: Vec<&str> = found.iter().map(|&(original, _)| original).collect();
+    assert_eq!(originals, COMMANDS.map(|(original, _)| original));
+    for ((original, here), (_, named)) in found.into_iter().zip(COMMANDS) {
+        let command = here.strip_prefix('`').and_then(|here| here.strip_suffix('`'));
+        let command = command.filter(|command| !command.contains('`'));
+        let command = command.unwrap_or_else(|| panic!("{original}: not one command: {here}"));
+        for words in named {
+            let whole = format!(" {command} ");
+            assert!(
+                whole.contains(&format!(" {words} ")),
+                "{original}: {words} is not in {command}"
+            );
+        }
+        // The parser of `engine` is the program's own; its row is held word by word.
+        if !command.starts_with("engine ") {
+            parses(command.split_whitespace()).unwrap_or_else(|error| panic!("{command}\n{error}"));
+        }
+    }
 }
 
 #[test]

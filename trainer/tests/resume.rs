@@ -1,37 +1,16 @@
 //! A run that is stopped and resumed, in mid-epoch too, ends with the very same weights.
 
+mod common;
+
+use common::StopAfter;
 use dualnet_export::network::Network;
 use dualnet_export::weights::{PARTIAL, StateDict};
 use dualnet_fixtures::records_dir;
 use dualnet_trainer::data::{Dataset, Label, Labels, Split, physionet};
 use dualnet_trainer::error::TrainerError;
-use dualnet_trainer::train::{
-    Changes, DropoutUnit, EarlierPlan, EpochRecord, Records, Report, Team, TrainOptions, Training,
-};
-use std::ops::ControlFlow;
+use dualnet_trainer::train::{Changes, DropoutUnit, EarlierPlan, Records, Team, TrainOptions, Training};
 use std::path::Path;
 use std::sync::Arc;
-
-/// Stops after so many batches.
-struct StopAfter(usize);
-
-impl Report for StopAfter {
-    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
-
-    fn batch(&mut self, loss: f64) -> ControlFlow<()> {
-        assert!(loss.is_finite());
-        self.0 -= 1;
-        if self.0 == 0 {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-
-    fn validating(&mut self, _: usize, _: usize) {}
-
-    fn finished(&mut self, _: &EpochRecord, _: Option<(f64, usize)>) {}
-}
 
 fn records(threads: usize) -> Records {
     let dataset = Arc::new(physionet::read(&records_dir(), Labels::Released).expect("the fixture records"));

@@ -5,6 +5,7 @@
 
 mod onnx_runtime;
 
+pub use dualnet_fixtures::median;
 pub use onnx_runtime::OnnxRuntime;
 
 use dualnet_engine::Model;
@@ -128,10 +129,4 @@ pub fn publish(title: &str, notes: &str, header: &[&str], rows: &[Vec<String>]) 
         let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
         written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
-}
-
-/// The median; NaN of nothing.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

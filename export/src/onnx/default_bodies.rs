@@ -7,6 +7,7 @@ use super::lowering::Lowering;
 use super::{evaluate, model_of, write};
 use crate::network::{LstmSite, Network, Ops, preset};
 use crate::weights::StateDict;
+use dualnet_fixtures::largest_difference;
 use onnx_ir::Message;
 use std::borrow::{Borrow, BorrowMut};
 use std::path::PathBuf;
@@ -99,7 +100,7 @@ fn overrides_compute_what_the_default_bodies_do() {
         evaluate(&network, &mut plain).expect("it is lowered");
         let models = [save(fused, "fused"), save(plain.0, "plain")];
         let rows = common::onnx_runtime(folder.path(), &models, 4);
-        let difference = common::largest_difference(&rows[0].batch, &rows[1].batch);
+        let difference = largest_difference(&rows[0].batch, &rows[1].batch);
         println!("{name}: overrides and default bodies differ by {difference:.1e} on 16 probabilities");
         assert!(difference <= TOLERANCE, "{name}: {difference:e}");
     }

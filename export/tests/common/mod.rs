@@ -197,20 +197,3 @@ pub fn softmax(logits: &[f64]) -> Vec<f64> {
     let sum: f64 = powers.iter().sum();
     powers.iter().map(|power| power / sum).collect()
 }
-
-/// The largest difference between two tables of equal shape; infinite when the shapes differ or a number is NaN.
-pub fn largest_difference(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
-    if a.len() != b.len() || a.iter().zip(b).any(|(a, b)| a.len() != b.len()) {
-        return f64::INFINITY;
-    }
-    let differences = a.iter().flatten().zip(b.iter().flatten()).map(|(a, b)| (a - b).abs());
-    differences.fold(0.0, |largest, difference| {
-        if difference <= largest {
-            largest
-        } else if difference.is_nan() {
-            f64::INFINITY
-        } else {
-            difference
-        }
-    })
-}

@@ -17,14 +17,14 @@ mod program;
 mod script;
 mod whole;
 
-use common::{golden_state, largest_difference, quantized, softmax};
+use common::{golden_state, quantized, softmax};
 use dualnet_engine::cpu::Runtime as Cpu;
 use dualnet_engine::gpu::{Runtime, footprint};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_engine::{Error, Model, Precision};
 use dualnet_export::network::{Network, NetworkConfig, preset};
 use dualnet_export::onnx::{Card, export};
-use dualnet_fixtures::{GoldenNetwork, NetworkInputs, network_names, report};
+use dualnet_fixtures::{GoldenNetwork, NetworkInputs, largest_difference, network_names, report};
 use std::path::Path;
 
 const F32: f64 = 1e-4;

@@ -6,7 +6,6 @@
 //! Tolerances, on probabilities. f32: 1e-5, sums in another order; the largest difference seen is printed. f16: 2e-3, which is what 16-bit values
 //! and weights may move. int8: 2e-3, single values between two levels that go the other way; everything else is exact.
 
-use crate::common::largest_difference;
 use crate::host::Stage;
 use crate::mistakes::mistakes;
 use crate::{golden_file, int8_model, model, rows};
@@ -15,7 +14,7 @@ use dualnet_engine::gpu::Rehearsal;
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_engine::{Model, Precision, Record};
 use dualnet_export::network::{NetworkConfig, SignalEncoder, preset};
-use dualnet_fixtures::{NetworkInputs, records_dir, report};
+use dualnet_fixtures::{NetworkInputs, largest_difference, records_dir, report};
 
 /// Of an H200. Fewer take other tilings of the convolutions, and a single one the LSTM's layers one after the other.
 const PROCESSORS: usize = 132;

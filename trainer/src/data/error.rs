@@ -1,9 +1,12 @@
 //! What can be wrong with training data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dualnet_engine::score::ScoreError;
 use dualnet_engine::signal::SignalError;
+
+/// Of many records that cannot be used, so many are named.
+const NAMED_FAILURES: usize = 5;
 
 /// Why training data could not be read or prepared.
 #[derive(Debug, thiserror::Error)]
@@ -99,4 +102,21 @@ pub enum DataError {
         /// The batch that is missing.
         batch: usize,
     },
+}
+
+impl DataError {
+    /// Nothing where nothing failed, else the first failures of so many records of a folder.
+    pub(super) fn of_failures(mut failures: Vec<String>, folder: &Path, total: usize) -> Result<(), Self> {
+        if failures.is_empty() {
+            return Ok(());
+        }
+        let failed = failures.len();
+        failures.truncate(NAMED_FAILURES);
+        Err(Self::Records {
+            folder: folder.to_owned(),
+            failed,
+            total,
+            first: failures,
+        })
+    }
 }

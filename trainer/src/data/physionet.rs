@@ -32,9 +32,6 @@ impl Labels {
     }
 }
 
-/// Of many records that cannot be read, so many are named.
-const NAMED_FAILURES: usize = 5;
-
 /// Reads every record named in the folder's file of labels, in its order, into memory.
 ///
 /// # Errors
@@ -54,17 +51,8 @@ pub fn read(folder: &Path, labels: Labels) -> Result<Dataset, DataError> {
             Err(failure) => failures.push(failure),
         }
     }
-    if failures.is_empty() {
-        return Ok(Dataset { recordings });
-    }
-    let failed = failures.len();
-    failures.truncate(NAMED_FAILURES);
-    Err(DataError::Records {
-        folder: folder.to_owned(),
-        failed,
-        total,
-        first: failures,
-    })
+    DataError::of_failures(failures, folder, total)?;
+    Ok(Dataset { recordings })
 }
 
 fn read_one(folder: &Path, name: String, label: Label) -> Result<Recording, String> {

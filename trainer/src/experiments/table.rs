@@ -1,6 +1,7 @@
 //! Every experiment of the paper, in the order of its tables.
 
 use super::recipe::{Ablation, Data, Group, Recipe};
+use crate::loss::{CLASS_WEIGHTS, CLASS_WEIGHTS_ICENTIA, CLASS_WEIGHTS_TWO};
 use crate::train::DropoutUnit;
 
 /// The published recipe on the paper's split, 7000 records to 1528: what every row has unless it says otherwise.
@@ -18,7 +19,7 @@ const PAPER: Recipe = Recipe {
     augmentation: 0.2,
     dropout: 0.05,
     dropout_unit: DropoutUnit::Elements,
-    class_weights: &[0.4, 0.7, 0.9, 0.9],
+    class_weights: &CLASS_WEIGHTS,
     starts_from: None,
     runs: 3,
 };
@@ -67,7 +68,7 @@ const fn pre_training(name: &'static str, title: &'static str, network: &'static
         epochs: 20,
         batch_size: 100,
         augmentation: 0.0,
-        class_weights: &[0.1, 0.1, 1.0, 4.0],
+        class_weights: &CLASS_WEIGHTS_ICENTIA,
         runs: 1,
         ..PAPER
     }
@@ -105,7 +106,7 @@ const fn two_classes(recipe: Recipe, augmentation: f64, dropout: f64) -> Recipe 
         group: Group::TwoClasses,
         data: Data::Challenge,
         classes: 2,
-        class_weights: &[1.0, 1.0],
+        class_weights: &CLASS_WEIGHTS_TWO,
         augmentation,
         dropout,
         dropout_unit: DropoutUnit::Channels,

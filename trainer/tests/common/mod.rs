@@ -3,7 +3,9 @@
 
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::records_dir;
+use dualnet_trainer::train::{EpochRecord, Report};
 use serde_json::Value;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -23,6 +25,35 @@ pub const SMALL_RUN: [&str; 11] = [
     "--validate-every",
     "1",
 ];
+
+/// What the program answers to these arguments.
+pub fn trainer(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .args(arguments)
+        .output()
+        .expect("the program runs")
+}
+
+/// Stops after so many batches.
+pub struct StopAfter(pub usize);
+
+impl Report for StopAfter {
+    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
+
+    fn batch(&mut self, loss: f64) -> ControlFlow<()> {
+        assert!(loss.is_finite());
+        self.0 -= 1;
+        if self.0 == 0 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn validating(&mut self, _: usize, _: usize) {}
+
+    fn finished(&mut self, _: &EpochRecord, _: Option<(f64, usize)>) {}
+}
 
 /// The program, with a folder of its own and a split of the fixture records: 16 train, 6 validate.
 pub struct Program {
@@ -45,6 +76,17 @@ impl Program {
     /// The folder of a run, as an argument.
     pub fn run(&self, name: &str) -> String {
         self.path(name).to_str().expect("a plain name").to_owned()
+    }
+
+    /// A copy of the fixture records in the folder `name`, as an argument.
+    pub fn copied_records(&self, name: &str) -> String {
+        let to = self.path(name);
+        std::fs::create_dir(&to).expect("a folder");
+        for entry in std::fs::read_dir(records_dir()).expect("the records") {
+            let entry = entry.expect("a file");
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+        }
+        self.run(name)
     }
 
     /// The program with these arguments and, for `train`, the fixture records and their split.

@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 pub(super) const PATIENTS: u32 = 11_000;
 const SAMPLES: &str = "_batched.pkl.gz";
 const LABELS: &str = "_batched_lbls.pkl.gz";
-/// Of many files that cannot be used, so many are named.
-const NAMED_FAILURES: usize = 5;
 
 /// A patient's number in five digits, as in the names of the files.
 pub(super) fn name(patient: u32) -> String {
@@ -84,23 +82,8 @@ pub(super) fn open(folder: &Path) -> Result<Vec<u32>, DataError> {
         .par_iter()
         .filter_map(|(&patient, &found)| check(folder, patient, found).err())
         .collect();
-    none_of(failures, folder, patients.len())?;
+    DataError::of_failures(failures, folder, patients.len())?;
     Ok(patients.into_keys().collect())
-}
-
-/// Nothing where nothing failed, else the first failures of so many patients.
-pub(super) fn none_of(mut failures: Vec<String>, folder: &Path, total: usize) -> Result<(), DataError> {
-    if failures.is_empty() {
-        return Ok(());
-    }
-    let failed = failures.len();
-    failures.truncate(NAMED_FAILURES);
-    Err(DataError::Records {
-        folder: folder.to_owned(),
-        failed,
-        total,
-        first: failures,
-    })
 }
 
 /// The first thing that is wrong with a patient's files.

@@ -1,7 +1,7 @@
 //! Whether a folder holds what was released.
 
 use super::crops::Draws;
-use super::folder::{Found, PATIENTS, labels_of, list, name, none_of, samples_of};
+use super::folder::{Found, PATIENTS, labels_of, list, name, samples_of};
 use super::{Icentia, SEGMENTS, labels, signal};
 use crate::data::verify::{Fault, Findings, Kind};
 use crate::data::{DataError, Progress, Shard};
@@ -80,7 +80,7 @@ pub(super) fn check(
             return Ok(ControlFlow::Break(()));
         }
     }
-    none_of(failures, &icentia.folder, patients.len())?;
+    DataError::of_failures(failures, &icentia.folder, patients.len())?;
     Ok(ControlFlow::Continue(()))
 }
 
