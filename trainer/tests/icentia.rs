@@ -542,3 +542,34 @@ fn icentia11k_crops_are_the_published_ones() {
         2 * crops.len()
     ));
 }
+
+/// Crops that are drawn anew come upon any sample: one that is no number is found before the first epoch, wherever it lies in a patient that trains.
+#[test]
+fn fresh_crops_are_checked_by_whole_segments() {
+    let folder = two_patients();
+    let published = Draws::Published.crops(SEGMENTS, SAMPLES as u32)[0];
+    let beside = match published.start {
+        0 => published.length as usize,
+        _ => 0,
+    };
+    let damage = |patient: u32| {
+        let mut bytes = encode("f4", &samples(patient));
+        bytes[4 * beside..4 * beside + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        write_samples(folder.path(), patient, &array(2, "f4", &[SEGMENTS, SAMPLES], &bytes));
+    };
+    let check = |fresh_crops: bool| {
+        let icentia = Icentia::open(folder.path(), None, fresh_crops).expect("patients");
+        let checked = icentia.check(Shard::default(), &mut |_, _| ControlFlow::Continue(()));
+        checked.map(drop).map_err(|error| error.to_string())
+    };
+    // Those that validate have the published crops in any case.
+    damage(10_007);
+    assert_eq!((check(false), check(true)), (Ok(()), Ok(())));
+    damage(3);
+    assert_eq!(check(false), Ok(()));
+    let fault = check(true).expect_err("a sample that is no number");
+    assert!(
+        fault.contains("00003") && fault.contains("not a finite number"),
+        "{fault}"
+    );
+}
