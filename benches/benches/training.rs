@@ -130,7 +130,7 @@ const FIGURES: [(&str, f64); 3] = [
 /// The median of a figure, and it with its range as a cell.
 fn spread(runs: &[Value], (key, factor): (&str, f64)) -> (f64, String) {
     let values = || runs.iter().map(|run| run[key].as_f64().expect("a number"));
-    let median = common::median(values().collect());
+    let median = common::median(values());
     let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     let cell = format!("{:.2} ({:.2} to {:.2})", factor * median, factor * least, factor * most);
     (median, cell)
