@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.force && output.symlink_metadata().is_ok() {
         bail!("{}: is there already; --force overwrites it", output.display());
     }
-    let mut state = StateDict::open(&file_of(&arguments.input))?;
+    let mut state = StateDict::open(file_of(&arguments.input))?;
     if !arguments.with_optimizer {
         state.tensors.retain(|name, _| !name.starts_with(OPTIMIZER_PREFIX));
         // Progress without moments would resume another training.

@@ -1,7 +1,7 @@
 //! What a run trains, chooses and validates on.
 
 use super::options::{COURSE_6000, ICENTIA11K, TrainOptions};
-use crate::data::{DataError, Dataset, Icentia, Source, Split, physionet};
+use crate::data::{DataError, Dataset, Icentia, Labels, Source, Split, physionet};
 use crate::error::TrainerError;
 use crate::folds::hold_back;
 use dualnet_engine::model::digest::hexadecimal;
@@ -44,7 +44,7 @@ impl Records {
     pub fn new(dataset: Arc<Dataset>, split: Split, threads: usize) -> Self {
         Self {
             source: Arc::<Dataset>::clone(&dataset),
-            labels: labels(&dataset),
+            labels: labels(&dataset, Labels::Released),
             dataset: Some(dataset),
             split,
             held_back: None,
@@ -64,7 +64,9 @@ impl Records {
         let split = Split::find(&options.split)?;
         let dataset = Arc::new(physionet::read(folder, options.labels)?);
         split.check(&dataset)?;
+        let labels = labels(&dataset, options.labels);
         let mut records = Self::new(dataset, split, threads);
+        records.labels = labels;
         if options.dataset == COURSE_6000 {
             records.data = COURSE_DATA.to_owned();
         }
@@ -138,12 +140,12 @@ impl Records {
     }
 }
 
-/// Which of the published sets of labels the data set has, told by their counts.
-fn labels(dataset: &Dataset) -> String {
+/// Which of the published sets of labels the data set has, told by their counts; of another set the file it was read from and its counts.
+fn labels(dataset: &Dataset, read_from: Labels) -> String {
     match dataset.label_counts() {
         RELEASED => "as released (REFERENCE.csv)".to_owned(),
         REVISED => "revised (REFERENCE-v3.csv)".to_owned(),
-        [n, o, a, noise] => format!("REFERENCE.csv with N {n}, O {o}, A {a}, ~ {noise}"),
+        [n, o, a, noise] => format!("{} with N {n}, O {o}, A {a}, ~ {noise}", read_from.file()),
     }
 }
 
@@ -168,8 +170,10 @@ mod tests {
                 })
                 .collect(),
         };
-        assert_eq!(labels(&dataset(RELEASED)), "as released (REFERENCE.csv)");
-        assert_eq!(labels(&dataset(REVISED)), "revised (REFERENCE-v3.csv)");
-        assert_eq!(labels(&dataset([3, 2, 1, 0])), "REFERENCE.csv with N 3, O 2, A 1, ~ 0");
+        assert_eq!(labels(&dataset(RELEASED), Labels::V3), "as released (REFERENCE.csv)");
+        assert_eq!(labels(&dataset(REVISED), Labels::V3), "revised (REFERENCE-v3.csv)");
+        let few = dataset([3, 2, 1, 0]);
+        assert_eq!(labels(&few, Labels::Released), "REFERENCE.csv with N 3, O 2, A 1, ~ 0");
+        assert_eq!(labels(&few, Labels::V3), "REFERENCE-v3.csv with N 3, O 2, A 1, ~ 0");
     }
 }
