@@ -188,7 +188,7 @@ impl<'a, 'f> Reader<'a, 'f> {
             flags: flags_word,
             dimensions,
             name: text,
-            values,
+            values: offset,
         } = self.opening(start)?;
         present.push(text.clone());
         if text != wanted {
@@ -207,7 +207,6 @@ impl<'a, 'f> Reader<'a, 'f> {
         };
         class.map_err(|kind| unsupported(self.file, &text, kind))?;
         let (rows, columns) = self.rows_and_columns(&dimensions, &text)?;
-        let offset = values;
         let values = self.element(offset, "matrix")?;
         let number = match values.kind {
             1 => Number::I8,
