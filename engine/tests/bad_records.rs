@@ -136,6 +136,16 @@ fn a_missing_file() {
 }
 
 #[test]
+fn nothing_but_failures_is_1_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none.mat");
+    for bad in [folder.path(), &path] {
+        let output = run([Path::new("classify"), bad]);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_folder_without_recordings() {
     let folder = tempfile::tempdir().unwrap();
     says(&refusal(folder.path()), folder.path(), &["no recording"]);

@@ -222,6 +222,82 @@ fn an_output_file_is_complete_or_absent() {
 
 #[cfg(unix)]
 #[test]
+fn an_output_link_stays_and_a_file_keeps_its_mode() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |name: &str| folder.path().join(name);
+    fs::create_dir(inside("deep")).unwrap();
+    fs::write(inside("deep/private.csv"), "old").unwrap();
+    fs::set_permissions(inside("deep/private.csv"), fs::Permissions::from_mode(0o600)).unwrap();
+    symlink("deep/private.csv", inside("near.csv")).unwrap();
+    symlink(inside("near.csv"), inside("link.csv")).unwrap();
+    symlink("deep/new.csv", inside("dangling.csv")).unwrap();
+    for (link, file) in [("link.csv", "deep/private.csv"), ("dangling.csv", "deep/new.csv")] {
+        let to_file = ["--format=csv", "--output", inside(link).to_str().unwrap()].map(str::to_owned);
+        let output = classify(&to_file.each_ref().map(String::as_str), &[&fixture("A00001.mat")]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(inside(link).is_symlink());
+        assert_eq!(fs::read_to_string(inside(file)).unwrap().lines().count(), 2);
+    }
+    let mode = fs::metadata(inside("deep/private.csv")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(
+        fs::read_dir(inside("deep")).unwrap().count(),
+        2,
+        "nothing is left beside them"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_to_what_is_open_goes_straight_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "out.csv", "first\n");
+    let link = folder.path().join("stdout");
+    std::os::unix::fs::symlink("/proc/self/fd/1", &link).unwrap();
+    let output = classify(
+        &["--format=csv", "--output", link.to_str().unwrap()],
+        &[&fixture("A00001.mat")],
+    );
+    assert_eq!(stdout(&output).lines().count(), 2, "{}", stderr(&output));
+    let file = fs::File::options().append(true).open(&path).unwrap();
+    let status = engine()
+        .args(["classify", "--format=csv", "--output"])
+        .args([&link, &fixture("A00001.mat")])
+        .stdout(file)
+        .status();
+    assert_eq!(status.unwrap().code(), Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+    assert!(link.is_symlink());
+}
+
+#[cfg(unix)]
+#[test]
+fn control_characters_of_a_name_stay_out_of_the_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "a\u{1b}[31m.mat", mat4(1, 3000, &beats(10)));
+    let output = classify(&["--sampling-rate=300"], &[&path]);
+    assert!(stdout(&output).starts_with("a\\u{1b}[31m: "), "{:?}", stdout(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_failure_before_the_reader_left_is_not_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = write(folder.path(), "bad.mat", "");
+    let mut child = engine()
+        .args(["classify", "--format=ndjson", "--threads=1"])
+        .args([&bad, &fixture("A00001.mat")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(1));
+}
+
+#[cfg(unix)]
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let mut child = engine()
         .args(["classify", "--format=ndjson"])
@@ -312,7 +388,17 @@ fn info_prints_the_card() {
     }
     let card: serde_json::Value = serde_json::from_str(&stdout(&run(["info", "--format=json"]))).unwrap();
     let embedded = dualnet_engine::Model::embedded().unwrap();
-    assert_eq!(card["file_sha256"], embedded.card().file_sha256.as_str());
+    assert_eq!(card["content_sha256"], embedded.card().content_sha256.as_str());
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "s.onnx", dualnet_engine::Model::EMBEDDED_FILE);
+    let output = std::process::Command::new("sha256sum").arg(&path).output().unwrap();
+    let digest = stdout(&output)[..64].to_owned();
+    assert_eq!(card["file_sha256"], digest.as_str());
+    let of_file = stdout(&run([Path::new("info"), Path::new("--model"), &path]));
+    for text in [text, of_file] {
+        let line = text.lines().find(|line| line.starts_with("file sha256")).unwrap();
+        assert!(line.ends_with(&digest), "{line}");
+    }
     assert_eq!(card["classes"], serde_json::json!(embedded.classes()));
 }
 
@@ -353,6 +439,24 @@ fn score_reproduces_the_competitions() {
     assert!(
         text.contains("accuracy") && text.contains("macro F1") && text.contains("reference \\ predicted"),
         "{text}"
+    );
+}
+
+#[test]
+fn score_mentions_predictions_that_do_not_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = write(folder.path(), "R.csv", "A1,N\n");
+    let predictions = write(folder.path(), "P.csv", "A1,N\nA1,A\nA1,N\n");
+    let flag = |name: &str, path: &Path| format!("--{name}={}", path.display());
+    let output = run([
+        "score",
+        &flag("reference", &reference),
+        &flag("predictions", &predictions),
+    ]);
+    let line = only_line(&output);
+    assert!(
+        line.starts_with("note: 2 predictions") && line.contains("1 of another class"),
+        "{line}"
     );
 }
 

@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use dualnet_engine::record::{OpenOptions, Record, RecordError};
 use proptest::prelude::*;
-use record_files::{F64, Folder, I16, Matrix, checksum, doubles, encode, triangle};
+use record_files::{F64, Folder, I16, Matrix, U8, checksum, doubles, encode, triangle};
 
 /// The system's allocator, noting the largest request of each thread.
 struct Noting;
@@ -160,6 +160,31 @@ fn claims_of_a_header_allocate_nothing() {
     let path = folder.write("r.hea", "r 1 300 2147483648\nr.dat 16\n");
     let (largest, result) = largest_allocation(|| Record::open(&path));
     assert!(result.is_err() && largest < 1 << 16, "{largest} bytes");
+}
+
+#[test]
+fn a_compressed_variable_that_is_not_wanted_takes_no_memory() {
+    const ZEROS: usize = 8 << 20;
+    let (zeros, values) = (vec![0.0; ZEROS], doubles(&triangle(3000)));
+    let other = Matrix {
+        name: "other",
+        ..Matrix::row(&zeros, U8)
+    };
+    let wanted = Matrix::row(&values, I16);
+    let bomb = wanted.level5_file(&[other.level5_element(0, U8)], true);
+    let both = wanted.level5_file(&[other.level5_element(0, U8), wanted.level5_element(0, I16)], true);
+    let (largest, result) = largest_allocation(|| read(&bomb));
+    assert!(matches!(result, Err(RecordError::NoSuchVariable { .. })), "{result:?}");
+    assert!(largest < 1 << 18, "{largest} bytes");
+    let (largest, result) = largest_allocation(|| read(&both));
+    assert_eq!(result.unwrap().samples().len(), 3000);
+    assert!(largest < 1 << 18, "{largest} bytes");
+    let (_, result) = largest_allocation(|| read(&Matrix::row(&zeros, U8).level5(true)));
+    assert_eq!(result.unwrap().samples().len(), ZEROS);
+
+    let mut damaged = bomb;
+    *damaged.last_mut().unwrap() ^= 1;
+    assert!(matches!(read(&damaged), Err(RecordError::Damaged { offset: 128, .. })));
 }
 
 proptest! {

@@ -33,6 +33,21 @@ fn a_bare_mat_assumes_300_hz_with_a_warning_unless_the_caller_states_a_rate() {
 }
 
 #[test]
+fn a_low_sampling_rate_is_worth_a_warning() {
+    let samples = triangle(3000);
+    let warnings = |rate: &str| {
+        let record = wfdb(16, rate, &samples, &OpenOptions::new()).unwrap();
+        record.warnings().to_vec()
+    };
+    assert_eq!(warnings("79.5"), [Warning::LowSamplingRate { hz: 79.5 }]);
+    assert_eq!(warnings("80"), []);
+    assert_eq!(
+        Warning::LowSamplingRate { hz: 72.0 }.to_string(),
+        "recorded at 72 Hz; below 80 Hz the networks are right less often"
+    );
+}
+
+#[test]
 fn a_header_rate_stands_and_another_one_is_a_contradiction() {
     let samples = triangle(3000);
     assert_eq!(
@@ -138,6 +153,41 @@ fn gaps_of_a_tenth_of_the_recording_are_the_most() {
 }
 
 #[test]
+fn gaps_beyond_what_is_classified_are_not_counted() {
+    let mut samples = triangle(70 * 300);
+    samples[61 * 300..].fill(-32768);
+    let record = wfdb(16, "300", &samples, &OpenOptions::new()).unwrap();
+    assert!(
+        matches!(record.warnings(), [Warning::Long { .. }]),
+        "{:?}",
+        record.warnings()
+    );
+    assert!(record.samples().iter().all(|sample| sample.is_finite()));
+
+    let mut samples = triangle(70 * 300);
+    samples[60 * 300 - 100..65 * 300].fill(-32768);
+    let record = wfdb(16, "300", &samples, &OpenOptions::new()).unwrap();
+    assert!(matches!(
+        record.warnings()[0],
+        Warning::Interpolated {
+            gaps: 1,
+            samples: 100,
+            ..
+        }
+    ));
+
+    let mut samples = triangle(300 * 300);
+    for second in 0..60 {
+        samples[second * 300..][..60].fill(-32768);
+    }
+    assert_error(
+        wfdb(16, "300", &samples, &OpenOptions::new()),
+        "r.hea",
+        "20.0 % of the samples",
+    );
+}
+
+#[test]
 fn the_invalid_code_is_a_gap_beside_a_header_and_a_sample_without_one() {
     let mut samples = triangle(3000);
     samples[1000] = -32768;
@@ -148,7 +198,13 @@ fn the_invalid_code_is_a_gap_beside_a_header_and_a_sample_without_one() {
     ] {
         let folder = Folder::new();
         let path = folder.write("r.mat", &file);
-        assert_eq!(Record::open(&path).unwrap().samples()[1000], -32768.0);
+        let record = Record::open(&path).unwrap();
+        assert_eq!(record.samples()[1000], -32768.0);
+        let said: Vec<String> = record.warnings().iter().map(ToString::to_string).collect();
+        assert!(
+            said.iter().any(|text| text.starts_with("1 sample holds -32768")),
+            "{said:?}"
+        );
         folder.write("r.hea", "r 1 300 3000\nr.mat 16+24\n");
         let record = Record::open(&path).unwrap();
         assert!(record.samples()[1000].abs() <= 80.0);

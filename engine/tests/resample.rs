@@ -2,7 +2,12 @@
 
 use std::f64::consts::{PI, TAU};
 
-use dualnet_engine::signal::{MAX_RATE_HZ, MIN_RATE_HZ, SignalError, resample, resample_to};
+use dualnet_engine::classifier::prepare_record;
+use dualnet_engine::record::Record;
+use dualnet_engine::signal::{
+    BINS, ECG_LEN, FFT_LEN, MAX_RATE_HZ, MIN_RATE_HZ, Preprocessor, SAMPLING_RATE_HZ, SPECTROGRAM_LEN, SignalError,
+    resample, resample_to,
+};
 use dualnet_fixtures::stream;
 use proptest::prelude::*;
 
@@ -159,6 +164,26 @@ fn there_and_back_is_the_same_lead() {
         let difference: Vec<f32> = lead.iter().zip(&back).map(|(a, b)| a - b).collect();
         let level = root_mean_square(middle(&difference, 300.0)) / root_mean_square(&lead);
         assert!(level < 0.023, "{rate_hz} Hz: {level}");
+    }
+}
+
+/// Nothing stands in for what is not there, which lies at least 35 dB (4 in natural logarithms) below what is.
+#[test]
+fn bands_that_a_slow_recording_cannot_hold_stay_empty() {
+    let noise: Vec<f32> = stream("noise", 6000).iter().map(|&x| x as f32 - 0.5).collect();
+    for rate_hz in [72.0, 90.0, 100.0, 128.0, 200.0] {
+        let record = Record::from_samples("noise", noise.clone(), rate_hz).unwrap();
+        let (mut ecg, mut spectrogram) = (vec![0.0; ECG_LEN], vec![0.0; SPECTROGRAM_LEN]);
+        prepare_record(&mut Preprocessor::new(), &record, &mut ecg, &mut spectrogram).unwrap();
+        let frames = spectrogram.chunks(BINS).take(200).skip(10);
+        let bin = |hz: f64| (hz / SAMPLING_RATE_HZ * FFT_LEN as f64) as usize;
+        let level = |from: usize, to: usize| {
+            let values: Vec<f32> = frames.clone().flat_map(|frame| frame[from..to].to_vec()).collect();
+            values.iter().sum::<f32>() / values.len() as f32
+        };
+        let held = level(1, bin(0.4 * rate_hz));
+        let empty = level(bin(0.5 * rate_hz) + 3, BINS);
+        assert!(empty < held - 4.0, "{rate_hz} Hz: {empty} beside {held}");
     }
 }
 

@@ -212,6 +212,31 @@ fn labels_are_read_with_a_header_and_with_windows_line_ends() {
 }
 
 #[test]
+fn repeated_predictions_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = written(folder.path(), "R.csv", "A1,N\nA2,A\n");
+    let predictions = written(folder.path(), "P.csv", "A1,N\nA1,A\nA2,A\nA2,A\nA1,O\n");
+    let score = score_files(&reference, &predictions).unwrap();
+    assert_eq!((score.repeated, score.contradicting, score.accuracy), (3, 2, 1.0));
+}
+
+#[test]
+fn a_record_called_record_is_no_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = written(folder.path(), "R.csv", "record,A\nA2,N\n");
+    assert_eq!(
+        read_reference(&reference).unwrap()[0],
+        ("record".to_owned(), Label::AtrialFibrillation)
+    );
+    let predictions = written(folder.path(), "P.csv", "record,A\nA2,N\n");
+    let score = score_files(&reference, &predictions).unwrap();
+    assert_eq!((score.predicted, score.accuracy), (2, 1.0));
+    let headed = written(folder.path(), "H.csv", "record,label\nA2,N\n");
+    assert!(read_reference(&headed).unwrap_err().to_string().contains("\"label\""));
+    assert_eq!(score_files(&reference, &headed).unwrap().predicted, 1);
+}
+
+#[test]
 fn faulty_files_name_file_and_line() {
     let folder = tempfile::tempdir().unwrap();
     for (text, expected) in [

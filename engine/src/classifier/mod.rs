@@ -348,13 +348,7 @@ pub fn prepare_record(
     ecg: &mut [f32],
     spectrogram: &mut [f32],
 ) -> Result<(), signal::SignalError> {
-    let rate = record.sampling_rate_hz();
-    let lead = at_300_hz(record)?;
-    preprocessor.prepare(&lead, ecg, spectrogram)?;
-    if rate != SAMPLING_RATE_HZ {
-        signal::fill_missing_band(spectrogram, lead.len(), rate);
-    }
-    Ok(())
+    preprocessor.prepare(&at_300_hz(record)?, ecg, spectrogram)
 }
 
 /// The lead of a record, brought to 300 Hz where its rate is another.

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dualnet_engine::beats::BeatForest;
-use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ, read_ahead};
+use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ, read_ahead, record_name};
 use dualnet_engine::{Classifier, Device, Error, Options, Precision, Prediction};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::destination::Destination;
 use super::inputs::{self, Input};
 use super::report::{Failure, Format, Report};
-use super::{Outcome, model, report_error, report_note, workers};
+use super::{Outcome, is_broken_pipe, model, report_error, report_note, workers};
 
 /// Fewer records than this are done before a progress bar could be read.
 const MANY: usize = 10;
@@ -23,8 +23,8 @@ const BATCHES: usize = 4;
 
 /// Name the rhythm of ECG recordings.
 ///
-/// Exit code 0: all were classified; 1: some failed (each says why on standard error, the others are classified);
-/// 2: wrong usage, or nothing could be done.
+/// Exit code 0: all were classified; 1: some or all failed (each says why on standard error, the others are classified); 2: wrong usage,
+/// or a model or an output that cannot be used. Who closes standard output early ends the run: 0 or 1 then tells of the records before.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Recordings (.mat, .hea, or a WFDB record's name), folders of recordings, or - for a .mat file on standard input.
@@ -178,7 +178,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
     };
     let threads = arguments.threads();
-    if classifier.device() == Device::Cuda {
+    let ran = if classifier.device() == Device::Cuda {
         let mut waiting = Vec::new();
         let most = BATCHES * classifier.batch_size();
         let work = |input: &Input| open(input, &open_options);
@@ -188,8 +188,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
                 true => Ok(()),
                 false => together(&classifier, &mut waiting, &mut take),
             }
-        })?;
-        together(&classifier, &mut waiting, &mut take)?;
+        })
+        .and_then(|()| together(&classifier, &mut waiting, &mut take))
     } else {
         let work = |input: &Input| {
             let Opened { named, record } = open(input, &open_options);
@@ -197,12 +197,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
                 .and_then(|record| Ok(classifier.classify(&record)?))
                 .map_err(|error| named.failed(&error))
         };
-        workers::in_order(&inputs, threads, announce, work, take)?;
-    }
+        workers::in_order(&inputs, threads, announce, work, take)
+    };
     progress.finish_and_clear();
-    destination.write(report.end())?;
-    destination.finish()?;
-    Ok(outcome)
+    let written = ran
+        .and_then(|()| destination.write(report.end()))
+        .and_then(|()| destination.finish());
+    match written {
+        Err(error) if !is_broken_pipe(&error) => Err(error),
+        _ => Ok(outcome),
+    }
 }
 
 fn progress_bar(records: usize) -> ProgressBar {
@@ -247,7 +251,7 @@ enum Unusable {
 
 fn open(input: &Input, options: &OpenOptions) -> Opened {
     let (record, path) = match input {
-        Input::File(path) | Input::Unusable(path, _) => (name(path), Some(path.clone())),
+        Input::File(path) | Input::Unusable(path, _) => (record_name(path), Some(path.clone())),
         Input::Standard => ("stdin".to_owned(), None),
     };
     let open = |path: &Path| Record::open_with(path, options).map_err(|error| Error::from(error).into());
@@ -282,12 +286,4 @@ fn together(
         }
     }
     Ok(())
-}
-
-/// The name of a recording that may not exist.
-fn name(path: &Path) -> String {
-    path.file_stem()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned()
 }

@@ -10,7 +10,8 @@ use anyhow::anyhow;
 pub enum Destination {
     /// Standard output, flushed after every record so that a reader sees results as they come.
     Standard(BufWriter<Stdout>),
-    /// A file written beside its final name and renamed by [`Destination::finish`]. A device or pipe is written directly.
+    /// A file written beside its final name and renamed by [`Destination::finish`]. What a link leads to is written, not the link; a
+    /// device, a pipe and what the process has open already are written directly.
     File(PendingFile),
 }
 
@@ -74,29 +75,34 @@ impl Destination {
 
 impl PendingFile {
     fn create(path: &Path) -> io::Result<Self> {
-        let special = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
-        if special {
-            let writer = BufWriter::new(File::options().write(true).open(path)?);
+        let existing = fs::metadata(path).ok();
+        if existing.as_ref().is_some_and(fs::Metadata::is_dir) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let special = existing.as_ref().is_some_and(|metadata| !metadata.is_file());
+        let target = followed(path)?;
+        let Some(path) = target.filter(|_| !special) else {
             return Ok(Self {
-                writer,
+                writer: BufWriter::new(File::options().append(true).open(path)?),
                 path: path.to_owned(),
                 unfinished: None,
             });
-        }
-        if path.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
+        };
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let mut beside = std::ffi::OsString::from(".");
         beside.push(name);
         beside.push(format!(".{}.part", std::process::id()));
         let beside = path.with_file_name(beside);
         let file = File::options().write(true).create_new(true).open(&beside)?;
-        Ok(Self {
+        let pending = Self {
             writer: BufWriter::new(file),
-            path: path.to_owned(),
+            path,
             unfinished: Some(beside),
-        })
+        };
+        if let Some(metadata) = existing {
+            pending.writer.get_ref().set_permissions(metadata.permissions())?;
+        }
+        Ok(pending)
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -108,6 +114,26 @@ impl PendingFile {
         }
         Ok(())
     }
+}
+
+/// Where the links that begin at `path` end; `None` for what the process has open already, such as `/dev/stdout`.
+fn followed(path: &Path) -> io::Result<Option<PathBuf>> {
+    const MOST_LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder
+            .and_then(|folder| folder.canonicalize().ok())
+            .is_some_and(|folder| folder.starts_with("/proc"))
+        {
+            return Ok(None);
+        }
+        match fs::read_link(&path) {
+            Ok(next) => path = folder.unwrap_or(Path::new("")).join(next),
+            Err(_) => return Ok(Some(path)),
+        }
+    }
+    Err(io::Error::other("too many links"))
 }
 
 impl Drop for PendingFile {

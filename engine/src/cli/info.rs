@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use dualnet_engine::model::digest::sha256;
 use dualnet_engine::plan::Plan;
 use dualnet_engine::simd::Isa;
 use dualnet_engine::{Model, ModelCard, Precision};
@@ -41,13 +42,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let model = model(arguments.model.as_deref(), arguments.precision)?;
     let text = match arguments.format {
         _ if arguments.plan => plan(&model, arguments.format)?,
-        Format::Text => text(model.name(), model.card()),
-        Format::Json => serde_json::to_string_pretty(model.card())? + "\n",
+        Format::Text => text(model.name(), model.card(), &file_sha256(arguments)?),
+        Format::Json => {
+            let mut card = serde_json::to_value(model.card())?;
+            card["file_sha256"] = file_sha256(arguments)?.into();
+            serde_json::to_string_pretty(&card)? + "\n"
+        }
     };
     let mut output = Destination::open(None)?;
     output.write(text.as_bytes())?;
     output.finish()?;
     Ok(Outcome::Complete)
+}
+
+/// What `sha256sum` prints for the model's file.
+fn file_sha256(arguments: &Arguments) -> anyhow::Result<String> {
+    Ok(match (&arguments.model, arguments.precision) {
+        (Some(path), _) => sha256(&std::fs::read(path)?),
+        (None, Some(Precision::Int8)) => sha256(Model::EMBEDDED_INT8_FILE),
+        (None, _) => sha256(Model::EMBEDDED_FILE),
+    })
 }
 
 /// What runs where. A model is recognized as a whole or runs on tract as a whole.
@@ -112,7 +126,7 @@ fn plan(model: &Model, format: Format) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn text(file: &str, card: &ModelCard) -> String {
+fn text(file: &str, card: &ModelCard, file_sha256: &str) -> String {
     let classes: Vec<String> = card
         .classes
         .iter()
@@ -147,7 +161,11 @@ fn text(file: &str, card: &ModelCard) -> String {
     line("operator set", &format!("ai.onnx {}", card.opset));
     line("operators", &operators.join(", "));
     line("weights sha256", &card.weights_sha256);
-    line("file sha256", &card.file_sha256);
+    line("file sha256", file_sha256);
+    line(
+        "content sha256",
+        &format!("{} (of the file with these digits read as 0)", card.content_sha256),
+    );
     text
 }
 

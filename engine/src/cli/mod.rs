@@ -1,4 +1,4 @@
-//! The command line. Exit codes: 0 everything was done, 1 some record failed, 2 wrong usage or nothing could be done.
+//! The command line. Exit codes: 0 everything was done, 1 records failed, 2 wrong usage, or the work could not begin or its results not be written.
 
 mod classify;
 mod destination;

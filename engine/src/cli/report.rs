@@ -9,7 +9,7 @@ use dualnet_engine::Prediction;
 use dualnet_engine::classifier::UNDECIDED;
 use serde::{Serialize, Serializer};
 
-use super::text::{percent, rhythm};
+use super::text::{percent, printable, rhythm};
 
 /// A form of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -144,7 +144,7 @@ fn json(result: &Result<Prediction, Failure>) -> Result<Vec<u8>> {
 fn text(prediction: &Prediction) -> String {
     let ranked = prediction.probabilities.ranked();
     let words = |(class, probability): &(&str, f32)| (rhythm(class, ranked.len()).to_owned(), percent(*probability));
-    let mut text = format!("{}: ", prediction.record);
+    let mut text = format!("{}: ", printable(&prediction.record));
     if let [best, next, ..] = &ranked[..] {
         let ((best, sure), (next, less)) = (words(best), words(next));
         let opening = if prediction.class == UNDECIDED {

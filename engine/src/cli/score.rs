@@ -7,7 +7,7 @@ use clap::Args;
 use dualnet_engine::score::{CompetitionScore, Label, score_files};
 
 use super::text::rhythm;
-use super::{Format, Outcome, destination::Destination};
+use super::{Format, Outcome, destination::Destination, report_note};
 
 /// Score predictions against a reference, as the PhysioNet/CinC 2017 competition did.
 #[derive(Debug, Args)]
@@ -27,6 +27,12 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let score = score_files(&arguments.reference, &arguments.predictions)?;
+    if score.repeated > 0 {
+        report_note(&format!(
+            "{} predictions are for records that have one already, {} of another class; the first counts",
+            score.repeated, score.contradicting
+        ));
+    }
     let text = match arguments.format {
         Format::Text => text(&score),
         Format::Json => serde_json::to_string_pretty(&score)? + "\n",

@@ -1,8 +1,10 @@
 //! Spreads work over threads and hands the results back in order.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::Scope;
 
 /// Results, per thread, that may wait for an earlier one.
 const WAITING: usize = 16;
@@ -12,7 +14,7 @@ const WAITING: usize = 16;
 /// early when `take` fails.
 ///
 /// No item is worked on before all but the last [`WAITING`] per thread in front of it were taken, so a slow item or a slow taker
-/// bounds what is in memory.
+/// bounds what is in memory. Where the system starts fewer threads, those do the work, and this one where there is none.
 ///
 /// # Errors
 /// What `take` returns.
@@ -29,19 +31,23 @@ pub fn in_order<T: Sync, R: Send, E>(
         items.get(index + threads).into_iter().for_each(&announce);
         Some(item)
     };
+    let alone = |take: &mut dyn FnMut(R) -> Result<(), E>| {
+        (0..items.len()).try_for_each(|index| begin(index).map_or(Ok(()), |item| take(work(item))))
+    };
     if threads == 1 {
-        return (0..items.len()).try_for_each(|index| begin(index).map_or(Ok(()), |item| take(work(item))));
+        return alone(&mut take);
     }
     let next = AtomicUsize::new(0);
     let gate = Gate::default();
     let (sender, receiver) = mpsc::channel();
-    std::thread::scope(|scope| {
+    let started = std::thread::scope(|scope| {
         // Dropped before the threads are waited for, on an error and on a panic too.
         let open = Open(&gate);
-        for _ in 0..threads {
+        let mut started = 0;
+        while started < threads {
             let sender = sender.clone();
             let (next, gate, begin, work) = (&next, &gate, &begin, &work);
-            scope.spawn(move || {
+            let worker = move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = begin(index) else { break };
@@ -49,7 +55,11 @@ pub fn in_order<T: Sync, R: Send, E>(
                         break;
                     }
                 }
-            });
+            };
+            if start(scope, worker).is_err() {
+                break;
+            }
+            started += 1;
         }
         drop(sender);
         let mut early = BTreeMap::new();
@@ -62,8 +72,18 @@ pub fn in_order<T: Sync, R: Send, E>(
                 open.taken(expected);
             }
         }
-        Ok(())
-    })
+        Ok(started)
+    })?;
+    if started == 0 { alone(&mut take) } else { Ok(()) }
+}
+
+/// Starts a thread, which the system may refuse.
+fn start<'scope>(scope: &'scope Scope<'scope, '_>, worker: impl FnOnce() + Send + 'scope) -> io::Result<()> {
+    #[cfg(test)]
+    if tests::refused() {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    std::thread::Builder::new().spawn_scoped(scope, worker).map(drop)
 }
 
 /// Holds back threads that are too far ahead.
@@ -113,6 +133,8 @@ impl Drop for Open<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -133,6 +155,33 @@ mod tests {
             in_order(&items, threads, |_| (), slow_first, collect).unwrap();
             assert_eq!(seen, items, "{threads} threads");
         }
+    }
+
+    thread_local! {
+        /// Threads that are still started; `None` for any number.
+        static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn refused() -> bool {
+        let left = LEFT.get();
+        LEFT.set(left.map(|left| left.saturating_sub(1)));
+        left == Some(0)
+    }
+
+    #[test]
+    fn fewer_threads_than_asked_for_do_the_same_work() {
+        let items: Vec<usize> = (0..200).collect();
+        for started in [0, 1, 2] {
+            LEFT.set(Some(started));
+            let mut seen = Vec::new();
+            let collect = |item| {
+                seen.push(item);
+                Ok::<_, ()>(())
+            };
+            in_order(&items, 5, |_| (), |item| *item, collect).unwrap();
+            assert_eq!(seen, items, "{started} threads");
+        }
+        LEFT.set(None);
     }
 
     #[test]

@@ -70,8 +70,8 @@ pub struct ModelCard {
     pub operators: BTreeMap<String, usize>,
     /// SHA-256 of the weights, in hexadecimal.
     pub weights_sha256: String,
-    /// SHA-256 of the file, in hexadecimal.
-    pub file_sha256: String,
+    /// SHA-256 of the file with these digits read as `0`, in hexadecimal: what [`keys::FILE_SHA256`] states.
+    pub content_sha256: String,
 }
 
 impl ModelCard {
@@ -104,7 +104,7 @@ impl ModelCard {
             weights: 0,
             operators: BTreeMap::new(),
             weights_sha256: properties.text(keys::WEIGHTS_SHA256)?.to_owned(),
-            file_sha256: properties.text(keys::FILE_SHA256)?.to_owned(),
+            content_sha256: properties.text(keys::FILE_SHA256)?.to_owned(),
         })
     }
 

@@ -55,6 +55,11 @@ pub fn file_sha256(bytes: &[u8], digits: Range<usize>) -> Option<String> {
     Some(hexadecimal(&hasher.finalize()))
 }
 
+/// SHA-256 of `bytes`, as 64 lower-case hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
 /// Where the 64 digits of [`FILE_SHA256`] stand in an ONNX file, or `None` when it carries none.
 ///
 /// They are a protobuf string of 64 bytes (field 2) right behind the key; the last such place counts.

@@ -179,7 +179,7 @@ fn parse(mut bytes: &[u8]) -> Result<ModelProto, ModelFault> {
 /// Fails unless the digests of the file and of its weights are those written into it.
 fn verify(bytes: &[u8], graph: &GraphProto, card: &ModelCard) -> Result<(), ModelFault> {
     let digits = digest::file_digest_position(bytes);
-    if digits.and_then(|digits| digest::file_sha256(bytes, digits)).as_deref() != Some(&card.file_sha256) {
+    if digits.and_then(|digits| digest::file_sha256(bytes, digits)).as_deref() != Some(&card.content_sha256) {
         return Err(ModelFault::Checksum { key: keys::FILE_SHA256 });
     }
     let initializers = graph.initializer.iter().map(|tensor| Initializer {

@@ -1,33 +1,37 @@
 //! The records of a folder.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// One file for every record directly in `folder`, sorted by name: its `.mat`, or its `.hea` when there is no `.mat` of
-/// that name.
+use super::source::in_any_case;
+
+/// One file for every record directly in `folder`, sorted by name: every `.mat`, and every `.hea` that is not the header of one of
+/// them. Names may be in capitals. Pipes and devices are none.
 ///
 /// # Errors
 /// A folder that cannot be read.
 pub fn records_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut records: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    let (mut records, mut headers) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-        let is_mat = match extension.as_deref().and_then(|extension| extension.to_str()) {
-            Some("mat") => true,
-            Some("hea") => false,
+        let files = match extension.as_deref().and_then(|extension| extension.to_str()) {
+            Some("mat") => &mut records,
+            Some("hea") => &mut headers,
             _ => continue,
         };
-        if path.is_dir() {
-            continue;
-        }
-        let stem = path.file_stem().unwrap_or_default().to_owned();
-        if is_mat || !records.contains_key(&stem) {
-            records.insert(stem, path);
+        // A link that leads nowhere stays, so that it is named.
+        if path.metadata().map_or(true, |metadata| metadata.is_file()) {
+            files.push(path);
         }
     }
-    Ok(records.into_values().collect())
+    let described: HashSet<PathBuf> = records
+        .iter()
+        .map(|path| in_any_case(&path.with_extension("hea")))
+        .collect();
+    records.extend(headers.into_iter().filter(|header| !described.contains(header)));
+    records.sort_unstable_by(|a, b| (a.file_stem(), a).cmp(&(b.file_stem(), b)));
+    Ok(records)
 }

@@ -12,6 +12,22 @@ pub(super) struct Lead {
     pub(super) gain: Option<f64>,
     pub(super) header: Option<HeaderRate>,
     pub(super) warnings: Vec<Warning>,
+    /// The value that would mark a sample as invalid if there were a header.
+    pub(super) invalid_code: Option<f32>,
+}
+
+impl Lead {
+    /// Samples about which nothing else is known.
+    pub(super) fn of(samples: Vec<f32>) -> Self {
+        Self {
+            samples,
+            name: None,
+            gain: None,
+            header: None,
+            warnings: Vec::new(),
+            invalid_code: None,
+        }
+    }
 }
 
 /// What a WFDB header says about the sampling rate.

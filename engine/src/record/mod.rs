@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 pub use error::RecordError;
 pub use folder::records_in;
 use lead::Lead;
+pub use open::record_name;
 pub use options::OpenOptions;
 pub use source::read_ahead;
 pub use warning::Warning;
@@ -48,6 +49,8 @@ pub const MIN_SECONDS: f64 = 2.0;
 pub const TRAINED_SECONDS: f64 = 9.0;
 /// What the networks see of a longer lead: its beginning, in seconds.
 pub const MAX_SECONDS: f64 = 60.0;
+/// Below this sampling rate the embedded networks are right visibly less often, in Hz; a lower one gets a warning.
+pub const LOW_RATE_HZ: f64 = 80.0;
 /// Sampling rates that are accepted, in Hz: those that can be brought to the network's.
 pub const SAMPLING_RATES_HZ: RangeInclusive<f64> = MIN_RATE_HZ..=MAX_RATE_HZ;
 /// The rate of the 2017 challenge, assumed of a `.mat` file when nothing states another, in Hz.
@@ -102,15 +105,8 @@ impl Record {
     /// [`RecordError::NonFinite`], [`RecordError::SamplingRate`], [`RecordError::TooShort`].
     pub fn from_samples(name: &str, samples: Vec<f32>, sampling_rate_hz: f64) -> Result<Self, RecordError> {
         check_finite(name, &samples)?;
-        let lead = Lead {
-            samples,
-            name: None,
-            gain: None,
-            header: None,
-            warnings: Vec::new(),
-        };
         let options = OpenOptions::new().sampling_rate_hz(sampling_rate_hz);
-        Self::from_lead(name.to_owned(), None, name, lead, &options)
+        Self::from_lead(name.to_owned(), None, name, Lead::of(samples), &options)
     }
 
     /// The file's name without folder and extension; `stdin` for standard input.
@@ -133,7 +129,7 @@ impl Record {
         self.sampling_rate_hz
     }
 
-    /// All samples of the lead, in ADC units as stored; gaps are interpolated.
+    /// All samples of the lead, in ADC units as stored; gaps are interpolated, beyond [`MAX_SECONDS`] however long.
     pub fn samples(&self) -> &[f32] {
         &self.samples
     }
@@ -160,7 +156,7 @@ impl Record {
 
     /// What makes a classification of this recording less certain.
     ///
-    /// Two warnings follow a rule, applied to the samples that are classified. *Clipped*: the lead stays at its highest
+    /// Gaps are counted, and held against their limits, in the samples that are classified. Two warnings follow a rule, applied to these too. *Clipped*: the lead stays at its highest
     /// or lowest value for at least 20 ms (and 5 samples) at a time, and all such stays add up to 0.1 s or more; no
     /// recording of the 2017 challenge comes near. *Flat*: of its whole seconds, more than half span at most 1 % of
     /// what the lead spans, which includes a constant lead.
@@ -182,6 +178,7 @@ impl Record {
             gain,
             header,
             mut warnings,
+            invalid_code,
         } = lead;
         let stated = header.as_ref().and_then(|header| header.hz);
         let sampling_rate_hz = match (stated, options.sampling_rate_hz, &header) {
@@ -214,6 +211,9 @@ impl Record {
                 hz: sampling_rate_hz,
             });
         }
+        if sampling_rate_hz < LOW_RATE_HZ {
+            warnings.push(Warning::LowSamplingRate { hz: sampling_rate_hz });
+        }
         let seconds = samples.len() as f64 / sampling_rate_hz;
         if seconds < MIN_SECONDS {
             return Err(RecordError::TooShort {
@@ -223,6 +223,7 @@ impl Record {
             });
         }
         warnings.extend(quality::fill_gaps(file, &mut samples, sampling_rate_hz)?);
+        warnings.extend(invalid_code.and_then(|code| quality::marked(beginning(&samples, sampling_rate_hz), code)));
         if seconds < TRAINED_SECONDS {
             warnings.push(Warning::Short { seconds });
         } else if seconds > MAX_SECONDS {

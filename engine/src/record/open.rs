@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::lead::Lead;
 use super::text::label;
 use super::{OpenOptions, Record, RecordError, matlab, source, wfdb};
+use matlab::Number;
 
 /// What messages and predictions call a recording read from standard input.
 const STANDARD_INPUT: &str = "stdin";
@@ -21,7 +22,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Record, RecordE
     let bytes = source::load(&actual, options.memory_map)?;
     let lead = match matlab::recognize(&bytes) {
         Some(level) => match header_beside(&actual)? {
-            Some((header, name)) => header.read_beside(&name, &file, &bytes, level, options)?,
+            Some(header) => header.read_beside(&actual, &file, &bytes, level, options)?,
             None => bare(&file, &bytes, level, options)?,
         },
         None if wfdb::recognize(&bytes) => {
@@ -30,12 +31,20 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Record, RecordE
         }
         None => return Err(RecordError::UnknownFormat { file }),
     };
-    let name = actual
-        .file_stem()
-        .unwrap_or(actual.as_os_str())
+    Record::from_lead(stem(&actual), Some(path.to_owned()), &file, lead, options)
+}
+
+/// What the record that [`Record::open`] finds at `path` is called, whether it can be read or not: the file's name without folder
+/// and extension.
+pub fn record_name(path: &Path) -> String {
+    stem(&existing(path))
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .unwrap_or(path.as_os_str())
         .to_string_lossy()
-        .into_owned();
-    Record::from_lead(name, Some(path.to_owned()), &file, lead, options)
+        .into_owned()
 }
 
 /// Reads a `.mat` file that is already in memory.
@@ -59,7 +68,7 @@ pub(super) fn from_bytes(name: &str, bytes: &[u8], options: &OpenOptions) -> Res
 fn existing(path: &Path) -> PathBuf {
     let mut header = path.as_os_str().to_owned();
     header.push(".hea");
-    let header = PathBuf::from(header);
+    let header = source::in_any_case(Path::new(&header));
     if path.symlink_metadata().is_err() && header.is_file() {
         header
     } else {
@@ -67,17 +76,14 @@ fn existing(path: &Path) -> PathBuf {
     }
 }
 
-/// The header of the same stem as the `.mat` file at `path`, with the file name that it should give.
-fn header_beside(path: &Path) -> Result<Option<(wfdb::Header, String)>, RecordError> {
-    let header = path.with_extension("hea");
-    let Some(name) = path.file_name().filter(|_| header != path && header.exists()) else {
+/// The header of the same stem as the `.mat` file at `path`.
+fn header_beside(path: &Path) -> Result<Option<wfdb::Header>, RecordError> {
+    let header = source::in_any_case(&path.with_extension("hea"));
+    if header == path || !header.exists() {
         return Ok(None);
-    };
-    let bytes = source::load(&header, false)?;
-    Ok(Some((
-        wfdb::Header::parse(&label(&header), &bytes)?,
-        name.to_string_lossy().into_owned(),
-    )))
+    }
+    let bytes = source::load_beside(&header, false)?;
+    wfdb::Header::parse(&label(&header), &bytes).map(Some)
 }
 
 /// A `.mat` file without a header.
@@ -88,10 +94,7 @@ fn bare(file: &str, bytes: &[u8], level: matlab::Level, options: &OpenOptions) -
     let samples = array.lead(lead, leads);
     super::check_finite(file, &samples)?;
     Ok(Lead {
-        samples,
-        name: None,
-        gain: None,
-        header: None,
-        warnings: Vec::new(),
+        invalid_code: (array.number == Number::I16).then_some(f32::from(i16::MIN)),
+        ..Lead::of(samples)
     })
 }

@@ -1,10 +1,10 @@
 //! Gaps, clipping and flatness.
 
-use super::{RecordError, Warning};
+use super::{RecordError, Warning, beginning};
 
 /// The longest gap that is interpolated, in seconds.
 const MAX_GAP_SECONDS: f64 = 0.5;
-/// The largest part of a recording that may be interpolated.
+/// The largest part of the classified samples that may be interpolated.
 const MAX_GAP_FRACTION: f64 = 0.1;
 /// The shortest stay at the highest or lowest value that counts as clipped, in seconds and in samples.
 const CLIPPED_RUN_SECONDS: f64 = 0.02;
@@ -19,7 +19,7 @@ const FLAT_FRACTION: f64 = 0.5;
 /// Replaces every run of NaN by a straight line between its neighbours, or by the one neighbour it has.
 ///
 /// # Errors
-/// [`RecordError::Gaps`] when a run lasts longer than 0.5 s, or all together exceed a tenth of the lead.
+/// [`RecordError::Gaps`] when of the samples that are classified a run lasts longer than 0.5 s, or all together exceed a tenth.
 pub(super) fn fill_gaps(file: &str, samples: &mut [f32], hz: f64) -> Result<Option<Warning>, RecordError> {
     let error = |reason| {
         Err(RecordError::Gaps {
@@ -27,6 +27,7 @@ pub(super) fn fill_gaps(file: &str, samples: &mut [f32], hz: f64) -> Result<Opti
             reason,
         })
     };
+    let classified = beginning(samples, hz).len();
     let (mut gaps, mut missing, mut longest) = (0, 0, 0);
     let mut start = 0;
     while let Some(skipped) = samples[start..].iter().position(|sample| sample.is_nan()) {
@@ -35,17 +36,20 @@ pub(super) fn fill_gaps(file: &str, samples: &mut [f32], hz: f64) -> Result<Opti
             .iter()
             .position(|sample| !sample.is_nan())
             .unwrap_or(samples.len() - first);
-        let seconds = length as f64 / hz;
+        let counted = length.min(classified.saturating_sub(first));
+        let seconds = counted as f64 / hz;
         if seconds > MAX_GAP_SECONDS {
             return error(format!(
-                "{length} invalid samples from sample {first} on ({seconds:.2} s); at most {MAX_GAP_SECONDS} s are interpolated"
+                "{counted} invalid samples from sample {first} on ({seconds:.2} s); at most {MAX_GAP_SECONDS} s are interpolated"
             ));
         }
         bridge(samples, first, length);
-        (gaps, missing, longest) = (gaps + 1, missing + length, longest.max(length));
+        if counted > 0 {
+            (gaps, missing, longest) = (gaps + 1, missing + counted, longest.max(counted));
+        }
         start = first + length;
     }
-    let fraction = missing as f64 / samples.len().max(1) as f64;
+    let fraction = missing as f64 / classified.max(1) as f64;
     if fraction > MAX_GAP_FRACTION {
         return error(format!(
             "{:.1} % of the samples are invalid; at most {:.0} % are interpolated",
@@ -69,6 +73,12 @@ fn bridge(samples: &mut [f32], first: usize, length: usize) {
         let position = (index + 1) as f32 / (length + 1) as f32;
         *sample = left * (1.0 - position) + right * position;
     }
+}
+
+/// A warning about samples that hold the `code` of an invalid one.
+pub(super) fn marked(samples: &[f32], code: f32) -> Option<Warning> {
+    let count = samples.iter().filter(|sample| **sample == code).count();
+    (count > 0).then_some(Warning::InvalidCode { samples: count, code })
 }
 
 /// Warnings about a lead without gaps.

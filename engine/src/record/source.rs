@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
@@ -47,6 +47,48 @@ pub(super) fn load(path: &Path, memory_map: bool) -> Result<Bytes, RecordError> 
     stream(file, metadata.len(), &label(path)).map(Bytes::Owned)
 }
 
+/// [`load`] of a file that another one leads to, which must not make anybody wait: pipes and devices are refused.
+pub(super) fn load_beside(path: &Path, memory_map: bool) -> Result<Bytes, RecordError> {
+    if path
+        .metadata()
+        .is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+    {
+        return Err(RecordError::Unsupported {
+            file: label(path),
+            found: "a pipe or device beside a recording".to_owned(),
+            supported: "a header and its signal file must be regular files",
+        });
+    }
+    load(path, memory_map)
+}
+
+/// The longest extension whose cases are tried.
+const LONGEST_EXTENSION: usize = 4;
+
+/// `path`, or where nothing is there, a file (upper case wins) whose name differs from it in the case of its extension only.
+pub(super) fn in_any_case(path: &Path) -> PathBuf {
+    let extension = path
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or_default();
+    let tried = extension.is_ascii() && (1..=LONGEST_EXTENSION).contains(&extension.len());
+    if !tried || path.symlink_metadata().is_ok() {
+        return path.to_owned();
+    }
+    let variant = |cases: u32| {
+        let in_case = |(index, letter): (usize, char)| match cases >> index & 1 {
+            1 => letter.to_ascii_uppercase(),
+            _ => letter.to_ascii_lowercase(),
+        };
+        let extension: String = extension.chars().enumerate().map(in_case).collect();
+        path.with_extension(extension)
+    };
+    let mut variants = (0..1 << extension.len()).rev().map(variant);
+    variants
+        .find(|variant| variant.symlink_metadata().is_ok())
+        .unwrap_or_else(|| path.to_owned())
+}
+
 /// Bytes of a file that are read ahead: 60 s of a recording with several leads.
 #[cfg(unix)]
 const AHEAD: u64 = 1 << 20;
@@ -55,7 +97,7 @@ const AHEAD: u64 = 1 << 20;
 /// whether it does; files that are not there are no error here.
 pub fn read_ahead(path: &Path) {
     #[cfg(unix)]
-    for path in ["hea", "dat", "mat"].map(|extension| path.with_extension(extension)) {
+    for path in ["hea", "dat", "mat"].map(|extension| in_any_case(&path.with_extension(extension))) {
         // Looked at before it is opened: a pipe must not be.
         let Ok(metadata) = path.metadata() else { continue };
         if metadata.is_file() && metadata.len() > 0 {

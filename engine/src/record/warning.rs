@@ -15,6 +15,11 @@ pub enum Warning {
         /// Where it should have been stated.
         missing: &'static str,
     },
+    /// Below [`super::LOW_RATE_HZ`].
+    LowSamplingRate {
+        /// The rate.
+        hz: f64,
+    },
     /// Samples marked invalid were interpolated.
     Interpolated {
         /// Separate gaps.
@@ -23,6 +28,13 @@ pub enum Warning {
         samples: usize,
         /// The longest gap.
         longest_s: f64,
+    },
+    /// Samples without a header hold what a header's format would mark as invalid.
+    InvalidCode {
+        /// How many of those that are classified.
+        samples: usize,
+        /// The value.
+        code: f32,
     },
     /// Shorter than [`super::TRAINED_SECONDS`].
     Short {
@@ -67,6 +79,13 @@ impl fmt::Display for Warning {
                     "sampling rate assumed to be {hz} Hz ({missing}); state it with --sampling-rate"
                 )
             }
+            Self::LowSamplingRate { hz } => {
+                write!(
+                    f,
+                    "recorded at {hz} Hz; below {} Hz the networks are right less often",
+                    super::LOW_RATE_HZ
+                )
+            }
             Self::Interpolated {
                 gaps,
                 samples,
@@ -76,6 +95,13 @@ impl fmt::Display for Warning {
                 write!(
                     f,
                     "{samples} invalid samples in {gaps} gap{plural} interpolated, the longest {longest_s:.3} s"
+                )
+            }
+            Self::InvalidCode { samples, code } => {
+                let (plural, verb) = if *samples == 1 { ("", "s") } else { ("s", "") };
+                write!(
+                    f,
+                    "{samples} sample{plural} hold{verb} {code}, WFDB's code for an invalid one; a header beside the file would make such samples gaps"
                 )
             }
             Self::Short { seconds } => {

@@ -5,6 +5,7 @@
 //! predictions for one record the first counts; predictions for records the reference does not know are counted but not scored.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 
 use serde::Serialize;
@@ -23,6 +24,10 @@ pub struct CompetitionScore {
     pub predicted: usize,
     /// Records predicted but absent from the reference; they are not scored.
     pub unknown: usize,
+    /// Predictions for a record that has one already; they are not scored.
+    pub repeated: usize,
+    /// Of these, predictions of another label than the first.
+    pub contradicting: usize,
     /// What a record without a prediction counts as.
     pub missing_predictions_count_as: Label,
     /// Share of records predicted right.
@@ -62,8 +67,17 @@ pub fn score(
 ) -> CompetitionScore {
     const MISSING: Label = Label::Normal;
     let mut first = HashMap::new();
+    let (mut repeated, mut contradicting) = (0, 0);
     for (name, label) in predictions {
-        first.entry(name).or_insert(label);
+        match first.entry(name) {
+            Entry::Vacant(entry) => {
+                entry.insert(label);
+            }
+            Entry::Occupied(entry) => {
+                repeated += 1;
+                contradicting += usize::from(*entry.get() != label);
+            }
+        }
     }
     let predicted = references.iter().filter(|(name, _)| first.contains_key(name)).count();
     let pairs = references
@@ -75,6 +89,8 @@ pub fn score(
         reference: references.len(),
         predicted,
         unknown: first.len().saturating_sub(predicted),
+        repeated,
+        contradicting,
         missing_predictions_count_as: MISSING,
         accuracy: confusion.accuracy(),
         f1_macro: mean(&f1_per_class),

@@ -89,7 +89,8 @@ pub(super) enum Undecided {
     Skipped,
 }
 
-/// The lines `record,label[,…]` of a file as (line number, record, label). A first line `record,…` is a header.
+/// The lines `record,label[,…]` of a file as (line number, record, label). A first line `record,…` of predictions is a header, unless
+/// it gives a label.
 pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64, String, Label)>, ScoreError> {
     let file = std::fs::File::open(path).map_err(|source| ScoreError::Read {
         path: path.to_owned(),
@@ -113,12 +114,12 @@ pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64,
             .get(0)
             .filter(|name| !name.is_empty())
             .ok_or_else(|| fault("no record name".to_owned()))?;
-        if labels.is_empty() && line == 1 && name == "record" {
+        let symbol = row.get(1);
+        let is_header = || symbol.is_none_or(|symbol| Label::from_symbol(symbol).is_none());
+        if undecided == Undecided::Skipped && labels.is_empty() && line == 1 && name == "record" && is_header() {
             continue;
         }
-        let symbol = row
-            .get(1)
-            .ok_or_else(|| fault(format!("record {name} has no label; expected one of N, O, A, ~")))?;
+        let symbol = symbol.ok_or_else(|| fault(format!("record {name} has no label; expected one of N, O, A, ~")))?;
         if undecided == Undecided::Skipped && matches!(symbol, "" | "?") {
             continue;
         }

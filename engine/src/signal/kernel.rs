@@ -3,7 +3,7 @@
 use std::f64::consts::PI;
 
 /// End of the pass band, as a fraction of the lower of the two Nyquist frequencies; the stop band starts at 1.
-pub(super) const PASS_EDGE: f64 = 0.92;
+const PASS_EDGE: f64 = 0.92;
 /// Design attenuation of the stop band, in dB.
 const ATTENUATION_DB: f64 = 80.0;
 /// Phases per sample of the lower rate. Linear interpolation between them errs by less than (π/256)²/8, −94 dB.

@@ -7,7 +7,6 @@
 
 mod error;
 mod kernel;
-mod missing_band;
 mod preprocessor;
 mod resample;
 mod spectrogram;
@@ -15,7 +14,6 @@ mod standardize;
 mod windows;
 
 pub use error::SignalError;
-pub use missing_band::fill_missing_band;
 pub use preprocessor::{Inputs, Preprocessor};
 pub use resample::{MAX_RATE_HZ, MIN_RATE_HZ, resample, resample_to};
 pub use spectrogram::Spectrogram;

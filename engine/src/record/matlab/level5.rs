@@ -4,18 +4,16 @@
 //! Layout: "MAT-File Format", The MathWorks, chapter on level 5 MAT-files.
 
 use std::borrow::Cow;
-use std::io::{self, Read};
 
-use flate2::read::ZlibDecoder;
-
+use super::inflate::Inflater;
 use super::{Array, Number, data_size, name_of, slice, unsupported};
-use crate::record::{MAX_SAMPLES, RecordError};
+use crate::record::RecordError;
 
 const HEADER: usize = 128;
 const MATRIX: u32 = 14;
 const COMPRESSED: u32 = 15;
-/// A byte of a deflate stream stands for at most this many.
-const MAX_DEFLATE_RATIO: u64 = 1032;
+/// Inflated bytes of an element that are looked at before the rest: its matrix's name is among them.
+const HEAD: u64 = 1 << 16;
 const COMPLEX: u32 = 0x0800;
 const LOGICAL: u32 = 0x0200;
 
@@ -23,8 +21,8 @@ const LOGICAL: u32 = 0x0200;
 pub(super) fn recognize(bytes: &[u8]) -> bool {
     bytes.starts_with(b"MATLAB")
         || bytes
-            .get(126..HEADER)
-            .is_some_and(|mark| mark == b"IM" || mark == b"MI")
+            .get(124..HEADER)
+            .is_some_and(|mark| matches!(mark, [0, 1 | 2, b'I', b'M'] | [1 | 2, 0, b'M', b'I']))
 }
 
 /// The variable `wanted`; every other element must be whole too.
@@ -58,22 +56,7 @@ pub(super) fn find<'a>(file: &str, bytes: &'a [u8], wanted: &str) -> Result<Arra
         let element = reader.element(offset, "element")?;
         let array = match element.kind {
             MATRIX => reader.matrix(element.body, element.length, &mut present, wanted)?,
-            COMPRESSED => {
-                let inflated = inflate(file, offset, reader.body(&element)?)?;
-                let inner = Reader {
-                    file,
-                    bytes: &inflated,
-                    big_endian: reader.big_endian,
-                    base: offset,
-                };
-                let element = inner.element(0, "compressed element")?;
-                match element.kind {
-                    MATRIX => inner
-                        .matrix(element.body, element.length, &mut present, wanted)?
-                        .map(Array::into_owned),
-                    _ => None,
-                }
-            }
+            COMPRESSED => reader.compressed(offset, reader.body(&element)?, &mut present, wanted)?,
             kind => return Err(reader.damaged(offset, &format!("element of unknown type {kind}"))),
         };
         found = found.or(array);
@@ -86,40 +69,21 @@ pub(super) fn find<'a>(file: &str, bytes: &'a [u8], wanted: &str) -> Result<Arra
     })
 }
 
-/// The content of a compressed element, which begins with the tag of the one element inside.
-fn inflate(file: &str, offset: usize, deflated: &[u8]) -> Result<Vec<u8>, RecordError> {
-    let limit = (deflated.len() as u64)
-        .saturating_mul(MAX_DEFLATE_RATIO)
-        .min(8 * MAX_SAMPLES + HEADER as u64);
-    let mut inflated = Vec::new();
-    let result = ZlibDecoder::new(deflated).take(limit + 1).read_to_end(&mut inflated);
-    match result {
-        Ok(_) if inflated.len() as u64 <= limit => Ok(inflated),
-        Ok(_) => Err(RecordError::TooLarge {
-            file: file.to_owned(),
-            what: format!("the compressed element at byte {offset}, counted in bytes,"),
-            limit,
-        }),
-        Err(cause) => {
-            let reason = match cause.kind() {
-                io::ErrorKind::UnexpectedEof => "the compressed element ends early".to_owned(),
-                _ => format!("the compressed element is corrupt ({cause})"),
-            };
-            Err(RecordError::Damaged {
-                file: file.to_owned(),
-                offset: offset as u64,
-                reason,
-            })
-        }
-    }
-}
-
 /// A tagged element: what it is, and where its body lies.
 struct Element {
     kind: u32,
     body: usize,
     length: u32,
     next: usize,
+}
+
+/// What stands in front of a matrix's values.
+struct Opening {
+    flags: u32,
+    dimensions: Element,
+    name: String,
+    /// Where the values' element begins.
+    values: usize,
 }
 
 /// Bounds-checked access to the elements in `bytes`.
@@ -131,7 +95,7 @@ struct Reader<'a, 'f> {
     base: usize,
 }
 
-impl<'a> Reader<'a, '_> {
+impl<'a, 'f> Reader<'a, 'f> {
     fn damaged(&self, offset: usize, reason: &str) -> RecordError {
         let offset = (self.base + offset) as u64;
         RecordError::Damaged {
@@ -220,14 +184,12 @@ impl<'a> Reader<'a, '_> {
         present: &mut Vec<String>,
         wanted: &str,
     ) -> Result<Option<Array<'a>>, RecordError> {
-        let flags = self.element(start, "array flags")?;
-        if flags.length != 8 {
-            return Err(self.damaged(start, "array flags of another size than 8 bytes"));
-        }
-        let flags_word = self.u32(flags.body)?;
-        let dimensions = self.element(flags.next, "dimensions")?;
-        let name = self.element(dimensions.next, "variable name")?;
-        let text = name_of(self.body(&name)?);
+        let Opening {
+            flags: flags_word,
+            dimensions,
+            name: text,
+            values: offset,
+        } = self.opening(start)?;
         present.push(text.clone());
         if text != wanted {
             return Ok(None);
@@ -245,7 +207,7 @@ impl<'a> Reader<'a, '_> {
         };
         class.map_err(|kind| unsupported(self.file, &text, kind))?;
         let (rows, columns) = self.rows_and_columns(&dimensions, &text)?;
-        let values = self.element(name.next, "matrix")?;
+        let values = self.element(offset, "matrix")?;
         let number = match values.kind {
             1 => Number::I8,
             2 => Number::U8,
@@ -257,7 +219,7 @@ impl<'a> Reader<'a, '_> {
             9 => Number::F64,
             12 => Number::I64,
             13 => Number::U64,
-            kind => return Err(self.damaged(name.next, &format!("numbers of unknown type {kind}"))),
+            kind => return Err(self.damaged(offset, &format!("numbers of unknown type {kind}"))),
         };
         let size = data_size(self.file, rows, columns, number)?;
         if size != u64::from(values.length) {
@@ -265,7 +227,7 @@ impl<'a> Reader<'a, '_> {
                 "{rows} rows and {columns} columns need {size} bytes, {} are announced",
                 values.length
             );
-            return Err(self.damaged(name.next, &reason));
+            return Err(self.damaged(offset, &reason));
         }
         Ok(Some(Array {
             name: text,
@@ -275,6 +237,78 @@ impl<'a> Reader<'a, '_> {
             big_endian: self.big_endian,
             data: Cow::Borrowed(self.body(&values)?),
             offset: values.body,
+        }))
+    }
+
+    /// What stands in front of a matrix's values.
+    fn opening(&self, start: usize) -> Result<Opening, RecordError> {
+        let flags = self.element(start, "array flags")?;
+        if flags.length != 8 {
+            return Err(self.damaged(start, "array flags of another size than 8 bytes"));
+        }
+        let dimensions = self.element(flags.next, "dimensions")?;
+        let name = self.element(dimensions.next, "variable name")?;
+        Ok(Opening {
+            flags: self.u32(flags.body)?,
+            name: name_of(self.body(&name)?),
+            dimensions,
+            values: name.next,
+        })
+    }
+
+    /// The content of the compressed element at `base`.
+    fn inside<'b>(&self, base: usize, bytes: &'b [u8]) -> Reader<'b, 'f> {
+        Reader {
+            file: self.file,
+            bytes,
+            big_endian: self.big_endian,
+            base,
+        }
+    }
+
+    /// The matrix inside a compressed element, if it is the variable `wanted`; its name joins `present`. Nothing but the beginning of
+    /// another one is kept in memory.
+    fn compressed(
+        &self,
+        offset: usize,
+        deflated: &[u8],
+        present: &mut Vec<String>,
+        wanted: &str,
+    ) -> Result<Option<Array<'a>>, RecordError> {
+        let mut content = Inflater::new(self.file, offset, deflated);
+        content.keep(HEAD)?;
+        if content.kept().len() as u64 == HEAD {
+            let head = self.inside(offset, content.kept());
+            let (kind, length) = (head.u32(0)?, head.u32(4)?);
+            let name = match kind == MATRIX && length > 0 {
+                true => Some(head.opening(8)?.name),
+                false => None,
+            };
+            if name.as_deref() != Some(wanted) {
+                present.extend(name);
+                content.finish()?;
+                return Ok(None);
+            }
+            content.keep(8 + u64::from(length))?;
+        }
+        let mut inflated = content.finish()?;
+        let inner = self.inside(offset, &inflated);
+        let element = inner.element(0, "compressed element")?;
+        let array = match element.kind {
+            MATRIX => inner.matrix(element.body, element.length, present, wanted)?,
+            _ => None,
+        };
+        let Some(array) = array else { return Ok(None) };
+        let values = array.offset..array.offset + array.data.len();
+        let array: Array<'static> = Array {
+            data: Cow::Borrowed(&[]),
+            ..array
+        };
+        inflated.truncate(values.end);
+        inflated.drain(..values.start);
+        Ok(Some(Array {
+            data: Cow::Owned(inflated),
+            ..array
         }))
     }
 
@@ -293,14 +327,5 @@ impl<'a> Reader<'a, '_> {
             }
         }
         Ok((sizes[0], sizes[1]))
-    }
-}
-
-impl Array<'_> {
-    fn into_owned(self) -> Array<'static> {
-        Array {
-            data: Cow::Owned(self.data.into_owned()),
-            ..self
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! MATLAB `.mat` files, levels 4 and 5.
 
+mod inflate;
 mod level4;
 mod level5;
 mod number;

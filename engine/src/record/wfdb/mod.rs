@@ -5,6 +5,7 @@ mod signal;
 
 use std::path::Path;
 
+use header::Signal;
 pub(super) use header::{Header, recognize};
 use signal::{Format, Stored};
 
@@ -18,8 +19,8 @@ impl Header {
     pub(super) fn read(&self, folder: &Path, options: &OpenOptions) -> Result<Lead, RecordError> {
         let lead = self.choose(options)?;
         let signal = &self.signals[lead];
-        let path = folder.join(&signal.file);
-        let bytes = source::load(&path, options.memory_map)?;
+        let path = source::in_any_case(&folder.join(&signal.file));
+        let bytes = source::load_beside(&path, options.memory_map)?;
         let file = label(&path);
         let named_mat = Path::new(&signal.file)
             .extension()
@@ -34,17 +35,24 @@ impl Header {
         }
     }
 
-    /// Reads the chosen lead of the `.mat` file `file`, called `name`, that this header describes.
+    /// Reads the chosen lead of the `.mat` file at `path`, in messages `file`, that this header describes.
     pub(super) fn read_beside(
         &self,
-        name: &str,
+        path: &Path,
         file: &str,
         bytes: &[u8],
         level: Level,
         options: &OpenOptions,
     ) -> Result<Lead, RecordError> {
-        if let Some(other) = self.signals.iter().find(|signal| signal.file != name) {
-            let reason = format!("it describes {}, not {}", one_line(&other.file), one_line(name));
+        let name = path.file_name().unwrap_or_default();
+        let described = |signal: &Signal| source::in_any_case(&path.with_file_name(&signal.file));
+        if let Some(other) = self
+            .signals
+            .iter()
+            .find(|signal| described(signal).file_name() != Some(name))
+        {
+            let (other, name) = (one_line(&other.file), one_line(&name.to_string_lossy()));
+            let reason = format!("it describes {other}, not {name}");
             return Err(self.contradiction(reason));
         }
         self.read_matlab(self.choose(options)?, file, bytes, level, options)
@@ -201,6 +209,7 @@ impl Header {
                 hz: self.sampling_rate_hz,
             }),
             warnings,
+            invalid_code: None,
         })
     }
 
