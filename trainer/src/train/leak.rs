@@ -20,7 +20,8 @@ pub(crate) fn data_set_known_to(training: &Value) -> Option<&str> {
         .find_map(data_set_of_records)
 }
 
-/// As [`leak`], of a network that need not say how it was trained, or that no other data set's segments taught.
+/// As [`leak`], of a network that may say nothing of its training, or was trained on Icentia11k: what counts is what it and those that it goes back
+/// to say of labelled records.
 pub(crate) fn stated_leak(training: &Value, options: &TrainOptions, records: &Records) -> Option<String> {
     let own = data_set_of_records(training).and_then(|_| leak_of(training, options, records));
     own.or_else(|| leak_of_ancestors(training, options, records))

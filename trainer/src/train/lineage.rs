@@ -28,10 +28,7 @@ pub(super) fn ancestors(training: &Value) -> impl Iterator<Item = &Value> {
 
 /// The entry of a network's training, to be handed on as it is.
 pub(super) fn entry_of(training: &Value) -> Value {
-    entry_or_none(&training[ENTRY])
-}
-
-fn entry_or_none(entry: &Value) -> Value {
+    let entry = &training[ENTRY];
     match entry.is_array() {
         true => entry.clone(),
         false => json!([]),
