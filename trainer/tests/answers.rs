@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Program, SMALL_RUN, losses, state};
+use common::{Program, SMALL_RUN, last_checkpoint, losses};
 use dualnet_fixtures::records_dir;
 use std::path::Path;
 
@@ -76,8 +76,7 @@ fn of_several_files_the_mean_is_learned_and_a_stopped_run_goes_on_to_the_bit() {
     );
     std::fs::write(&normal, text).expect("the file again");
     program.succeeds(&resume);
-    let tensors = |run: &str| state(&Path::new(run).join("last.safetensors")).tensors;
-    assert_eq!(tensors(&pieces), tensors(&whole));
+    assert_eq!(last_checkpoint(&pieces).tensors, last_checkpoint(&whole).tensors);
 }
 
 /// Each process asks the teacher of its own records, and knows what is said of them.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Program, SMALL_RUN, losses, state};
+use common::{Program, SMALL_RUN, last_checkpoint, losses, state};
 use dualnet_export::weights::{StateDict, Tensor};
 use dualnet_fixtures::records_dir;
 use serde_json::Value;
@@ -62,7 +62,7 @@ fn with_the_whole_target_a_teacher_is_all_that_counts_and_a_share_blends() {
         blended[0]
     );
     assert!((labelled[0] - taught[0]).abs() > 100.0 * BLEND);
-    let last = state(&Path::new(&program.run("taught")).join("last.safetensors"));
+    let last = last_checkpoint(&program.run("taught"));
     assert!(last.metadata["dualnet.training"].contains("teachers_digest"));
 }
 
@@ -97,8 +97,7 @@ fn a_taught_run_is_resumed_to_the_bit_by_the_same_teachers() {
     std::fs::write(&file, bytes).expect("the teacher again");
 
     program.succeeds(&resume);
-    let tensors = |run: &str| state(&Path::new(run).join("last.safetensors")).tensors;
-    assert_eq!(tensors(&pieces), tensors(&whole));
+    assert_eq!(last_checkpoint(&pieces).tensors, last_checkpoint(&whole).tensors);
     assert_eq!(losses(&pieces).len(), 8);
 }
 

@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Program, losses, of_steps, state, wait_for_steps};
+use common::{Program, last_checkpoint, losses, of_steps, wait_for_steps};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_export::network::Network;
 use dualnet_fixtures::{NetworkInputs, golden_weight, largest};
@@ -327,7 +327,7 @@ impl Few {
 
 /// How far the weight that moved most is from where it began.
 fn moved(run: &str) -> f64 {
-    let last = state(&Path::new(run).join("last.safetensors"));
+    let last = last_checkpoint(run);
     let network = network_of(&last).expect("a network").expect("it says which");
     let initial = Parameters::initial(&network, SEED).expect("initial values");
     let mut largest = 0.0_f64;
@@ -343,7 +343,7 @@ fn moved(run: &str) -> f64 {
 
 /// The largest difference between the tensors of two runs whose names `counts` accepts; of numbers beyond 1, relative.
 fn difference(a: &str, b: &str, counts: impl Fn(&str) -> bool) -> f64 {
-    let [a, b] = [a, b].map(|run| state(&Path::new(run).join("last.safetensors")));
+    let [a, b] = [a, b].map(last_checkpoint);
     let mut apart = 0.0_f64;
     let mut compared = 0;
     for (name, tensor) in &a.tensors {
@@ -363,7 +363,7 @@ fn difference(a: &str, b: &str, counts: impl Fn(&str) -> bool) -> f64 {
 /// How far the momenta of two runs are apart, in multiples of what is allowed: 1e-3 of the norm, as for gradients, and a slack for
 /// those that are mathematically 0.
 fn momenta_apart(a: &str, b: &str) -> f64 {
-    let [a, b] = [a, b].map(|run| state(&Path::new(run).join("last.safetensors")));
+    let [a, b] = [a, b].map(last_checkpoint);
     let mut apart = 0.0_f64;
     let mut compared = 0;
     for (name, tensor) in a.tensors.iter().filter(|(name, _)| name.starts_with("optimizer.first")) {
@@ -498,6 +498,22 @@ fn spawn(mut command: Command) -> Child {
     command.spawn().expect("the program starts")
 }
 
+/// Two runs of two processes: one that is done, and another just like it with its launcher, after its second step.
+fn whole_and_under_way(few: &Few) -> ([String; 2], Child) {
+    let [whole, pieces] = ["whole", "pieces"].map(|name| few.program.run(name));
+    let arguments = ["--network", "dualnet-s", "--batch-size", "2"];
+    few.train(2, &whole, &arguments);
+    let mut launcher = spawn(few.program.command(&few.arguments(2, &pieces, &arguments)));
+    wait_for_steps(2, Path::new(&pieces), &mut launcher);
+    ([whole, pieces], launcher)
+}
+
+/// Makes sure that two runs ended with the same weights and moments, after the same losses, bit for bit.
+fn assert_same_run(a: &str, b: &str) {
+    assert_eq!(last_checkpoint(a).tensors, last_checkpoint(b).tensors);
+    assert_eq!(losses(a), losses(b));
+}
+
 /// The process that a launcher started as this rank.
 fn child_of(launcher: u32, rank: usize) -> u32 {
     let path = format!("/proc/{launcher}/task/{launcher}/children");
@@ -517,12 +533,7 @@ fn child_of(launcher: u32, rank: usize) -> u32 {
 #[test]
 fn a_killed_process_is_named_and_the_run_goes_on_with_the_same_bits() {
     let few = Few::new(&(0..12).collect::<Vec<_>>());
-    let [whole, pieces] = ["whole", "pieces"].map(|name| few.program.run(name));
-    let arguments = ["--network", "dualnet-s", "--batch-size", "2"];
-    few.train(2, &whole, &arguments);
-
-    let mut launcher = spawn(few.program.command(&few.arguments(2, &pieces, &arguments)));
-    wait_for_steps(2, Path::new(&pieces), &mut launcher);
+    let ([whole, pieces], launcher) = whole_and_under_way(&few);
     signal("KILL", child_of(launcher.id(), 1));
     let output = ends(launcher);
     let message = String::from_utf8(output.stderr).expect("text");
@@ -544,21 +555,14 @@ fn a_killed_process_is_named_and_the_run_goes_on_with_the_same_bits() {
         "{message}"
     );
     few.program.succeeds(&[&LAUNCH[..], &resume].concat());
-    let tensors = |run: &str| state(&Path::new(run).join("last.safetensors")).tensors;
-    assert_eq!(tensors(&pieces), tensors(&whole));
-    assert_eq!(losses(&pieces), losses(&whole));
+    assert_same_run(&pieces, &whole);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn processes_whose_launcher_is_killed_stop_and_the_run_goes_on_with_the_same_bits() {
     let few = Few::new(&(0..12).collect::<Vec<_>>());
-    let [whole, pieces] = ["whole", "pieces"].map(|name| few.program.run(name));
-    let arguments = ["--network", "dualnet-s", "--batch-size", "2"];
-    few.train(2, &whole, &arguments);
-
-    let mut launcher = spawn(few.program.command(&few.arguments(2, &pieces, &arguments)));
-    wait_for_steps(2, Path::new(&pieces), &mut launcher);
+    let ([whole, pieces], launcher) = whole_and_under_way(&few);
     let ranks = [0, 1].map(|rank| child_of(launcher.id(), rank));
     signal("KILL", launcher.id());
     // Its output is theirs, too: it ends with the last of them.
@@ -570,9 +574,7 @@ fn processes_whose_launcher_is_killed_stop_and_the_run_goes_on_with_the_same_bit
     assert!(!Path::new(&pieces).join("result.json").exists());
     few.program
         .succeeds(&[&LAUNCH[..], &["train", "--resume", "--threads", "1", "--run", &pieces]].concat());
-    let tensors = |run: &str| state(&Path::new(run).join("last.safetensors")).tensors;
-    assert_eq!(tensors(&pieces), tensors(&whole));
-    assert_eq!(losses(&pieces), losses(&whole));
+    assert_same_run(&pieces, &whole);
 }
 
 /// As torchrun without a store of its own starts them: rank 0 keeps it.

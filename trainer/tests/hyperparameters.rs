@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Program, SMALL_RUN, state};
+use common::{Program, SMALL_RUN, last_checkpoint, state};
 use dualnet_export::network::Network;
 use dualnet_fixtures::records_dir;
 use dualnet_trainer::experiments::{Overrides, deviations, find};
@@ -212,7 +212,7 @@ fn the_tables_decide_what_is_trained() {
     let last_layer = |configuration: &str| {
         let program = Program::new();
         let run = trained(&program, configuration, &[]);
-        let last = state(&Path::new(&run).join("last.safetensors"));
+        let last = last_checkpoint(&run);
         last.get("linear_layer_2.weight").expect("a weight").clone()
     };
     let published = last_layer("");

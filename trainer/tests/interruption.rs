@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Program, SMALL_RUN, losses, reaches, state, wait_for_steps};
+use common::{Program, SMALL_RUN, last_checkpoint, losses, reaches, state, wait_for_steps};
 use dualnet_export::weights::PARTIAL;
 use dualnet_fixtures::{records_dir, report};
 use dualnet_trainer::random::Rng;
@@ -165,8 +165,7 @@ fn a_second_ctrl_c_ends_the_process_in_its_step_and_the_run_goes_on_with_the_sam
     assert_eq!(message.lines().count(), 1, "{message}");
     assert!(message.contains("once more ends it at once"), "{message}");
     program.succeeds(&["train", "--resume", "--threads", "1", "--run", &pieces]);
-    let tensors = |run: &str| state(&Path::new(run).join("last.safetensors")).tensors;
-    assert_eq!(tensors(&pieces), tensors(&whole));
+    assert_eq!(last_checkpoint(&pieces).tensors, last_checkpoint(&whole).tensors);
 }
 
 /// A second trainer in a run's folder would mix logs and checkpoints: it is refused, and the first is not disturbed.

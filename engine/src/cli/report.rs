@@ -7,9 +7,10 @@ use anyhow::Result;
 use clap::ValueEnum;
 use dualnet_engine::Prediction;
 use dualnet_engine::classifier::UNDECIDED;
+use dualnet_engine::record::printable;
 use serde::{Serialize, Serializer};
 
-use super::text::{percent, printable, rhythm};
+use super::text::{percent, rhythm};
 
 /// A form of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

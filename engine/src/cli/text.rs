@@ -21,15 +21,6 @@ pub fn percent(probability: f32) -> String {
     format!("{:.1} %", shown * 100.0)
 }
 
-/// `text` with control characters escaped, which a terminal would obey.
-pub fn printable(text: &str) -> String {
-    let escaped = |character: char| match character.is_control() {
-        true => character.escape_default().to_string(),
-        false => character.to_string(),
-    };
-    text.chars().map(escaped).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,11 +31,6 @@ mod tests {
             [rhythm("N", 4), rhythm("N", 2)],
             ["normal rhythm", "no atrial fibrillation"]
         );
-    }
-
-    #[test]
-    fn a_terminal_gets_no_command_from_a_name() {
-        assert_eq!(printable("a\u{1b}[31m\u{9b}\nµ"), "a\\u{1b}[31m\\u{9b}\\nµ");
     }
 
     #[test]

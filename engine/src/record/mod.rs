@@ -39,6 +39,7 @@ use lead::Lead;
 pub use open::record_name;
 pub use options::OpenOptions;
 pub use source::read_ahead;
+pub use text::printable;
 pub use warning::Warning;
 
 use crate::signal::{MAX_RATE_HZ, MIN_RATE_HZ};

@@ -225,6 +225,11 @@ pub fn peak_kib(process: &str) -> Option<f64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// The last checkpoint of a run.
+pub fn last_checkpoint(run: &str) -> StateDict {
+    state(&Path::new(run).join("last.safetensors"))
+}
+
 /// The state dict in a file.
 pub fn state(path: &Path) -> StateDict {
     StateDict::open(path).expect("a state dict")
