@@ -39,6 +39,8 @@ fn every_option_trains_and_is_stored_with_the_run() {
         "1",
         "--dropout-unit",
         "channels",
+        "--clip-gradients",
+        "0.5",
     ];
     program.succeeds(&[&SMALL_RUN[..], &flags, &["--run", &run]].concat());
     let configuration = std::fs::read_to_string(Path::new(&run).join("run.toml")).expect("a configuration");
@@ -48,6 +50,7 @@ fn every_option_trains_and_is_stored_with_the_run() {
         "precision = \"bf16\"",
         "hold_back = 0.25",
         "dropout_unit = \"channels\"",
+        "clip_gradients = 0.5",
     ] {
         assert!(configuration.contains(line), "{line}: {configuration}");
     }

@@ -99,6 +99,7 @@ fn recorded_steps_are_those_operation_by_operation() {
             dropout: Some(0.0),
             average_decay: 0.9,
             label_smoothing: 0.1,
+            clip_gradients: 0.05,
             mixup,
             distillation: Some(Distillation {
                 teachers: vec![teacher.clone()],

@@ -98,6 +98,9 @@ pub(super) struct RunFlags {
     /// Blend records with each other, λ from Beta(α, α).
     #[arg(long, value_name = "ALPHA")]
     mixup: Option<f64>,
+    /// Shorten the gradient of a step, over all weights, to this Euclidean norm where it is longer (0: never).
+    #[arg(long, value_name = "NORM")]
+    clip_gradients: Option<f64>,
     /// Learn also what these trained networks of the same classes say of each record, one of them in each step (.safetensors with what it was
     /// trained on, or folder of a run: its best.safetensors). They must have the run's split, and hold the same records back.
     #[arg(long, value_name = "WEIGHTS,…", value_delimiter = ',')]
@@ -227,6 +230,7 @@ impl RunFlags {
         replace(&mut options.average_decay, self.average_decay);
         replace(&mut options.label_smoothing, self.label_smoothing);
         replace(&mut options.mixup, self.mixup);
+        replace(&mut options.clip_gradients, self.clip_gradients);
         replace(&mut options.precision, self.precision);
         replace(&mut options.batch_norm, self.batch_norm);
         let schedule = self.schedule.map(|name| match name {

@@ -8,7 +8,10 @@
 #include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_foreach_sqrt.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
 
 namespace {
 
@@ -55,6 +58,18 @@ int32_t ecg_radam_step(const at::Tensor* const* weights, const at::Tensor* const
       at::_foreach_add_(w, m, step->size);
     }
     for (const auto& weight : w) weight.mutable_grad().reset();
+  });
+}
+
+// Shortens the gradients of these weights together so that their norm is at most `greatest`, without waiting for a GPU.
+int32_t ecg_clip(const at::Tensor* const* weights, size_t count, double greatest, char** message) {
+  return ecg::attempt(message, [&] {
+    const c10::NoGradGuard no_grad;
+    std::vector<at::Tensor> g;
+    g.reserve(count);
+    for (const auto& weight : list(weights, count)) g.push_back(weight.grad());
+    const auto norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(g)));
+    at::_foreach_mul_(g, norm.reciprocal().mul(greatest).clamp_max(1.0));
   });
 }
 

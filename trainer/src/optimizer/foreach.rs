@@ -25,6 +25,7 @@ unsafe extern "C" {
         step: *const Numbers,
         message: *mut *mut c_char,
     ) -> i32;
+    fn ecg_clip(weights: *const *const C_tensor, count: usize, greatest: f64, message: *mut *mut c_char) -> i32;
     fn ecg_lerp(
         tensors: *const *const C_tensor,
         targets: *const *const C_tensor,
@@ -63,6 +64,18 @@ pub(super) fn radam([weights, first, second]: [&[Tensor]; 3], numbers: &Numbers)
     let mut message = std::ptr::null_mut();
     // SAFETY: three arrays of as many live tensors, a step that outlives the call, and `message` is written only on failure.
     let code = unsafe { ecg_radam_step(w.as_ptr(), m.as_ptr(), v.as_ptr(), w.len(), numbers, &mut message) };
+    answer(code, message)
+}
+
+/// Scales the gradients of these weights, which all have one, by one factor so that all their numbers together have at most this norm.
+pub(super) fn clip(weights: &[Tensor], greatest: f64) -> Result<(), TchError> {
+    if weights.is_empty() {
+        return Ok(());
+    }
+    let addresses = pointers(weights);
+    let mut message = std::ptr::null_mut();
+    // SAFETY: an array of as many live tensors, and `message` is written only on failure.
+    let code = unsafe { ecg_clip(addresses.as_ptr(), addresses.len(), greatest, &mut message) };
     answer(code, message)
 }
 
@@ -134,6 +147,31 @@ mod tests {
                 assert!(!weight.grad().defined());
             }
         }
+    }
+
+    /// The gradients (3, 0) and (0, 4) have the norm 5 together: half of it is half of each; what is short enough keeps its bits.
+    #[test]
+    fn gradients_are_shortened_together_and_keep_their_direction() {
+        for (greatest, expected) in [(2.5, [1.5, 2.0]), (5.5, [3.0, 4.0])] {
+            let weights = [[3.0_f32, 0.0], [0.0, 4.0]].map(|gradient| {
+                let weight = Tensor::from_slice(&[1.0_f32, 1.0]).set_requires_grad(true);
+                (&weight * Tensor::from_slice(&gradient))
+                    .sum(tch::Kind::Float)
+                    .backward();
+                weight
+            });
+            clip(&weights, greatest).expect("gradients");
+            for (i, expected) in expected.into_iter().enumerate() {
+                let gradient = weights[i].grad();
+                assert_eq!(gradient.double_value(&[i as i64]), expected);
+                assert_eq!(gradient.double_value(&[1 - i as i64]), 0.0);
+            }
+        }
+        let still = Tensor::from_slice(&[1.0_f32]).set_requires_grad(true);
+        (&still * 0.0).sum(tch::Kind::Float).backward();
+        clip(std::slice::from_ref(&still), 1.0).expect("a gradient of 0");
+        assert_eq!(still.grad().double_value(&[0]), 0.0);
+        clip(&[], 1.0).expect("nothing to do");
     }
 
     #[test]

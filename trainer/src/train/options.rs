@@ -68,6 +68,8 @@ pub struct TrainOptions {
     pub label_smoothing: f64,
     /// Parameter α of mixup's Beta(α, α) (Zhang et al. 2018); 0 mixes nothing.
     pub mixup: f64,
+    /// Greatest Euclidean norm of a step's gradient over all weights, to which longer ones are shortened; 0 shortens none.
+    pub clip_gradients: f64,
     /// Arithmetic of convolutions and linear layers.
     pub precision: Precision,
     /// Over which records batch normalization takes its statistics when several processes train.
@@ -171,6 +173,7 @@ impl Default for TrainOptions {
             average_decay: 0.0,
             label_smoothing: 0.0,
             mixup: 0.0,
+            clip_gradients: 0.0,
             precision: Precision::F32,
             batch_norm: BatchNorm::Replica,
             device: "cpu".to_owned(),

@@ -16,7 +16,7 @@ use crate::distributed::Reducer;
 use crate::error::TrainerError;
 use crate::evaluate::{TorchPredictor, evaluate_in};
 use crate::logs::{LogOptions, RunLogs};
-use crate::optimizer::RAdam;
+use crate::optimizer::{RAdam, clip_gradients};
 use crate::torch::Parameters;
 use dualnet_engine::score::Evaluation;
 use dualnet_export::network::Network;
@@ -189,6 +189,9 @@ impl Training {
             };
             let part = self.recorder.gradients(&stepper, &batch, epoch, self.progress.batches);
             let part = part.map_err(|error| self.explained(error))?;
+            if self.options.clip_gradients > 0.0 {
+                clip_gradients(&self.parameters, self.options.clip_gradients)?;
+            }
             // Before the loss is known, for which a GPU must be waited for; nothing is kept of a step whose loss is no number.
             self.optimizer
                 .step(&self.parameters, learning_rate)

@@ -90,6 +90,12 @@ impl TrainOptions {
         if !(self.mixup >= 0.0 && self.mixup.is_finite()) {
             return Some(format!("mixup must not be negative, not {}", self.mixup));
         }
+        if !(self.clip_gradients >= 0.0 && self.clip_gradients.is_finite()) {
+            return Some(format!(
+                "clip_gradients is a norm of at least 0 (0 shortens no gradient), not {}",
+                self.clip_gradients
+            ));
+        }
         let of_distillation = self.distillation.as_ref().and_then(|given| given.fault(self));
         if of_distillation.is_some() {
             return of_distillation;
@@ -185,6 +191,9 @@ mod tests {
         assert!(fault(|options| options.hold_back = 1.0).contains("hold_back"));
         assert!(fault(|options| options.average_decay = f64::NAN).contains("average_decay"));
         assert!(fault(|options| options.mixup = -1.0).contains("mixup"));
+        for norm in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(fault(|options| options.clip_gradients = norm).contains("clip_gradients"));
+        }
         assert!(fault(|options| options.keep_last_layer = true).contains("load"));
         assert!(fault(|options| options.class_weights = Some(vec![1.0; 2])).contains("4 classes"));
         assert!(fault(|options| options.class_weights = Some(vec![-1.0; 4])).contains("negative"));
