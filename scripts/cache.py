@@ -32,13 +32,14 @@ def shared_folder(name: str, build: Callable[[Path], None]) -> Path:
     return home
 
 
-def link(name: str, target: Path) -> None:
-    """Points the link `name` at the repository's root to `target`."""
+def link(name: str, target: Path) -> bool:
+    """Points the link `name` at the repository's root to `target`; returns whether it pointed elsewhere before."""
     path = ROOT / name
     if path.is_symlink() and os.readlink(path) == str(target):
-        return
+        return False
     if path.exists() and not path.is_symlink():
         raise SystemExit(f"{path} exists and is not a link; move it away")
     fresh = path.with_name(f"{name}.{os.getpid()}")
     fresh.symlink_to(target)
     fresh.replace(path)
+    return True

@@ -93,13 +93,17 @@ def pack(target: Path, folder: Path) -> None:
 
 
 def bundle() -> None:
-    if not (ROOT / ".cuda-kernels" / "kernels.bin").exists():
+    compiled = ROOT / ".cuda-kernels" / "kernels.bin"
+    if not compiled.exists():
         raise SystemExit("bundle: no compiled kernels; run `make kernels` first")
+    kernels = compiled.read_bytes()
     target = ROOT / "target" / "gpu-bundle.tar.xz"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "gpu-bundle"
         (folder / "bin").mkdir(parents=True)
         for program, path in programs().items():
+            if kernels not in path.read_bytes():
+                raise SystemExit(f"bundle: {program} was built without {compiled}; touch that file and try again")
             shutil.copy(path, folder / "bin" / program)
             subprocess.run(["strip", folder / "bin" / program], check=True)
             (folder / "bin" / program).write_bytes(without_paths((folder / "bin" / program).read_bytes()))

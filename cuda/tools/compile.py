@@ -153,7 +153,9 @@ def main() -> None:
     arguments = parser.parse_args()
     made_of = [file.read_bytes() for file in [*device_sources(), REQUIREMENTS, *sorted(Path(__file__).parent.glob("*.py"))]]
     folder = shared_folder(f"cuda-kernels-{digest(made_of)}", build)
-    link(".cuda-kernels", folder)
+    if link(".cuda-kernels", folder):
+        # Kernels of the cache can be older than a build that had none, which cargo would take for up to date.
+        os.utime(folder / "kernels.bin")
     if arguments.record:
         record(folder / "resources.csv", arguments.allow_spills)
     print(folder)
