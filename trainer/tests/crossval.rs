@@ -5,7 +5,8 @@ mod common;
 use common::{StopAfter, trainer};
 use dualnet_export::network::preset;
 use dualnet_fixtures::records_dir;
-use dualnet_trainer::crossval::{CrossValidation, FoldPredictions, Plan, Settings};
+use dualnet_trainer::beats::{BeatOptions, BeatTable};
+use dualnet_trainer::crossval::{CheckpointPredictions, CrossValidation, FoldPredictions, Plan, Settings};
 use dualnet_trainer::data::{Dataset, Labels, physionet};
 use dualnet_trainer::error::TrainerError;
 use dualnet_trainer::train::{Distillation, TrainOptions};
@@ -147,6 +148,53 @@ fn without_held_back_records_there_is_no_choice() {
     assert!(summary.best.is_none() && summary.last.pooled_with_temperature.is_none());
 }
 
+/// With all of the forest, a fold's figures are those of a forest that was fitted to the other folds' records; with nothing of it, the network's.
+#[test]
+fn beats_are_read_by_forests_that_have_not_learned_the_fold() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dataset = dataset();
+    let validation = open(plan(0.0), dataset.clone(), folder.path()).expect("a cross-validation");
+    let folds: Vec<FoldPredictions> = (0..2)
+        .map(|fold| {
+            let records = validation.records(fold).iter();
+            let recordings = records.map(|&record| &dataset.recordings[record as usize]);
+            let last = CheckpointPredictions {
+                epoch: 1,
+                temperature: Some(2.0),
+                probabilities: [0.1, 0.2, 0.3, 0.4].repeat(recordings.len()),
+            };
+            FoldPredictions {
+                records: recordings.clone().map(|recording| recording.name.clone()).collect(),
+                labels: recordings.map(|recording| recording.label.index() as i64).collect(),
+                last,
+                best: None,
+            }
+        })
+        .collect();
+    let options = |share| BeatOptions {
+        trees: 10,
+        min_leaf_weight: 0.0,
+        share,
+        ..BeatOptions::default()
+    };
+    let alone = validation.summary(&folds).expect("figures").last;
+    let nothing = validation.with_beats(&folds, &options(0.0)).expect("figures").last;
+    assert_eq!(nothing.pooled, alone.pooled);
+    assert!(nothing.pooled_with_temperature.is_none());
+    let all = validation.with_beats(&folds, &options(1.0)).expect("figures");
+    assert!(all.share == 1.0 && all.best.is_none());
+    for fold in 0..2 {
+        let measured = |fold: usize| BeatTable::measure(&dataset, validation.records(fold)).expect("beats");
+        // In the order of the data set, in which it draws what a tree is grown on.
+        let mut learned = validation.records(1 - fold).to_vec();
+        learned.sort_unstable();
+        let learned = BeatTable::measure(&dataset, &learned).expect("beats");
+        let forest = learned.fit(&options(1.0), serde_json::Value::Null).expect("a forest");
+        let expected = measured(fold).predictions(&forest).evaluation().expect("figures");
+        assert_eq!(all.last.folds[fold].evaluation, expected);
+    }
+}
+
 #[test]
 fn another_plan_in_the_same_folder_is_refused_by_what_differs() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -258,6 +306,10 @@ fn the_program_prints_and_writes_the_figures_and_skips_what_is_done() {
         code == Some(2) && text.contains("--fold 3: the folds are 1 to 2"),
         "{text}"
     );
+    let (code, text) = output(&["--beats"]);
+    assert!(code == Some(2) && text.contains("the network's N, A"), "{text}");
+    let (code, text) = output(&["--beats=1.5"]);
+    assert!(code == Some(2) && text.contains("--beats=1.5"), "{text}");
     let (code, text) = output(&["--fold", "2"]);
     assert!(code == Some(0) && text.contains("not done yet: fold 1 of 2"), "{text}");
     assert!(!runs.join("fold-1").exists() && !runs.join("crossval.csv").exists());

@@ -216,9 +216,15 @@ fn the_tables_decide_what_is_trained() {
         last.get("linear_layer_2.weight").expect("a weight").clone()
     };
     let published = last_layer("");
-    for table in ["[train.optimizer]\nbeta1 = 0.8\n", "[train.optimizer]\neps = 0.1\n"] {
+    for table in [
+        "[train.optimizer]\nbeta1 = 0.8\n",
+        "[train.optimizer]\neps = 0.1\n",
+        "[train]\nclip_gradients = 0.001\n",
+    ] {
         assert!(last_layer(table) != published, "{table}");
     }
+    // Longer than any gradient of these steps: nothing is shortened, to the bit.
+    assert!(last_layer("[train]\nclip_gradients = 1000\n") == published);
     let augmented = "[train]\naugmentation = 1.0\n";
     let changed = format!("{augmented}[train.augmentations]\ncut_out_share = 0.3\n");
     assert!(last_layer(&changed) != last_layer(augmented));

@@ -94,8 +94,8 @@ impl BeatTable {
         })
     }
 
-    /// The rows at these places.
-    fn part(&self, places: impl Iterator<Item = usize> + Clone) -> Self {
+    /// The rows at these places, in their order.
+    pub(crate) fn part(&self, places: impl Iterator<Item = usize> + Clone) -> Self {
         Self {
             indices: places.clone().map(|place| self.indices[place]).collect(),
             rows: places.clone().map(|place| self.rows[place]).collect(),
@@ -118,9 +118,9 @@ impl BeatTable {
         }
     }
 
-    /// Replaces a network's probabilities of the same records by their average with the forest's.
-    pub fn average_with(&self, forest: &BeatForest, predictions: &mut Predictions) {
-        let network = predictions.probabilities.chunks_exact_mut(predictions.classes);
+    /// Replaces a network's probabilities of the same records, `[records, 4]`, by their average with the forest's.
+    pub fn average_with(&self, forest: &BeatForest, probabilities: &mut [f32]) {
+        let network = probabilities.chunks_exact_mut(Label::ALL.len());
         for (row, probabilities) in self.rows.iter().zip(network) {
             forest.average_with(row, probabilities);
         }
@@ -228,16 +228,12 @@ pub(super) mod tests {
         assert_eq!(learned.fit(&few(), json!(null)).expect("a forest"), forest);
         let accuracy = other.predictions(&forest).evaluation().expect("figures").accuracy;
         assert!(accuracy > 0.85, "{accuracy}");
-        let mut network = Predictions {
-            probabilities: vec![0.25; 800],
-            ..other.predictions(&forest)
-        };
+        let mut network = [0.25; 800];
         other.average_with(&forest, &mut network);
         let own = other.predictions(&forest).probabilities;
         let share = few().share as f32;
         assert!(
             network
-                .probabilities
                 .iter()
                 .zip(own)
                 .all(|(half, own)| (half - (0.25 * (1.0 - share) + share * own)).abs() < 1e-6)

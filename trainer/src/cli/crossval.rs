@@ -4,13 +4,15 @@ use super::answers::Answers;
 use super::flags::RunFlags;
 use super::progress::Terminal;
 use super::{answer, figures, loader_threads, say, thread_count, use_threads, write};
-use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, Summary};
+use crate::beats::BeatOptions;
+use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, WithBeats};
 use crate::data::{Labels, Split, physionet};
 use crate::device::said_of_auto;
 use crate::folds::subset;
 use crate::train::{PHYSIONET, TrainOptions, interrupt};
 use anyhow::{Context, bail};
 use clap::Args;
+use dualnet_engine::beats::BeatForest;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +23,8 @@ use std::sync::Arc;
 /// probabilities by the network that was trained without it, after the last epoch). The same command goes on after a stop;
 /// folds that are done are not done again. With --fold only some are trained, several of them at once if there are processors or GPUs for
 /// it: the figures come with the call that finds all done. Weights to start from (--load) must not know the records: those that say they were trained on
-/// this data set are refused.
+/// this data set are refused. --beats adds the figures of the networks together with forests that have not learned the fold's records
+/// either, also when all folds are done already.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Folder of the data set (A00001.mat …, REFERENCE.csv).
@@ -41,6 +44,10 @@ pub(super) struct Arguments {
     /// Train this fold only, counted from 1 (`--fold 1,3` for two).
     #[arg(long = "fold", value_name = "N", value_delimiter = ',')]
     only: Vec<usize>,
+    /// Measure the networks together with the beats too: of each fold's records the average with a forest (`trainer beats`) fitted to
+    /// the other folds' records. SHARE is the forest's weight, 0 to 1; a third unless given.
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, require_equals = true)]
+    beats: Option<Option<f64>>,
     /// Passes over the training records.
     #[arg(long)]
     epochs: Option<usize>,
@@ -91,6 +98,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .iter()
         .map(|&class| class.to_owned())
         .collect();
+    let beats = arguments.beat_options(&classes)?;
     let mut dataset = physionet::read(&arguments.data, train.labels)?;
     if arguments.training_records {
         let split = Split::find(&train.split)?;
@@ -143,25 +151,48 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ));
     }
     let folds: Vec<_> = folds.into_iter().flatten().collect();
-    let summary = validation.summary(&folds)?;
+    let mut summary = validation.summary(&folds)?;
     let mut answers = Answers::new(&classes, true)?;
     for fold in &folds {
         answers.add_all(&fold.records, &fold.last.probabilities)?;
     }
     write(&arguments.runs.join("crossval.csv"), &answers.finish()?)?;
+    if let Some(options) = &beats {
+        eprintln!("fitting {count} forests to the beats");
+        summary.with_beats = Some(validation.with_beats(&folds, options)?);
+    }
     let json = serde_json::to_vec_pretty(&summary).context("the figures")?;
     write(&arguments.runs.join("crossval.json"), &json)?;
-    answer(text(&summary, &classes))
+    let mut said = text([&summary.last].into_iter().chain(&summary.best), "", &classes);
+    if let Some(WithBeats { share, last, best }) = &summary.with_beats {
+        let together = format!(", averaged with the beats (share {share:.2})");
+        said += &text([last].into_iter().chain(best), &together, &classes);
+    }
+    answer(said)
 }
 
-fn text(summary: &Summary, classes: &[String]) -> String {
+impl Arguments {
+    /// What the forests are fitted with where there are to be any.
+    fn beat_options(&self, classes: &[String]) -> anyhow::Result<Option<BeatOptions>> {
+        let Some(share) = self.beats else { return Ok(None) };
+        let options = BeatOptions::default();
+        let share = share.unwrap_or(options.share);
+        if !(0.0..=1.0).contains(&share) {
+            bail!("--beats={share} is not between 0 and 1");
+        }
+        BeatForest::open_or_embedded(None)?.check_classes(classes)?;
+        Ok(Some(BeatOptions { share, ..options }))
+    }
+}
+
+/// The figures of the last epochs and, if there are any, of the best.
+fn text<'a>(figures: impl Iterator<Item = &'a Figures>, what: &str, classes: &[String]) -> String {
     let mut text = String::new();
-    for (title, figures) in [
-        ("last epoch", Some(&summary.last)),
-        ("best epoch on the held-back records", summary.best.as_ref()),
-    ] {
-        let Some(figures) = figures else { continue };
-        writeln!(text, "\n{title}\n{}", table(figures)).ok();
+    for (title, figures) in ["last epoch", "best epoch on the held-back records"]
+        .iter()
+        .zip(figures)
+    {
+        writeln!(text, "\n{title}{what}\n{}", table(figures)).ok();
         writeln!(text, "all folds together\n{}", figures::text(&figures.pooled, classes)).ok();
         if let Some(tempered) = figures.pooled_with_temperature {
             let [low, high] = tempered.interval;

@@ -111,7 +111,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     )?;
     bar.finish_and_clear();
     if let (Some(forest), Some(dataset)) = (&forest, records.dataset.as_deref()) {
-        BeatTable::measure(dataset, indices)?.average_with(forest, &mut predictions);
+        BeatTable::measure(dataset, indices)?.average_with(forest, &mut predictions.probabilities);
     }
     let measured = predictions.measured()?;
     match arguments.format {

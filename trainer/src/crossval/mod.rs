@@ -4,10 +4,12 @@
 //! is held back: it chooses the best epoch and the temperature. The fold's records are not among those given to the
 //! training; they are only predicted, once it is over.
 
+mod beats;
 mod fold;
 mod plan;
 mod summary;
 
+pub use beats::WithBeats;
 pub use fold::{CheckpointPredictions, FoldPredictions};
 pub use plan::{Plan, Settings};
 pub use summary::{Figures, FoldFigures, Spread, Summary, Tempered};

@@ -1,6 +1,6 @@
 //! The figures of a cross-validation.
 
-use super::{CheckpointPredictions, FoldPredictions, Plan};
+use super::{CheckpointPredictions, FoldPredictions, Plan, WithBeats};
 use crate::evaluate::{Measured, Temperature};
 use dualnet_engine::score::{Bootstrap, Evaluation, Intervals, ScoreError};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ pub struct Summary {
     pub last: Figures,
     /// The figures of the epochs that are best on the held-back records; `None` without such records.
     pub best: Option<Figures>,
+    /// The figures together with the beats; `None` where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub with_beats: Option<WithBeats>,
 }
 
 /// The figures of one checkpoint per fold.
@@ -78,6 +81,7 @@ impl Summary {
             plan: plan.clone(),
             last: Figures::new(classes, folds, &last)?,
             best: best.map(|best| Figures::new(classes, folds, &best)).transpose()?,
+            with_beats: None,
         })
     }
 }
