@@ -498,6 +498,24 @@ fn spawn(mut command: Command) -> Child {
     command.spawn().expect("the program starts")
 }
 
+/// Two processes without a launcher, each with its arguments; `second` is what the second one's environment has besides, or otherwise.
+fn by_hand(few: &Few, arguments: [&[&str]; 2], second: &[(&str, &str)]) -> [Child; 2] {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    drop(listener);
+    [(0, &[][..]), (1, second)].map(|(rank, otherwise)| {
+        let mut command = few.program.command(arguments[rank]);
+        command
+            .env("RANK", rank.to_string())
+            .env("LOCAL_RANK", rank.to_string())
+            .env("WORLD_SIZE", "2")
+            .env("MASTER_ADDR", "localhost")
+            .env("MASTER_PORT", &port)
+            .envs(otherwise.iter().copied());
+        spawn(command)
+    })
+}
+
 /// Two runs of two processes: one that is done, and another just like it with its launcher, after its second step.
 fn whole_and_under_way(few: &Few) -> ([String; 2], Child) {
     let [whole, pieces] = ["whole", "pieces"].map(|name| few.program.run(name));
@@ -582,21 +600,8 @@ fn processes_whose_launcher_is_killed_stop_and_the_run_goes_on_with_the_same_bit
 fn without_a_launcher_the_store_is_lost_with_rank_0() {
     let few = Few::new(&(0..12).collect::<Vec<_>>());
     let run = few.program.run("run");
-    let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.local_addr().expect("an address").port().to_string()
-    };
     let arguments = few.arguments(1, &run, &["--network", "dualnet-s", "--batch-size", "2"]);
-    let [mut first, second] = ["0", "1"].map(|rank| {
-        let mut command = few.program.command(&arguments);
-        command
-            .env("RANK", rank)
-            .env("LOCAL_RANK", rank)
-            .env("WORLD_SIZE", "2")
-            .env("MASTER_ADDR", "localhost")
-            .env("MASTER_PORT", &port);
-        spawn(command)
-    });
+    let [mut first, second] = by_hand(&few, [&arguments; 2], &[]);
     wait_for_steps(2, Path::new(&run), &mut first);
     first.kill().expect("killed");
     first.wait().expect("gone");
@@ -605,6 +610,53 @@ fn without_a_launcher_the_store_is_lost_with_rank_0() {
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains("rank 0") && message.contains("--resume"), "{message}");
     assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+/// Both end, the one that differs with what differs and the first with whom it misses.
+#[test]
+fn processes_that_would_train_otherwise_are_refused_by_what_differs() {
+    let few = Few::new(&(0..12).collect::<Vec<_>>());
+    let cases: [(&[&str], &[(&str, &str)], &str); 4] = [
+        (&["--clean-epochs", "1"], &[], "clean_epochs is 1 here and 0 there"),
+        (
+            &["--learning-rate", "0.1"],
+            &[],
+            "learning_rate is 0.1 here and 0.001 there",
+        ),
+        (&["--batch-size", "2"], &[], "batch_size is 2 here and 24 there"),
+        (&[], &[("WORLD_SIZE", "3")], "WORLD_SIZE is 3 here and 2 in rank 0"),
+    ];
+    for (case, (change, environment, expected)) in cases.into_iter().enumerate() {
+        let run = few.program.run(&format!("run-{case}"));
+        let first = few.arguments(1, &run, &["--network", "dualnet-s"]);
+        let second = [&first, change].concat();
+        let processes = by_hand(&few, [&first, &second], environment);
+        let messages = processes.map(|process| {
+            let output = ends(process);
+            let message = String::from_utf8(output.stderr).expect("text");
+            assert_eq!(output.status.code(), Some(2), "{message}");
+            assert_eq!(message.lines().count(), 1, "{message}");
+            message
+        });
+        assert!(
+            messages[1].contains("rank 1") && messages[1].contains(expected),
+            "{messages:?}"
+        );
+        assert!(messages[0].contains("rank 1 ended before the others"), "{messages:?}");
+        assert!(!Path::new(&run).join("last.safetensors").exists());
+    }
+}
+
+/// It says that it leaves, before any connection could close.
+#[test]
+fn whoever_fails_while_meeting_is_named() {
+    let few = Few::new(&[0, 1]);
+    let run = few.program.run("run");
+    let arguments = few.arguments(1, &run, &["--network", "dualnet-s"]);
+    let processes = by_hand(&few, [&arguments; 2], &[("GLOO_SOCKET_IFNAME", "nosuch0")]);
+    let [first, second] = processes.map(|process| String::from_utf8(ends(process).stderr).expect("text"));
+    assert!(first.contains("rank 1 ended before the others"), "{first}");
+    assert!(second.contains("nosuch0"), "{second}");
 }
 
 #[test]

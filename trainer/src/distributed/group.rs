@@ -24,12 +24,13 @@ pub struct Group {
 #[derive(Debug)]
 struct Inner {
     place: Place,
+    /// Before the store, which may be kept here: it says there that this process leaves.
+    watch: Watch,
     store: Store,
     common: ManuallyDrop<Mutex<Gloo>>,
     gradients: ManuallyDrop<Mutex<Gloo>>,
     nccl: Mutex<Option<Nccl>>,
     failure: OnceLock<String>,
-    watch: Watch,
 }
 
 /// A sum under way.
@@ -53,7 +54,8 @@ impl Group {
     /// The group that the environment names ([`Place::from_environment`]), once all of its processes are there.
     ///
     /// # Errors
-    /// Unusable variables, a store that cannot be reached within 5 minutes, processes that cannot reach each other.
+    /// Unusable variables, a store that cannot be reached within 5 minutes, processes that cannot reach each other or are not there within
+    /// 30 minutes.
     pub fn from_environment() -> Result<Option<Self>, TrainerError> {
         Place::from_environment()?.map(Self::join).transpose()
     }
@@ -61,26 +63,26 @@ impl Group {
     /// Joins the group at `place`; returns when all are there.
     ///
     /// # Errors
-    /// As [`from_environment`](Self::from_environment).
+    /// As [`from_environment`](Self::from_environment); processes that expect another number of them.
     pub fn join(place: Place) -> Result<Self, TrainerError> {
         let store = Store::meet(&place)?;
         let watch = Watch::start(&place)?;
         watch.set_deaf(true);
-        let join = |name, threads| {
-            Gloo::join(&store, &place, name, threads).map_err(|reason| {
-                let reason = watch.failure().unwrap_or(reason);
-                TrainerError::Distributed(format!("rank {} cannot meet the others: {reason}", place.rank))
-            })
+        let fault = |reason: String| {
+            let reason = watch.failure().unwrap_or(reason);
+            TrainerError::Distributed(format!("rank {} cannot meet the others: {reason}", place.rank))
         };
+        check_size(&store, &place).map_err(fault)?;
+        let join = |name, threads| Gloo::join(&store, &place, name, threads).map_err(fault);
         let (common, gradients) = (join("common/", 1)?, join("gradients/", 2)?);
         watch.set_deaf(false);
         let inner = Inner {
+            watch,
             store,
             common: ManuallyDrop::new(Mutex::new(common)),
             gradients: ManuallyDrop::new(Mutex::new(gradients)),
             nccl: Mutex::new(None),
             failure: OnceLock::new(),
-            watch,
             place,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -186,7 +188,10 @@ impl Group {
         let mut patience = self.inner.watch.patience();
         loop {
             match work.wait(Watch::tick()) {
-                Progress::Done => return Ok(()),
+                Progress::Done => {
+                    self.inner.watch.set_deaf(false);
+                    return Ok(());
+                }
                 Progress::Failed(reason) => return Err(self.fail(&self.inner.watch.explain(&reason))),
                 Progress::UnderWay => {
                     if let Some(failure) = patience.check() {
@@ -212,9 +217,9 @@ impl Group {
 
     fn on_cuda(&self, device: Device, issue: impl FnOnce(&mut Nccl) -> Result<(), String>) -> Result<(), TrainerError> {
         let mut slot = lock(&self.inner.nccl);
+        // Until the next sum over Gloo the thread may wait for its GPU, and the GPU for a process that is lost.
+        self.inner.watch.set_deaf(true);
         if slot.is_none() {
-            // From here on the thread may wait for its GPU, and the GPU for a process that is lost.
-            self.inner.watch.set_deaf(true);
             let connected = Nccl::connect(&self.inner.store, self.rank(), self.size(), device);
             *slot = Some(connected.map_err(|reason| self.fail(&reason))?);
         }
@@ -239,6 +244,20 @@ impl Drop for Inner {
                 ManuallyDrop::drop(&mut self.gradients);
             }
         }
+    }
+}
+
+/// Makes sure that this process waits for as many others as the first one does.
+fn check_size(store: &Store, place: &Place) -> Result<(), String> {
+    const NAME: &str = "size";
+    if place.rank == 0 {
+        return store.set(NAME, &(place.size as u64).to_le_bytes());
+    }
+    let mut first = [0; 8];
+    store.get(NAME, &mut first)?;
+    match u64::from_le_bytes(first) {
+        size if size == place.size as u64 => Ok(()),
+        size => Err(format!("WORLD_SIZE is {} here and {size} in rank 0", place.size)),
     }
 }
 

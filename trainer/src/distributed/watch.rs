@@ -163,7 +163,8 @@ impl Shared {
 struct Peer {
     signs: i64,
     silent: u32,
-    left: bool,
+    /// Ticks since it said that it left.
+    gone: u32,
     blamed: bool,
 }
 
@@ -177,25 +178,29 @@ impl Peer {
             0
         };
         self.signs = signs;
-        self.left = number & LEFT != 0;
+        self.gone = if number & LEFT == 0 { 0 } else { self.gone + 1 };
         self.blamed = number >= BLAMED;
     }
 }
 
-/// The lost process, and in which words, if one is lost; `me` does not count.
-fn verdict(peers: &[Peer], me: usize, is_suspicious: bool) -> Option<(usize, String)> {
+/// The lost process, and in which words, if one is lost; `me` does not count. Whoever left is missed where a collective failed, or where this
+/// process waits for all (`is_deaf`): not at once then, because the wait can be just over.
+fn verdict(peers: &[Peer], me: usize, is_suspicious: bool, is_deaf: bool) -> Option<(usize, String)> {
     let others = || peers.iter().enumerate().filter(|&(rank, _)| rank != me);
     if let Some((rank, _)) = others().find(|(_, peer)| peer.blamed) {
         return Some((rank, format!("rank {rank} was lost")));
     }
-    if is_suspicious && let Some((rank, _)) = others().find(|(_, peer)| peer.left) {
+    let is_missed = |peer: &Peer| peer.gone > if is_suspicious { 0 } else { SUSPECT_AFTER };
+    if (is_suspicious || is_deaf)
+        && let Some((rank, _)) = others().find(|(_, peer)| is_missed(peer))
+    {
         return Some((
             rank,
             format!("rank {rank} ended before the others; its own message says why"),
         ));
     }
     let (rank, peer) = others()
-        .filter(|(_, peer)| !peer.left)
+        .filter(|(_, peer)| peer.gone == 0)
         .max_by_key(|(_, peer)| peer.silent)?;
     if is_suspicious && peer.silent >= SUSPECT_AFTER {
         return Some((rank, format!("rank {rank} was lost: its connection closed")));
@@ -221,7 +226,7 @@ impl Watcher {
                     Ok(Some((rank, failure))) => {
                         has_judged = true;
                         // First, because this process may end as soon as it knows.
-                        if !self.peers[rank].left {
+                        if self.peers[rank].gone == 0 {
                             let _ = self.store.add(&name(rank), BLAMED);
                         }
                         self.shared.fail(failure);
@@ -257,8 +262,9 @@ impl Watcher {
                 peer.hear(self.store.add(&name(rank), 0)?);
             }
         }
-        let is_suspicious = self.shared.is_suspicious.load(Ordering::SeqCst);
-        Ok(verdict(&self.peers, self.place.rank, is_suspicious))
+        let [is_suspicious, is_deaf] =
+            [&self.shared.is_suspicious, &self.shared.is_deaf].map(|state| state.load(Ordering::SeqCst));
+        Ok(verdict(&self.peers, self.place.rank, is_suspicious, is_deaf))
     }
 
     fn end_the_deaf(&self) {
@@ -292,19 +298,19 @@ mod tests {
     #[test]
     fn the_living_and_those_to_come_are_not_lost() {
         let peers = peers(&[std::array::from_fn(ALIVE), [0; 50], std::array::from_fn(ALIVE)]);
-        assert_eq!(verdict(&peers, 0, false), None);
-        assert_eq!(verdict(&peers, 0, true), None);
+        assert_eq!(verdict(&peers, 0, false, false), None);
+        assert_eq!(verdict(&peers, 0, true, false), None);
     }
 
     #[test]
     fn the_silent_one_is_named() {
         let silent = std::array::from_fn(|tick| ALIVE(tick.min(5)));
         let briefly = std::array::from_fn(|tick| ALIVE(tick.min(40)));
-        let found = verdict(&peers(&[silent, std::array::from_fn(ALIVE), silent]), 0, false);
+        let found = verdict(&peers(&[silent, std::array::from_fn(ALIVE), silent]), 0, false, false);
         assert_eq!(found.map(|(rank, _)| rank), Some(2));
         let briefly = peers(&[std::array::from_fn(ALIVE), briefly]);
-        assert_eq!(verdict(&briefly, 0, false), None);
-        assert_eq!(verdict(&briefly, 0, true).map(|(rank, _)| rank), Some(1));
+        assert_eq!(verdict(&briefly, 0, false, false), None);
+        assert_eq!(verdict(&briefly, 0, true, false).map(|(rank, _)| rank), Some(1));
     }
 
     #[test]
@@ -312,11 +318,15 @@ mod tests {
         let left = std::array::from_fn(|tick| if tick > 2 { LEFT + 3 } else { 3 });
         let blamed = std::array::from_fn(|tick| if tick > 2 { BLAMED + 3 } else { 3 });
         let alive = std::array::from_fn(ALIVE);
-        assert_eq!(verdict(&peers(&[alive, left]), 0, false), None);
-        let found = verdict(&peers(&[alive, left]), 0, true);
+        assert_eq!(verdict(&peers(&[alive, left]), 0, false, false), None);
+        let found = verdict(&peers(&[alive, left]), 0, false, true);
+        assert!(found.is_some_and(|(rank, words)| rank == 1 && words.contains("its own message")));
+        let just_left = std::array::from_fn(|tick| if tick > 45 { LEFT + 3 } else { ALIVE(tick) });
+        assert_eq!(verdict(&peers(&[alive, just_left]), 0, false, true), None);
+        let found = verdict(&peers(&[alive, left]), 0, true, false);
         assert!(found.is_some_and(|(rank, words)| rank == 1 && words.contains("its own message")));
         assert_eq!(
-            verdict(&peers(&[alive, left, blamed]), 0, true).map(|(rank, _)| rank),
+            verdict(&peers(&[alive, left, blamed]), 0, true, false).map(|(rank, _)| rank),
             Some(2)
         );
     }

@@ -40,7 +40,7 @@ impl Requests {
 
 /// From now on Ctrl-C, SIGTERM and SIGHUP ask the run to stop after the step under way; a second Ctrl-C ends the process at once, with exit status 130.
 ///
-/// A signal that the process was started to ignore stays ignored. Call this from the thread that computes, before it starts others: none of them
+/// A signal that the process was started to ignore stays ignored. Call this from the thread that computes, before it starts others that multiply matrices: none of them
 /// takes these signals then. While oneDNN multiplies matrices, as for an LSTM whose units are not in sixteens, the stack pointer stands at the start of a block of the heap, and a signal's
 /// frame would overwrite what lies before it.
 pub fn listen() {

@@ -1,5 +1,6 @@
 //! The training loop: epochs of augmented batches, validation, checkpoints, and a log of every epoch.
 
+mod agreement;
 mod answers;
 mod average;
 mod card;

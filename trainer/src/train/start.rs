@@ -1,5 +1,6 @@
 //! How a run begins, and how it goes on.
 
+use super::agreement::agree;
 use super::average::Average;
 use super::checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 use super::folder::{Lock, RunFolder};
@@ -253,6 +254,14 @@ impl Training {
     ) -> Result<Self, TrainerError> {
         let device = device(&options.device, team.local_rank())?;
         state.teachers.meet(&options, &records)?;
+        agree(
+            &team,
+            network.config(),
+            &options,
+            &records,
+            state.teachers.digest(),
+            device,
+        )?;
         let State {
             parameters,
             average,
