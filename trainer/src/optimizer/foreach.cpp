@@ -5,7 +5,9 @@
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_addcdiv.h>
 #include <ATen/ops/_foreach_addcmul.h>
+#include <ATen/ops/_foreach_clamp_max.h>
 #include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/_foreach_div.h>
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
@@ -78,6 +80,25 @@ int32_t ecg_lerp(const at::Tensor* const* tensors, const at::Tensor* const* targ
   return ecg::attempt(message, [&] {
     const c10::NoGradGuard no_grad;
     at::_foreach_lerp_(list(tensors, count), list(targets, count), weight);
+  });
+}
+
+// Moves running statistics by the share `weight` of their way to others, by less where the other variance, `eps` added, is more than `bound`
+// times as large: its pull on the variance has that limit, and its pull on the mean falls with it.
+int32_t ecg_lerp_statistics(const at::Tensor* const* means, const at::Tensor* const* other_means, const at::Tensor* const* variances,
+                            const at::Tensor* const* other_variances, size_t count, double weight, double bound, double eps,
+                            char** message) {
+  return ecg::attempt(message, [&] {
+    const c10::NoGradGuard no_grad;
+    const auto variance = list(variances, count);
+    const auto other = list(other_variances, count);
+    auto weights = at::_foreach_add(variance, eps);
+    at::_foreach_div_(weights, at::_foreach_add(other, eps));
+    at::_foreach_mul_(weights, bound);
+    at::_foreach_clamp_max_(weights, 1.0);
+    at::_foreach_mul_(weights, weight);
+    at::_foreach_lerp_(list(means, count), list(other_means, count), weights);
+    at::_foreach_lerp_(variance, other, weights);
   });
 }
 

@@ -33,6 +33,17 @@ unsafe extern "C" {
         weight: f64,
         message: *mut *mut c_char,
     ) -> i32;
+    fn ecg_lerp_statistics(
+        means: *const *const C_tensor,
+        other_means: *const *const C_tensor,
+        variances: *const *const C_tensor,
+        other_variances: *const *const C_tensor,
+        count: usize,
+        weight: f64,
+        bound: f64,
+        eps: f64,
+        message: *mut *mut c_char,
+    ) -> i32;
     fn ecg_copy(
         tensors: *const *const C_tensor,
         sources: *const *const C_tensor,
@@ -109,6 +120,39 @@ pub(crate) fn lerp(tensors: &[Tensor], targets: &[Tensor], weight: f64) -> Resul
     answer(code, message)
 }
 
+/// Moves means and variances by the share `weight` of their way to others. Where another variance is more than `bound` times as large, `eps`
+/// added to both, the share is less by as much: what is beyond the bound has no more weight than what is at it.
+pub(crate) fn lerp_statistics(
+    [means, variances]: [&[Tensor]; 2],
+    [other_means, other_variances]: [&[Tensor]; 2],
+    weight: f64,
+    (bound, eps): (f64, f64),
+) -> Result<(), TchError> {
+    if means.len() != variances.len() {
+        return Err(TchError::Shape("a mean without its variance".to_owned()));
+    }
+    let (Some([to, from]), Some([wide, other])) = (paired(means, other_means)?, paired(variances, other_variances)?)
+    else {
+        return Ok(());
+    };
+    let mut message = std::ptr::null_mut();
+    // SAFETY: four arrays of as many live tensors, and `message` is written only on failure.
+    let code = unsafe {
+        ecg_lerp_statistics(
+            to.as_ptr(),
+            from.as_ptr(),
+            wide.as_ptr(),
+            other.as_ptr(),
+            to.len(),
+            weight,
+            bound,
+            eps,
+            &mut message,
+        )
+    };
+    answer(code, message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +216,21 @@ mod tests {
         clip(std::slice::from_ref(&still), 1.0).expect("a gradient of 0");
         assert_eq!(still.grad().double_value(&[0]), 0.0);
         clip(&[], 1.0).expect("nothing to do");
+    }
+
+    /// A tenth of the way; of 39 times the variance (eps is 1) a quarter of that, the bound being ten.
+    #[test]
+    fn statistics_that_are_far_away_pull_no_more_than_those_at_the_bound() {
+        let tensor = |values: [f32; 2]| [Tensor::from_slice(&values)];
+        let (means, variances) = (tensor([1.0, 1.0]), tensor([1.0, 1.0]));
+        let others = (tensor([2.0, 41.0]), tensor([3.0, 79.0]));
+        lerp_statistics([&means, &variances], [&others.0, &others.1], 0.1, (10.0, 1.0)).expect("statistics");
+        for (found, expected) in [(&means[0], [1.1, 2.0]), (&variances[0], [1.2, 2.95])] {
+            for (i, expected) in expected.into_iter().enumerate() {
+                assert!((found.double_value(&[i as i64]) - expected).abs() < 1e-6, "{found}");
+            }
+        }
+        assert!(lerp_statistics([&means, &[]], [&means, &[]], 0.1, (10.0, 1.0)).is_err());
     }
 
     #[test]

@@ -7,6 +7,6 @@ mod radam;
 mod schedule;
 
 pub(crate) use clip::clip_gradients;
-pub(crate) use foreach::{copy, lerp};
+pub(crate) use foreach::{copy, lerp, lerp_statistics};
 pub use radam::{Moments, RAdam, RAdamOptions};
 pub use schedule::{RateOptions, Schedule};

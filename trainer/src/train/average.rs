@@ -1,9 +1,17 @@
 //! The exponential moving average of the weights (Polyak and Juditsky 1992; as an average over steps, Tarvainen and Valpola 2017).
 
 use crate::error::TrainerError;
-use crate::optimizer::{copy, lerp};
+use crate::optimizer::{copy, lerp, lerp_statistics};
 use crate::torch::Parameters;
 use dualnet_export::network::{Network, ParameterKind};
+use tch::Tensor;
+
+/// How many times the average's variance a step's running variance counts at most. In training as it should be it is up to six times as large. When a
+/// network that loses its way for some steps has 10⁵ times, the average without this bound has lost it for as many epochs as the decay lasts.
+const GREATEST_VARIANCE: f64 = 10.0;
+
+/// What batch normalization adds to a variance.
+const EPS: f64 = 1e-5;
 
 /// Averaged weights and running statistics.
 #[derive(Debug)]
@@ -39,19 +47,30 @@ impl Average {
     pub(super) fn update(&mut self, trained: &Parameters, step: u64) -> Result<(), TrainerError> {
         let step = step as f64;
         let decay = self.decay.min((1.0 + step) / (10.0 + step));
-        let (mut averages, mut values) = (Vec::new(), Vec::new());
-        let (mut integers, mut counted) = (Vec::new(), Vec::new());
-        tch::no_grad(|| {
-            for ((parameter, average), (_, value)) in self.parameters.iter().zip(trained.iter()) {
-                let (to, from) = match parameter.kind {
-                    ParameterKind::Integer => (&mut integers, &mut counted),
-                    _ => (&mut averages, &mut values),
-                };
-                to.push(average.shallow_clone());
-                from.push(value.shallow_clone());
+        // Averages and what is trained: weights, running means, running variances, and counters, which are not averaged.
+        let mut tensors: [[Vec<Tensor>; 2]; 4] = Default::default();
+        for ((parameter, average), (_, value)) in self.parameters.iter().zip(trained.iter()) {
+            let kind = match parameter.kind {
+                ParameterKind::Weight => 0,
+                ParameterKind::Buffer if parameter.name.ends_with(".running_mean") => 1,
+                ParameterKind::Buffer => 2,
+                ParameterKind::Integer => 3,
+            };
+            for (list, tensor) in tensors[kind].iter_mut().zip([average, value]) {
+                list.push(tensor.shallow_clone());
             }
-            copy(&integers, &counted)?;
-            Ok(lerp(&averages, &values, 1.0 - decay)?)
+        }
+        let [
+            [weights, trained],
+            [means, new_means],
+            [variances, new_variances],
+            [counters, counted],
+        ] = &tensors;
+        tch::no_grad(|| {
+            copy(counters, counted)?;
+            lerp(weights, trained, 1.0 - decay)?;
+            let (own, new) = ([&means[..], variances], [&new_means[..], new_variances]);
+            Ok(lerp_statistics(own, new, 1.0 - decay, (GREATEST_VARIANCE, EPS))?)
         })
     }
 }
@@ -84,5 +103,32 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Ten steps in which a network loses its way are not what its average's statistics are made of.
+    #[test]
+    fn steps_that_go_astray_do_not_become_the_average_s_statistics() {
+        let network = Network::new(preset("dualnet-s").expect("a preset")).expect("a network");
+        let trained = Parameters::initial(&network, 1).expect("parameters");
+        let layer = "spectrogram_encoder.0.main_mapping_norm_1.batch_normalization";
+        let [mean, variance] = ["running_mean", "running_var"].map(|name| format!("{layer}.{name}"));
+        let set = |values: [f64; 2]| {
+            for (name, value) in [&mean, &variance].into_iter().zip(values) {
+                let mut tensor = trained.get(name).expect("a statistic").shallow_clone();
+                let _ = tch::no_grad(|| tensor.fill_(value));
+            }
+        };
+        set([1.0, 2.0]);
+        let mut average = Average::new(&network, &trained, 0.99).expect("an average");
+        let mut update =
+            |steps: std::ops::Range<u64>| steps.for_each(|step| average.update(&trained, step).expect("a step"));
+        set([1e3, 1e6]);
+        update(1000..1010);
+        set([1.0, 2.0]);
+        update(1010..1020);
+        let found = |name: &str| f64::from(average.parameters().values(name).expect("values")[0]);
+        // At most a tenth more in each of the ten.
+        assert!((2.0..6.0).contains(&found(&variance)), "{}", found(&variance));
+        assert!((found(&mean) - 1.0).abs() < 0.01, "{}", found(&mean));
     }
 }
