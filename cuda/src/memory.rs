@@ -101,8 +101,12 @@ impl DeviceMemory {
         self.context
             .bind_to_thread()
             .map_err(reported("entering the GPU's context"))?;
-        // SAFETY: the range lies within the allocation, as just checked; the copy is over when the call returns.
-        unsafe { result::memcpy_htod_sync(self.address + offset as u64, bytes) }.map_err(reported("copying to the GPU"))
+        // SAFETY: the range lies within the allocation, as just checked; the call has read all bytes when it returns.
+        unsafe { result::memcpy_htod_sync(self.address + offset as u64, bytes) }
+            .map_err(reported("copying to the GPU"))?;
+        // Of memory that is not page-locked the last part can still be on its way, and streams of ours do not wait for this one.
+        // SAFETY: the null stream is always there.
+        unsafe { result::stream::synchronize(std::ptr::null_mut()) }.map_err(reported("copying to the GPU"))
     }
 }
 

@@ -114,6 +114,7 @@ pub(super) struct Constants {
     pub(super) bytes: Vec<u8>,
     /// Of every name: where its parts begin, and their lengths.
     places: BTreeMap<String, Vec<(u64, u64)>>,
+    is_released: bool,
 }
 
 /// A program while it is written.
@@ -129,6 +130,7 @@ impl Constants {
     /// Forgets the weights themselves, once they are on a GPU.
     pub(super) fn release(&mut self) {
         self.bytes = Vec::new();
+        self.is_released = true;
     }
 
     /// Where the parts of `name` lie, and their lengths; packed when they are first asked for.
@@ -140,6 +142,11 @@ impl Constants {
         if let Some(places) = self.places.get(name) {
             let known = places.as_slice().try_into();
             return known.map_err(|_| CudaError::Launch(format!("{name} has {} parts, not {N}", places.len())));
+        }
+        if self.is_released {
+            return Err(CudaError::Launch(format!(
+                "{name} is asked for when the weights are on the GPU already"
+            )));
         }
         let places = pack()?.map(|packed| {
             self.bytes
@@ -344,6 +351,11 @@ mod tests {
             assert_eq!(places, [Kind::Constant(0), Kind::Constant(256)]);
         }
         assert_eq!(constants.bytes.len(), 556);
+        constants.release();
+        let mut builder = Builder::new(&mut constants);
+        assert!(builder.constant("second", || Ok(vec![2; 300])).is_ok());
+        let error = builder.constant("third", || Ok(vec![3])).unwrap_err().to_string();
+        assert!(error.contains("third"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! **Meeting.** `torchrun --no-python` and `trainer launch` name each process its place in the environment ([`Place`]). All
 //! connect to one TCPStore: the launcher's where it keeps one (`TORCHELASTIC_USE_AGENT_STORE=True`), else rank 0's. Through
-//! the store they find each other's addresses (Gloo) and NCCL's unique id.
+//! the store they find each other's addresses (Gloo) and NCCL's unique id, after they have agreed on how many they are.
 //!
 //! **Collectives.** Every process must issue the same collectives of one group in the same order. A [`Group`] holds two Gloo
 //! groups. The *common* one carries whatever the training thread waits for: sums of losses and statistics, broadcasts. Each of

@@ -23,6 +23,7 @@ mod teachers;
 mod team;
 mod told;
 mod transfer;
+mod validation;
 
 pub use card::REVISION;
 pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};

@@ -14,7 +14,6 @@ use super::{Records, Team, interrupt, result};
 use crate::data::{Classes, Loader, LoaderOptions};
 use crate::distributed::Reducer;
 use crate::error::TrainerError;
-use crate::evaluate::{TorchPredictor, evaluate_in};
 use crate::logs::{LogOptions, RunLogs};
 use crate::optimizer::{RAdam, clip_gradients};
 use crate::torch::Parameters;
@@ -24,9 +23,6 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
 use tch::{Device, Tensor};
-
-/// Records of a batch in validation on a GPU, about.
-const VALIDATION_BATCH: usize = 96;
 
 /// A run: network, data, optimizer, and the folder it writes to.
 pub struct Training {
@@ -47,12 +43,6 @@ pub struct Training {
     pub(super) notes: Vec<String>,
     /// The networks that it began from and learns from, as its checkpoints name them.
     pub(super) goes_back_to: Value,
-}
-
-/// What an epoch's validation found: of the network that is kept, and of the weights under training where that is their average.
-struct Validation {
-    kept: Evaluation,
-    trained: Option<Evaluation>,
 }
 
 impl Training {
@@ -247,74 +237,6 @@ impl Training {
         }
     }
 
-    /// Validates; where it is stopped on the way, all steps of the epoch are kept first.
-    fn validated(&self, report: &mut dyn Report) -> Result<Validation, TrainerError> {
-        let validation = self.validate(report);
-        if let Err(TrainerError::Interrupted { epoch }) = validation {
-            self.save_last(epoch, None)?;
-        }
-        validation
-    }
-
-    fn stop_if(&self, is_asked: bool) -> Result<(), TrainerError> {
-        let epoch = self.progress.epoch.min(self.options.epochs);
-        match is_asked {
-            true => Err(TrainerError::Interrupted { epoch }),
-            false => Ok(()),
-        }
-    }
-
-    fn validate(&self, report: &mut dyn Report) -> Result<Validation, TrainerError> {
-        // The first process's running statistics are the network's.
-        self.team.share(&self.parameters)?;
-        if let Some(average) = &self.average {
-            self.team.share(average.parameters())?;
-        }
-        let trained = self.evaluate(&self.parameters, report)?;
-        Ok(match &self.average {
-            None => Validation {
-                kept: trained,
-                trained: None,
-            },
-            Some(average) => Validation {
-                kept: self.evaluate(average.parameters(), report)?,
-                trained: Some(trained),
-            },
-        })
-    }
-
-    /// How many records a batch in validation has, which do not depend on each other: more of them on a GPU, which small batches leave idle.
-    fn validation_batch_size(&self) -> usize {
-        let batch = self.options.batch_size;
-        match self.device.is_cuda() {
-            true => batch * (VALIDATION_BATCH / batch).max(1),
-            false => batch,
-        }
-    }
-
-    fn evaluate(&self, parameters: &Parameters, report: &mut dyn Report) -> Result<Evaluation, TrainerError> {
-        let mut predictor = TorchPredictor {
-            network: &self.network,
-            parameters,
-        };
-        let indices = self.records.choice();
-        let records = indices.len() * self.records.source.records_per_unit();
-        let predictions = evaluate_in(
-            &self.team,
-            &mut predictor,
-            &self.records.source,
-            indices,
-            self.validation_batch_size(),
-            self.records.threads,
-            &mut |done| {
-                report.validating(done, records);
-                // Several processes wait for each other's rows: they stop after the next step.
-                self.stop_if(self.team.size() == 1 && interrupt::requested())
-            },
-        )?;
-        Ok(predictions.evaluation()?)
-    }
-
     /// Ends an epoch: keeps the network where it is due, moves on to the next epoch and writes the last checkpoint.
     fn keep(&mut self, epoch: usize, evaluation: Option<&Evaluation>) -> Result<(), TrainerError> {
         if let Some(evaluation) = evaluation {
@@ -345,7 +267,7 @@ impl Training {
         }
     }
 
-    fn save_last(&self, epoch: usize, evaluation: Option<&Evaluation>) -> Result<(), TrainerError> {
+    pub(super) fn save_last(&self, epoch: usize, evaluation: Option<&Evaluation>) -> Result<(), TrainerError> {
         if !self.team.is_first() {
             return Ok(());
         }
