@@ -9,10 +9,9 @@ pub(super) use writer::{Entry, write_state_dict};
 
 use crate::pickle::{Limits, Machine, PickleError};
 use state_dict::TorchDialect;
-use std::collections::BTreeMap;
 
-/// Reads a pickled state dict: its entries by name.
-pub(super) fn read_state_dict(pickle: &[u8]) -> Result<BTreeMap<String, View>, PickleError> {
+/// Reads a pickled state dict: its entries in order.
+pub(super) fn read_state_dict(pickle: &[u8]) -> Result<Vec<(String, View)>, PickleError> {
     let limits = Limits {
         bytes: pickle.len() as u64,
         instructions: u64::MAX,

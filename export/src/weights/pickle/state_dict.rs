@@ -2,7 +2,7 @@
 
 use super::value::{STORAGES, Storage, StorageType, View};
 use crate::pickle::{Dialect, Heap, Step, Value};
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 /// Bytes of a storage's name, which is a number; each reference copies it.
 const MAX_KEY: usize = 64;
@@ -41,11 +41,11 @@ pub(super) struct TorchDialect {
 
 impl TorchDialect {
     /// The tensors of the finished dict.
-    pub(super) fn entries(&self, root: Item, heap: &Values) -> Step<BTreeMap<String, View>> {
+    pub(super) fn entries(&self, root: Item, heap: &Values) -> Step<Vec<(String, View)>> {
         let dict = heap
             .dict(root)
             .map_err(|_| format!("holds {}, not a state dict", kind(root)))?;
-        let mut entries = BTreeMap::new();
+        let (mut names, mut entries) = (HashSet::new(), Vec::new());
         for &(key, value) in dict {
             let name = heap
                 .text(key)
@@ -62,9 +62,10 @@ impl TorchDialect {
                     kind(value)
                 ));
             };
-            if entries.insert(name.to_owned(), self.tensors[view].clone()).is_some() {
+            if !names.insert(name) {
                 return Err(format!("entry `{name}` is there twice"));
             }
+            entries.push((name.to_owned(), self.tensors[view].clone()));
         }
         Ok(entries)
     }

@@ -196,8 +196,8 @@ mod tests {
         file.read_to_end(&mut golden).expect("bytes");
         let entries = read_state_dict(&golden).expect("a state dict");
         let shapes: Vec<Vec<usize>> = entries
-            .values()
-            .map(|view| view.shape.iter().map(|&extent| extent as usize).collect())
+            .iter()
+            .map(|(_, view)| view.shape.iter().map(|&extent| extent as usize).collect())
             .collect();
         let entries: Vec<Entry<'_>> = entries
             .iter()
@@ -246,8 +246,7 @@ mod tests {
                 shape: &shape,
             };
             let pickle = write_state_dict(&[entry]).expect("a pickle");
-            let mut entries = read_state_dict(&pickle).expect("a state dict");
-            let (_, view) = entries.pop_first().expect("an entry");
+            let (_, view) = read_state_dict(&pickle).expect("a state dict").remove(0);
             assert_eq!(view.shape, [extent as i64, 1, 0]);
             assert_eq!(view.strides, [1, 1, 1]);
             assert_eq!(view.storage.elements, 0);
