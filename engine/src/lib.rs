@@ -23,6 +23,7 @@ mod error;
 pub mod gpu;
 pub mod model;
 pub mod pau;
+pub mod pending;
 pub mod plan;
 pub mod record;
 pub mod score;

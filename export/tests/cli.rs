@@ -53,6 +53,43 @@ fn weights_are_stored_in_16_bits_at_once_or_later() {
     }
 }
 
+/// An ONNX file says itself what its network is, and why it is refused.
+#[test]
+fn an_onnx_file_takes_no_options_of_weights() {
+    let folder = folder_with_weights();
+    let path = folder.path();
+    succeed(path, &["weights.pt", "-o", "whole.onnx"]);
+    for flag in [
+        &["--classes", "2"][..],
+        &["--class-set", "icentia11k"],
+        &["--no-signal-encoder"],
+        &["--no-spectrogram-encoder"],
+        &["--config", "none.toml"],
+        &["--network", "dualnet-s"],
+    ] {
+        let message = fail(path, &[&["whole.onnx", "-o", "x.onnx", "--store=f16"], flag].concat());
+        assert!(
+            message.contains(flag[0]) && message.contains("is for weights"),
+            "{message}"
+        );
+    }
+    let bytes = std::fs::read(path.join("whole.onnx")).unwrap();
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    std::fs::write(path.join("flipped.bin"), flipped).unwrap();
+    std::fs::write(path.join("cut.onnx"), &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::write(path.join("int8.onnx"), common::quantized(&bytes, 1, &[])).unwrap();
+    for (file, reason) in [
+        ("flipped.bin", "is damaged"),
+        ("cut.onnx", "truncated"),
+        ("int8.onnx", "is an int8 file already"),
+    ] {
+        let message = fail(path, &[file, "-o", "x.onnx", "--store=f16"]);
+        assert!(message.contains(reason) && message.contains(file), "{message}");
+        assert_eq!(message.trim_end().lines().count(), 1, "{message}");
+    }
+}
+
 #[test]
 fn a_pt_is_recognized_and_inspected() {
     let folder = folder_with_weights();

@@ -16,7 +16,7 @@ use dualnet_export::onnx::{Card, export, write};
 use dualnet_export::quantize::{Recordings, sensitive};
 use dualnet_fixtures::{largest_difference, records_dir, report};
 use onnx_ir::{GraphProto, Message, ModelProto};
-use program::{fail, succeed};
+use program::{fail, run, succeed};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -184,6 +184,45 @@ fn nodes_are_kept_float_by_part_of_their_name() {
     }
 }
 
+/// A kept convolution reads the value itself, the shortcut beside it the rounded one. The engine's kernels have no such block.
+#[test]
+fn a_kept_node_reads_what_it_read() {
+    let float = std::fs::read(float_s()).expect("the embedded file");
+    let kept = "spectrogram_encoder.1.main_mapping_conv_1";
+    let input = |graph: &GraphProto, name: &str| {
+        let node = graph.node.iter().find(|node| node.name == name);
+        node.unwrap_or_else(|| panic!("there is no {name}")).input[0].clone()
+    };
+    let (before, after) = (graph(&float), graph(&quantized(&float, 1, &[kept])));
+    assert_eq!(input(&after, kept), input(&before, kept));
+    let beside = "spectrogram_encoder.1.residual_mapping";
+    assert_eq!(input(&after, beside), format!("{}_dequantized", input(&before, beside)));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (float, records) = (float_s(), records_dir());
+    let arguments = [
+        "quantize",
+        float.to_str().unwrap(),
+        "--records=1",
+        "-o",
+        "mixed.onnx",
+        "--calibrate",
+    ];
+    let said = |more: &[&str]| {
+        let output = run(
+            folder.path(),
+            &[&arguments[..], &[records.to_str().unwrap()], more].concat(),
+        );
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    let note = said(&["--keep-float", kept]);
+    assert!(
+        note.starts_with("export: note: ") && note.contains("slower than the float one"),
+        "{note}"
+    );
+    assert_eq!(said(&["--keep-float", "spectrogram_encoder.1."]), "");
+}
+
 /// At least nine tenths of the multiply-adds stay in 8 bits, as `info --plan` counts them.
 #[test]
 fn a_transformer_that_is_a_small_part_stays_float() {
@@ -294,6 +333,7 @@ fn what_cannot_be_quantized_is_one_line_and_leaves_nothing() {
     assert!(message("float.onnx", records, &["--keep-float", "lstm"]).contains("ecg_encoder"));
     assert!(message("float.onnx", records, &["--keep-float", "c"]).contains("nothing to be quantized"));
     assert!(message("float.onnx", records, &["--card", "seed"]).contains("key=value"));
+    assert!(message("float.onnx", records, &["--round-transformer"]).contains("has no Transformer"));
     let same = ["quantize", "float.onnx", "--calibrate", records, "-o", "float.onnx"];
     assert!(fail(folder.path(), &same).contains("would be lost"));
     for wrong in [

@@ -376,6 +376,55 @@ fn deep_or_circular_values_do_not_exhaust_the_stack() {
     assert!(error_of(&archive(&circular, &[])).contains("`self` is a dict"));
 }
 
+/// The pickle of one tensor of `rank` sizes and strides on the stack, remembered as 1, and behind it what `then` says.
+fn remembered(rank: usize, then: &[u8]) -> Vec<u8> {
+    let one = pickle_of("FloatStorage", 1, 0, &vec![1; rank], &vec![1; rank]);
+    [&[0x80, 2], &one[3 + 3..one.len() - 2], b"q\x01", then].concat()
+}
+
+/// 4 MiB of text, called by two bytes 500 000 times, would be terabytes of names.
+#[test]
+fn a_name_is_short_and_there_once() {
+    let long = [b"X\x00\x00\x40\x00".as_slice(), &vec![b'n'; 4 << 20], b"q\x00"].concat();
+    let entries = b"h\x00h\x01".repeat(500_000);
+    let pickle = [remembered(1, &long), b"}(".to_vec(), entries, b"u.".to_vec()].concat();
+    let message = error_of(&archive(&pickle, &[&[0; 4]]));
+    assert!(message.contains("name of 4194304 bytes; at most 1024"), "{message}");
+    let twice = [
+        remembered(1, b"}("),
+        text("w"),
+        b"h\x01".to_vec(),
+        text("w"),
+        b"h\x01u.".to_vec(),
+    ]
+    .concat();
+    let message = error_of(&archive(&twice, &[&[0; 4]]));
+    assert!(message.contains("`w` is there twice"), "{message}");
+}
+
+#[test]
+fn tensors_have_few_sizes_and_are_few() {
+    let message = error_of(&archive(&remembered(9, b"."), &[&[0; 4]]));
+    assert!(message.contains("9 sizes or strides; at most 8"), "{message}");
+    let call = [
+        b"ctorch._utils\n_rebuild_tensor_v2\nq\x00(".as_slice(),
+        b"(",
+        &text("storage"),
+    ]
+    .concat();
+    let storage = [
+        b"ctorch\nFloatStorage\n".as_slice(),
+        &text("0"),
+        &text("cpu"),
+        b"K\x01tQ",
+    ]
+    .concat();
+    let first = [call, storage, b"K\x00))tq\x01R".to_vec()].concat();
+    let pickle = [b"\x80\x02".as_slice(), &first, &b"h\x00h\x01R".repeat(100_000), b"."].concat();
+    let message = error_of(&archive(&pickle, &[&[0; 4]]));
+    assert!(message.contains("more than 65536 tensors"), "{message}");
+}
+
 #[test]
 fn a_pickle_that_is_too_large_is_not_read() {
     assert!(error_of(&archive(&vec![b'N'; (8 << 20) + 1], &[])).contains("at most"));

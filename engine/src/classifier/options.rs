@@ -26,7 +26,8 @@ pub struct Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
-    /// A GPU where there is one that this build and this model can use, otherwise the processor; never an error.
+    /// A GPU where there is one that this build and this model can use, otherwise the processor; an error only with a precision that
+    /// the processor does not have.
     #[default]
     Auto,
     /// The processor.

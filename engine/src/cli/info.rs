@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use dualnet_engine::model::digest::sha256;
 use dualnet_engine::plan::Plan;
+use dualnet_engine::record::printable;
 use dualnet_engine::simd::Isa;
 use dualnet_engine::{Model, ModelCard, Precision};
 use serde_json::{Map, Value, json};
@@ -139,7 +140,7 @@ fn text(file: &str, card: &ModelCard, file_sha256: &str) -> String {
         .collect();
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
-        let value: String = value.replace('\n', "; ").chars().filter(|c| !c.is_control()).collect();
+        let (key, value) = (printable(key), printable(&value.replace('\n', "; ")));
         writeln!(text, "{key:<26} {value}").ok();
     };
     line("network", &card.network);

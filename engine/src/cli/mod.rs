@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use dualnet_engine::record::printable;
 use dualnet_engine::{Model, Precision};
 
 /// Finds atrial fibrillation in short single-lead ECG recordings. Research software: not for diagnosis.
@@ -96,5 +97,5 @@ fn report_note(message: &str) {
 fn report(kind: &str, message: &str) {
     use io::Write;
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    writeln!(io::stderr(), "{kind}: {line}").ok();
+    writeln!(io::stderr(), "{kind}: {}", printable(&line)).ok();
 }

@@ -9,6 +9,7 @@ use tract_onnx::pb::ModelProto;
 use super::ModelFault;
 use super::preprocessing::Preprocessing;
 use crate::classifier::Precision;
+use crate::record::printable;
 use crate::signal;
 
 /// The version of the metadata this engine reads.
@@ -80,7 +81,10 @@ impl ModelCard {
         let properties = Properties(model);
         let version = properties.text(keys::FORMAT_VERSION)?;
         if version != FORMAT_VERSION {
-            let problem = format!("is `{version}`: this engine reads version {FORMAT_VERSION}");
+            let problem = format!(
+                "is `{}`: this engine reads version {FORMAT_VERSION}",
+                version.escape_default()
+            );
             return Err(ModelFault::Metadata {
                 key: keys::FORMAT_VERSION,
                 problem,
@@ -145,7 +149,7 @@ impl<'a> Properties<'a> {
         let text = self.text(key)?;
         serde_json::from_str(text).map_err(|error| ModelFault::Metadata {
             key,
-            problem: error.to_string(),
+            problem: printable(&error.to_string()),
         })
     }
 }
@@ -191,7 +195,8 @@ fn sampling_rate(text: &str) -> Result<f64, ModelFault> {
         _ => Err(ModelFault::Metadata {
             key: keys::SAMPLING_RATE,
             problem: format!(
-                "is `{text}`: this engine prepares records at {} Hz",
+                "is `{}`: this engine prepares records at {} Hz",
+                text.escape_default(),
                 signal::SAMPLING_RATE_HZ
             ),
         }),
@@ -272,6 +277,7 @@ mod tests {
     fn values_that_are_not_understood_are_refused() {
         let refused = [
             (keys::FORMAT_VERSION, "2"),
+            (keys::FORMAT_VERSION, "\u{1b}]0;x\u{7}\n"),
             (keys::CLASSES, "[]"),
             (keys::CLASSES, r#"["N"]"#),
             (keys::CLASSES, r#"["N","N"]"#),
@@ -281,7 +287,9 @@ mod tests {
             (keys::CLASSES, "N, A"),
             (keys::SAMPLING_RATE, "250"),
             (keys::SAMPLING_RATE, "NaN"),
+            (keys::SAMPLING_RATE, "\u{1b}[31m300\n"),
             (keys::PREPROCESSING, "{}"),
+            (keys::PREPROCESSING, r#"{"\u001b[31m": 1}"#),
             (keys::TRAINING, "[]"),
             (keys::METRICS, "{"),
         ];
@@ -292,7 +300,7 @@ mod tests {
                 .filter(|(known, _)| *known == key)
                 .for_each(|(_, text)| *text = value.to_owned());
             let error = read(properties).unwrap_err();
-            assert!(error.contains(key) && !error.contains('\n'), "{error}");
+            assert!(error.contains(key) && !error.contains(char::is_control), "{error:?}");
         }
     }
 

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
+use super::constants::Constants;
 use super::operators::{self, DOMAIN, OPERATORS, PADE_ACTIVATION};
-use super::{ModelFault, tensors};
+use super::{ModelFault, attributes, tensors};
 use crate::pau::MAX_COEFFICIENTS;
 
 /// Checks every node and returns how many there are of each operator.
@@ -25,14 +26,16 @@ pub(super) fn check(graph: &GraphProto) -> Result<BTreeMap<String, usize>, Model
         }
     }
     let mut operators = BTreeMap::new();
+    let mut constants = Constants::new(&graph.initializer);
     for node in &graph.node {
         *operators.entry(check_operator(node)?).or_insert(0) += 1;
-        check_attributes(node)?;
         match node.op_type.as_str() {
             PADE_ACTIVATION => check_pade(node, &initializers)?,
             "Cast" => check_cast(node, &initializers)?,
             _ => {}
         }
+        attributes::check(node)?;
+        constants.add(node)?;
         for input in node.input.iter().filter(|input| !input.is_empty()) {
             if !defined.contains(input.as_str()) {
                 return Err(fault(
@@ -78,27 +81,6 @@ fn check_operator(node: &NodeProto) -> Result<String, ModelFault> {
         operator,
         supported,
     })
-}
-
-fn check_attributes(node: &NodeProto) -> Result<(), ModelFault> {
-    for attribute in &node.attribute {
-        let exotic = attribute.g.is_some()
-            || !attribute.graphs.is_empty()
-            || !attribute.tensors.is_empty()
-            || attribute.sparse_tensor.is_some()
-            || !attribute.sparse_tensors.is_empty()
-            || !attribute.ref_attr_name.is_empty();
-        if exotic {
-            return Err(fault(
-                node,
-                format!("attribute `{}` is not supported", attribute.name.escape_default()),
-            ));
-        }
-        if let Some(tensor) = &attribute.t {
-            tensors::check_tensor(tensor).map_err(|error| fault(node, error.to_string()))?;
-        }
-    }
-    Ok(())
 }
 
 fn check_pade(node: &NodeProto, initializers: &HashMap<&str, &TensorProto>) -> Result<(), ModelFault> {
@@ -165,6 +147,7 @@ fn name(node: &NodeProto) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tract_onnx::pb::attribute_proto::AttributeType;
     use tract_onnx::pb::{AttributeProto, ValueInfoProto};
 
     fn node(domain: &str, operator: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
@@ -265,6 +248,7 @@ mod tests {
         let cast = |input: &str, to: i64| NodeProto {
             attribute: vec![AttributeProto {
                 name: "to".to_owned(),
+                r#type: AttributeType::Int as i32,
                 i: to,
                 ..AttributeProto::default()
             }],

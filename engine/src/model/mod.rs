@@ -1,10 +1,12 @@
 //! A model file: one ONNX file with its metadata, checked before any of it is used.
 //!
-//! [`Model::open`] accepts exactly what `export` writes: known operators and shapes, finite weights, complete metadata, and
-//! the checksums of both the weights and the file. What passes can still fail to be prepared, but nothing in it names
+//! [`Model::open`] accepts exactly what `export` writes: known operators with the attributes it gives them, known shapes, finite weights,
+//! complete metadata, and the checksums of both the weights and the file. What passes can still fail to be prepared, but nothing in it names
 //! another file, and no byte of it is other than it was exported.
 
+mod attributes;
 mod card;
+mod constants;
 pub mod digest;
 mod error;
 mod graph;

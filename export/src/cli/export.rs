@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use dualnet_engine::Model;
-use dualnet_engine::model::keys;
+use dualnet_engine::model::{ModelFault, keys};
+use dualnet_engine::record::printable;
+use dualnet_engine::{Model, Precision};
 use dualnet_export::network::{ClassSet, Network, NetworkConfig, PRESETS, preset};
 use dualnet_export::onnx::{Card, export, narrow, write};
-use dualnet_export::weights::StateDict;
+use dualnet_export::weights::{StateDict, WeightsError};
 use std::path::{Path, PathBuf};
 
 /// The last layer, whose rows are the classes.
@@ -69,15 +70,13 @@ pub struct Export {
 impl Export {
     /// Reads the weights, finds out which network they belong to, and writes the ONNX file.
     pub fn run(self) -> Result<()> {
-        if same_file(&self.weights, &self.output) {
-            bail!(
-                "{}: is the weights' own file, which would be lost",
-                self.output.display()
-            );
+        keep(&self.weights, &self.output, "the weights' own file")?;
+        if let Some(config) = &self.config {
+            keep(config, &self.output, "the configuration's own file")?;
         }
         let weights = match StateDict::open(&self.weights) {
             Ok(weights) => weights,
-            Err(error) => return self.store_again().unwrap_or_else(|| Err(error.into())),
+            Err(error) => return self.store_again(error),
         };
         let mut card = Card::of_checkpoint(&weights)?;
         for entry in &self.card {
@@ -98,31 +97,62 @@ impl Export {
 
     /// Says what was written.
     fn say(&self, network: &str, classes: usize, bytes: &[u8]) {
-        let (file, bytes) = (self.output.display(), bytes.len());
-        println!("{file}: {network}, {classes} classes, {bytes} bytes");
+        let said = format!(
+            "{}: {network}, {classes} classes, {} bytes",
+            self.output.display(),
+            bytes.len()
+        );
+        println!("{}", printable(&said));
     }
 
-    /// Where the weights are an ONNX file of this project: writes it with its weights in 16 bits. `None` where they are not.
-    fn store_again(&self) -> Option<Result<()>> {
-        let bytes = std::fs::read(&self.weights).ok()?;
-        let model = Model::from_bytes("", &bytes).ok()?;
-        let stored = || {
-            if self.store != Store::F16 {
-                bail!(
-                    "{}: is an ONNX file already; only --store f16 makes another one of it",
-                    self.weights.display()
-                );
-            }
-            let mut card = Card::default();
-            for entry in &self.card {
-                card.set(entry)?;
-            }
-            let bytes = narrow(&self.weights, &bytes, &card)?;
-            write(&self.output, &bytes)?;
-            self.say(&model.card().network, model.classes().len(), &bytes);
-            Ok(())
+    /// Where the weights, which cannot be read for this reason, are an ONNX file of this project: writes it with its weights in 16 bits.
+    fn store_again(&self, reason: WeightsError) -> Result<()> {
+        if !self.weights.is_file() {
+            return Err(reason.into());
+        }
+        let bytes = std::fs::read(&self.weights)?;
+        let path = self.weights.display();
+        let model = match Model::from_bytes(&path.to_string(), &bytes) {
+            Ok(model) => model,
+            Err(error) if self.is_onnx(error.fault()) => return Err(error.into()),
+            Err(_) => return Err(reason.into()),
         };
-        Some(stored())
+        if self.store != Store::F16 {
+            bail!("{path}: is an ONNX file already; only --store f16 makes another one of it");
+        }
+        if model.card().precision != Precision::F32 {
+            bail!(
+                "{path}: is an {} file already; --store f16 is for float files",
+                model.card().precision
+            );
+        }
+        let of_weights = [
+            ("--network", self.network.is_some()),
+            ("--config", self.config.is_some()),
+            ("--classes", self.classes.is_some()),
+            ("--class-set", self.class_set.is_some()),
+            ("--no-signal-encoder", self.no_signal_encoder),
+            ("--no-spectrogram-encoder", self.no_spectrogram_encoder),
+        ];
+        if let Some((flag, _)) = of_weights.iter().find(|(_, given)| *given) {
+            bail!(
+                "{path}: is an ONNX file, which says itself what its network is: {flag} is for weights, --card and --store f16 for both"
+            );
+        }
+        let mut card = Card::default();
+        for entry in &self.card {
+            card.set(entry)?;
+        }
+        let bytes = narrow(&self.weights, &bytes, &card)?;
+        write(&self.output, &bytes)?;
+        self.say(&model.card().network, model.classes().len(), &bytes);
+        Ok(())
+    }
+
+    /// Whether a file that was refused for this fault is ONNX, by its content or at least by its name.
+    fn is_onnx(&self, fault: &ModelFault) -> bool {
+        let named = self.weights.extension().is_some_and(|extension| extension == "onnx");
+        named || !matches!(fault, ModelFault::NotOnnx { .. } | ModelFault::TooLarge { .. })
     }
 
     /// What the outputs stand for: what the weights say, whatever configuration is given beside them.
@@ -196,6 +226,11 @@ impl Export {
     }
 }
 
-pub(super) fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+/// Fails where writing `output` would overwrite `input`, which is `what`.
+pub(super) fn keep(input: &Path, output: &Path, what: &str) -> Result<()> {
+    let same = matches!((input.canonicalize(), output.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if same {
+        bail!("{}: is {what}, which would be lost", output.display());
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ mod quantize;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use dualnet_engine::record::printable;
 
 /// Turn the weights of a trained ECG-DualNet into one ONNX file.
 ///
@@ -55,12 +56,13 @@ impl Arguments {
     }
 }
 
-/// An error and its causes on one line.
+/// An error and its causes on one line, without control characters that came out of a file.
 pub fn one_line(error: &anyhow::Error) -> String {
     format!("{error:#}")
         .split(['\n', '\r'])
         .map(str::trim)
         .filter(|line| !line.is_empty())
+        .map(printable)
         .collect::<Vec<_>>()
         .join(" ")
 }

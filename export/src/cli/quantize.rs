@@ -1,9 +1,11 @@
 //! `export quantize MODEL --calibrate DIR -o FILE`.
 
-use super::export::same_file;
+use super::export::keep;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use dualnet_engine::Model;
+use dualnet_engine::plan::{Plan, SignalEncoder};
+use dualnet_engine::record::printable;
 use dualnet_export::onnx::{Card, write};
 use dualnet_export::quantize::{Recordings, quantize, sensitive};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -52,7 +54,9 @@ pub struct Quantize {
     #[arg(long, value_name = "S", default_value = "0")]
     seed: u64,
 
-    /// Leave the nodes in float whose name contains this, such as ecg_encoder or main_mapping_conv_1 (repeatable)
+    /// Leave the nodes in float whose name contains this, such as ecg_encoder or spectrogram_encoder.0. (repeatable)
+    ///
+    /// Whole blocks: one with some nodes in float and some in 8 bits runs slower than all in float.
     #[arg(long, value_name = "PATTERN", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     keep_float: Vec<String>,
 
@@ -69,12 +73,7 @@ impl Quantize {
     /// Reads the file, calibrates, and writes the int8 file.
     pub fn run(self) -> Result<()> {
         let bytes = std::fs::read(&self.model).with_context(|| self.model.display().to_string())?;
-        if same_file(&self.model, &self.output) {
-            bail!(
-                "{}: is the float file itself, which would be lost",
-                self.output.display()
-            );
-        }
+        keep(&self.model, &self.output, "the float file itself")?;
         let mut card = Card::default();
         for entry in &self.card {
             card.set(entry)?;
@@ -82,6 +81,7 @@ impl Quantize {
         let only = match &self.only {
             None => None,
             Some(path) => {
+                keep(path, &self.output, "the list of records itself")?;
                 let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
                 let names: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
                 if names.is_empty() {
@@ -92,9 +92,13 @@ impl Quantize {
         };
         let recordings = Recordings::draw(&self.calibrate, only.as_deref(), self.records.get(), self.seed)?;
         let mut keep_float = self.keep_float.clone();
-        // A file that is no model is refused below.
-        let model = Model::from_bytes(&self.model.display().to_string(), &bytes);
-        if let (false, Ok(model)) = (self.round_transformer, model) {
+        let model = Model::from_bytes(&self.model.display().to_string(), &bytes)?;
+        if self.round_transformer {
+            let signal = Plan::of(&model).ok().and_then(|plan| plan.signal);
+            if matches!(signal, Some(SignalEncoder::Lstm(_))) {
+                bail!("--round-transformer: {} has no Transformer", self.model.display());
+            }
+        } else {
             let more = sensitive(&model).into_iter();
             keep_float.extend(more.filter(|pattern| !self.keep_float.contains(pattern)));
         }
@@ -107,7 +111,7 @@ impl Quantize {
         write(&self.output, &quantized.bytes)?;
         println!(
             "{}: int8, {} of {} records, {} nodes and {} activations quantized, {} bytes ({} in float)",
-            self.output.display(),
+            printable(&self.output.display().to_string()),
             quantized.records,
             recordings.len(),
             quantized.nodes,
@@ -118,11 +122,21 @@ impl Quantize {
         if !keep_float.is_empty() {
             println!("left in float: {}", keep_float.join(", "));
         }
+        if let Some(reason) = quantized.unfused {
+            note(&format!(
+                "the fused kernels of `engine` do not run this file, which is slower than the float one then: {reason}"
+            ));
+        }
         if let Some(reason) = quantized.unreadable {
-            eprintln!("export: note: some recordings could not be used; the first: {reason}");
+            note(&format!("some recordings could not be used; the first: {reason}"));
         }
         Ok(())
     }
+}
+
+/// Something worth knowing that is no failure.
+fn note(message: &str) {
+    eprintln!("export: note: {}", printable(message));
 }
 
 fn progress_bar(records: usize) -> ProgressBar {

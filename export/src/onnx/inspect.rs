@@ -2,6 +2,7 @@
 
 use super::error::ExportError;
 use super::graph::{FLOAT, FLOAT16};
+use dualnet_engine::record::printable;
 use onnx_ir::{Message, ModelProto, TensorProto, ValueInfoProto};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -151,9 +152,4 @@ impl fmt::Display for Inspection {
         }
         Ok(())
     }
-}
-
-/// `text` without the control characters that a file could play with a terminal.
-fn printable(text: &str) -> String {
-    text.replace(char::is_control, " ")
 }

@@ -20,6 +20,7 @@ pub use sensitive::sensitive;
 use crate::onnx::{Card, ExportError, check, metadata, narrow};
 use calibration::{Calibration, Ranges};
 use dualnet_engine::model::keys;
+use dualnet_engine::plan::Plan;
 use dualnet_engine::{Model, Precision};
 use onnx_ir::{Message, ModelProto};
 use operands::Operands;
@@ -37,15 +38,18 @@ pub struct Quantized {
     pub activations: usize,
     /// Records the ranges were found on.
     pub records: usize,
+    /// Why the engine's fused kernels do not run it, if they do not.
+    pub unfused: Option<String>,
     /// Why the first of the recordings that were passed over was, if any was.
     pub unreadable: Option<String>,
 }
 
 /// Quantizes the float file `bytes`, which was read from `source`, with ranges found on `recordings`.
 ///
-/// A node whose name contains one of `keep_float` is left as it is. `card` adds entries to the model card; the metrics of the float
+/// A node whose name contains one of `keep_float` is left as it is, and reads what it read. `card` adds entries to the model card; the metrics of the float
 /// file become `metrics.float`, since they were not measured of the result. `progress` is told after each record how many are done.
-/// The bytes are a function of the arguments alone.
+/// The bytes are a function of the arguments and of the instruction set that the engine runs the records on: with another one, ranges
+/// may differ in their last digits.
 ///
 /// # Errors
 /// [`ExportError::Quantize`]: a file that the engine does not accept or that is int8 already, a pattern that no node has, recordings none
@@ -84,11 +88,13 @@ pub fn quantize(
     if written.card().precision != Precision::Int8 {
         return Err(ExportError::Check(format!("{} does not say int8", keys::PRECISION)));
     }
+    let unfused = Plan::of(&written).err().map(|mismatch| mismatch.to_string());
     Ok(Quantized {
         bytes,
         nodes,
         activations,
         records: calibration.records,
+        unfused,
         unreadable: calibration.unreadable,
     })
 }

@@ -6,11 +6,21 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The operands of every convolution, matrix product and LSTM that is to be quantized.
 pub(super) struct Operands {
-    /// Stored weights by name, with the axis of their outputs.
-    pub(super) weights: BTreeMap<String, usize>,
+    /// Stored weights by name.
+    pub(super) weights: BTreeMap<String, Stored>,
     /// Values that the graph computes or is given, by name.
     pub(super) activations: BTreeMap<String, Activation>,
     nodes: HashSet<String>,
+    kept: HashSet<String>,
+}
+
+/// How a stored weight is rounded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Stored {
+    /// The axis of its outputs, each of which has a scale.
+    pub(super) axis: usize,
+    /// The largest sum of magnitudes of an output's integers.
+    pub(super) largest_sum: f32,
 }
 
 /// A value to be quantized.
@@ -56,14 +66,19 @@ impl Operands {
             weights: BTreeMap::new(),
             activations: BTreeMap::new(),
             nodes: HashSet::new(),
+            kept: HashSet::new(),
         };
-        let kept = |node: &NodeProto| keep_float.iter().any(|pattern| node.name.contains(pattern.as_str()));
-        for node in candidates.into_iter().filter(|node| !kept(node)) {
+        for node in candidates {
+            if keep_float.iter().any(|pattern| node.name.contains(pattern.as_str())) {
+                operands.kept.insert(node.name.clone());
+                continue;
+            }
             operands.nodes.insert(node.name.clone());
             for (position, input) in node.input.iter().enumerate() {
                 match axis_of_outputs(&node.op_type, position) {
                     Some(axis) if stored.contains(input.as_str()) => {
-                        operands.weights.insert(input.clone(), axis);
+                        let largest_sum = largest_sum(&node.op_type, position);
+                        operands.weights.insert(input.clone(), Stored { axis, largest_sum });
                     }
                     _ if position == 0 || node.op_type == "MatMul" => {
                         let activation = operands.activations.entry(input.clone()).or_insert_with(|| Activation {
@@ -98,6 +113,11 @@ impl Operands {
         }
     }
 
+    /// Whether a node is to read what it did, though others read it rounded.
+    pub(super) fn keeps(&self, node: &NodeProto) -> bool {
+        self.kept.contains(&node.name)
+    }
+
     /// How many nodes read integers.
     pub(super) fn nodes(&self) -> usize {
         self.nodes.len()
@@ -125,6 +145,15 @@ fn axis_of_outputs(operator: &str, position: usize) -> Option<usize> {
         ("Conv", 1) => Some(0),
         ("LSTM", 1 | 2) | ("MatMul", 1) => Some(1),
         _ => None,
+    }
+}
+
+/// What the engine holds the sums of a weight to. With activations of up to 255 steps from their zero point, sums of products stay below
+/// 2²⁷, up to which its integer convolutions are exact; an LSTM's state has up to 2¹⁵ steps, and its sums are of 31 bits.
+fn largest_sum(operator: &str, position: usize) -> f32 {
+    match (operator, position) {
+        ("LSTM", 2) => 65_535.0,
+        _ => ((1 << 27) / 255) as f32,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The float graph in QDQ form.
 
 use super::Ranges;
-use super::operands::{Kind, Operands};
+use super::operands::{Kind, Operands, Stored};
 use super::range::{Range, Step};
 use crate::onnx::ExportError;
 use crate::onnx::graph::{Attribute, FLOAT, INT8, node};
@@ -10,9 +10,6 @@ use std::collections::HashMap;
 
 /// The largest magnitude of a quantized weight.
 const LARGEST_WEIGHT: f32 = 127.0;
-/// The largest sum of magnitudes of an output's weights: with activations of up to 255 steps from their zero point, sums of products stay
-/// below 2²⁷, up to which the engine's integer convolutions are exact.
-const LARGEST_SUM: f32 = ((1 << 27) / 255) as f32;
 
 /// Replaces the operands of `graph` by quantized ones. A weight `w` becomes `w_quantized`, `w_scale` and `w_zero_point`, from which the
 /// node `w_dequantized` computes `w`; a value `x` becomes `x_quantized` and `x_dequantized` behind the node that computes it.
@@ -21,9 +18,9 @@ pub(super) fn rewrite(graph: &mut GraphProto, operands: &Operands, ranges: &Rang
     let mut initializers = Vec::new();
     for tensor in std::mem::take(&mut graph.initializer) {
         match operands.weights.get(&tensor.name) {
-            Some(&axis) => {
-                let weight = Weight::of(&tensor, axis)?;
-                nodes.push(weight.node(&tensor.name, axis));
+            Some(&stored) => {
+                let weight = Weight::of(&tensor, stored)?;
+                nodes.push(weight.node(&tensor.name, stored.axis));
                 initializers.extend(weight.tensors(&tensor.name, &tensor.dims));
             }
             None => initializers.push(tensor),
@@ -60,11 +57,12 @@ pub(super) fn rewrite(graph: &mut GraphProto, operands: &Operands, ranges: &Rang
         nodes.extend(pairs.remove(input.name.as_str()).into_iter().flatten());
     }
     for mut node in std::mem::take(&mut graph.node) {
+        let kept = operands.keeps(&node);
         for (position, input) in node.input.iter_mut().enumerate() {
             let by_all = operands
                 .activations
                 .get(input)
-                .is_some_and(|activation| activation.readers.is_none());
+                .is_some_and(|activation| activation.readers.is_none() && !kept);
             if by_all || readers.contains_key(&(node.name.as_str(), position)) {
                 *input = format!("{input}_dequantized");
             }
@@ -118,7 +116,7 @@ struct Weight {
 }
 
 impl Weight {
-    fn of(tensor: &TensorProto, axis: usize) -> Result<Self, ExportError> {
+    fn of(tensor: &TensorProto, Stored { axis, largest_sum }: Stored) -> Result<Self, ExportError> {
         let floats: Vec<f32> = tensor
             .raw_data
             .as_chunks::<4>()
@@ -149,7 +147,7 @@ impl Weight {
             sums[output(index)] += f64::from(value.abs());
         }
         // Rounding adds half a step to each magnitude at most.
-        let room = (f64::from(LARGEST_SUM) - 0.5 * (floats.len() / outputs) as f64).max(1.0);
+        let room = (f64::from(largest_sum) - 0.5 * (floats.len() / outputs) as f64).max(1.0);
         let scales: Vec<f32> = largest
             .iter()
             .zip(&sums)
@@ -203,14 +201,23 @@ mod tests {
         )
     }
 
+    const LARGEST_SUM: f32 = 526_344.0;
+
+    fn stored(axis: usize) -> Stored {
+        Stored {
+            axis,
+            largest_sum: LARGEST_SUM,
+        }
+    }
+
     #[test]
     fn every_output_has_its_own_scale() {
-        let weight = Weight::of(&floats(&[2, 3], &[1.0, -2.0, 0.5, 0.0, 0.0, 0.0]), 0).unwrap();
+        let weight = Weight::of(&floats(&[2, 3], &[1.0, -2.0, 0.5, 0.0, 0.0, 0.0]), stored(0)).unwrap();
         assert_eq!(weight.scales, [2.0 / 127.0, 1.0]);
         assert_eq!(weight.values, [64, -127, 32, 0, 0, 0]);
-        let weight = Weight::of(&floats(&[1, 2, 2], &[1.0, 0.5, -0.1, 0.2]), 1).unwrap();
+        let weight = Weight::of(&floats(&[1, 2, 2], &[1.0, 0.5, -0.1, 0.2]), stored(1)).unwrap();
         assert_eq!(weight.scales, [1.0 / 127.0, 0.2 / 127.0]);
-        let weight = Weight::of(&floats(&[2, 2], &[1.0, 0.5, -0.1, 0.2]), 1).unwrap();
+        let weight = Weight::of(&floats(&[2, 2], &[1.0, 0.5, -0.1, 0.2]), stored(1)).unwrap();
         assert_eq!(weight.scales, [1.0 / 127.0, 0.5 / 127.0]);
         assert_eq!(weight.values, [127, 127, -13, 51]);
     }
@@ -218,7 +225,11 @@ mod tests {
     /// 18 432 weights of one magnitude, as the widest published convolution has them, would sum up to 2 340 864 at 127 each.
     #[test]
     fn sums_stay_within_what_the_engine_adds_up_exactly() {
-        let weight = Weight::of(&floats(&[2, 18_432], &[[0.5; 18_432], [0.1; 18_432]].concat()), 0).unwrap();
+        let weight = Weight::of(
+            &floats(&[2, 18_432], &[[0.5; 18_432], [0.1; 18_432]].concat()),
+            stored(0),
+        )
+        .unwrap();
         for (row, scale) in weight.values.chunks(18_432).zip(&weight.scales) {
             let sum: f32 = row.iter().map(|&value| f32::from(value.unsigned_abs())).sum();
             assert!((0.95 * LARGEST_SUM..=LARGEST_SUM).contains(&sum), "{sum}");
@@ -226,10 +237,22 @@ mod tests {
         }
     }
 
+    /// A row of 520 recurrent weights of one magnitude would sum up to 66 040.
+    #[test]
+    fn sums_of_a_wide_lstm_stay_within_the_room_of_its_state() {
+        let recurrent = Stored {
+            largest_sum: 65_535.0,
+            ..stored(1)
+        };
+        let weight = Weight::of(&floats(&[1, 1, 520], &[0.5; 520]), recurrent).unwrap();
+        let sum: u32 = weight.values.iter().map(|value| u32::from(value.unsigned_abs())).sum();
+        assert!((62_000..=65_535).contains(&sum), "{sum}");
+    }
+
     #[test]
     fn a_weight_without_that_axis_is_refused() {
-        assert!(Weight::of(&floats(&[3], &[1.0; 3]), 1).is_err());
-        assert!(Weight::of(&floats(&[0, 3], &[]), 0).is_err());
+        assert!(Weight::of(&floats(&[3], &[1.0; 3]), stored(1)).is_err());
+        assert!(Weight::of(&floats(&[0, 3], &[]), stored(0)).is_err());
     }
 
     /// Half a step at most, where nothing is clipped.
@@ -238,7 +261,7 @@ mod tests {
         let values: Vec<f32> = (0..1000)
             .map(|index| ((index * 7919 % 1000) as f32 - 500.0) / 317.0)
             .collect();
-        let weight = Weight::of(&floats(&[4, 250], &values), 0).unwrap();
+        let weight = Weight::of(&floats(&[4, 250], &values), stored(0)).unwrap();
         for (index, value) in values.iter().enumerate() {
             let scale = weight.scales[index / 250];
             let error = (f32::from(weight.values[index]) * scale - value).abs();

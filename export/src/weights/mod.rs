@@ -17,7 +17,7 @@ pub use error::WeightsError;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Cursor, Read, Seek};
 use std::path::Path;
 
 /// Tensors whose names start with this are the trainer's own state (moments, counters); a network has none of them.
@@ -118,6 +118,58 @@ pub struct StateDict {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// What can be read at any place.
+trait Content: Read + Seek {}
+
+impl<T: Read + Seek> Content for T {}
+
+/// An open file of weights. A pipe is read once, from the beginning to the end.
+struct Source {
+    /// The first bytes, which say what it is.
+    start: Vec<u8>,
+    /// All of it, from the beginning on.
+    content: Box<dyn Content>,
+    /// In bytes.
+    length: u64,
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self, WeightsError> {
+        Self::of(File::open(path).map_err(|cause| WeightsError::io(path, cause))?)
+            .map_err(|cause| WeightsError::io(path, cause))
+    }
+
+    fn of(mut file: File) -> io::Result<Self> {
+        /// The most that a pipe or a device is listened to: thrice the weights of the largest network of the ten.
+        const LONGEST: u64 = 3 << 29;
+        let metadata = file.metadata()?;
+        let mut start = Vec::with_capacity(8);
+        if metadata.is_file() {
+            Read::by_ref(&mut file).take(8).read_to_end(&mut start)?;
+            file.rewind()?;
+            return Ok(Self {
+                start,
+                length: metadata.len(),
+                content: Box::new(file),
+            });
+        }
+        let mut bytes = Vec::new();
+        file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+        let length = bytes.len() as u64;
+        if length > LONGEST {
+            return Err(io::Error::other(format!(
+                "is no file and has more than {LONGEST} bytes"
+            )));
+        }
+        start.extend(bytes.iter().take(8));
+        Ok(Self {
+            start,
+            length,
+            content: Box::new(Cursor::new(bytes)),
+        })
+    }
+}
+
 impl StateDict {
     /// Reads a `.pt` or `.safetensors` file.
     ///
@@ -125,27 +177,27 @@ impl StateDict {
     /// [`WeightsError`] when the file cannot be read, is malformed, or holds something else than named tensors.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
         let path = path.as_ref();
-        let mut file = File::open(path).map_err(|cause| WeightsError::io(path, cause))?;
-        let mut start = Vec::with_capacity(8);
-        Read::by_ref(&mut file)
-            .take(8)
-            .read_to_end(&mut start)
-            .map_err(|cause| WeightsError::io(path, cause))?;
-        let mut state = match start.as_slice() {
+        let mut source = Source::open(path)?;
+        let mut state = match source.start.as_slice() {
             [] => {
                 return Err(WeightsError::format(
                     path,
                     "is empty; expected a .pt or .safetensors file",
                 ));
             }
-            [b'P', b'K', ..] => pt::read(path)?,
+            [b'P', b'K', ..] => pt::read(path, source)?,
             [0x80, _, 0x8a, ..] => {
                 return Err(WeightsError::format(
                     path,
                     "is in torch.save's format from before version 1.6; save it again with a current PyTorch, or as safetensors",
                 ));
             }
-            _ => safetensors::read(path)?,
+            _ => {
+                let mut bytes = Vec::new();
+                let read = source.content.read_to_end(&mut bytes);
+                read.map_err(|cause| WeightsError::io(path, cause))?;
+                safetensors::parse(&bytes, path)?
+            }
         };
         state.strip_data_parallel_prefix(path)?;
         Ok(state)

@@ -3,23 +3,20 @@
 
 use super::pickle::{self, StorageType, View};
 use super::safetensors::{floats, integers};
-use super::{Data, StateDict, Tensor, WeightsError, element_count};
+use super::{Content, Data, Source, StateDict, Tensor, WeightsError, element_count};
 use half::{bf16, f16};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 use zip::ZipArchive;
 
 /// The largest `data.pkl` that is read; that of ECG-DualNet++ 130M has some 100 kB.
 const MAX_PICKLE: u64 = 8 << 20;
-/// The highest rank of a tensor.
-const MAX_RANK: usize = 8;
 /// Tensors may share storages, but all of them together hold at most this many elements per byte of the file.
 const MAX_ELEMENTS_PER_BYTE: usize = 4;
 
-pub(super) fn read(path: &Path) -> Result<StateDict, WeightsError> {
-    let mut archive = Archive::open(path)?;
+pub(super) fn read(path: &Path, source: Source) -> Result<StateDict, WeightsError> {
+    let mut archive = Archive::open(path, source)?;
     let pickle = archive.file("data.pkl", MAX_PICKLE)?;
     if archive.has("byteorder") && archive.file("byteorder", 16)? != b"little" {
         return Err(WeightsError::format(
@@ -44,9 +41,7 @@ pub(super) fn read(path: &Path) -> Result<StateDict, WeightsError> {
             .ok_or_else(|| WeightsError::format(path, "claims more tensor elements than its size allows"))?;
         let tensor = Tensor::new(&layout.shape, archive.elements(&name, &view, &layout)?)
             .ok_or_else(|| WeightsError::tensor(path, &name, "does not fill its shape"))?;
-        if tensors.insert(name.clone(), tensor).is_some() {
-            return Err(WeightsError::tensor(path, &name, "is there twice"));
-        }
+        tensors.insert(name, tensor);
     }
     Ok(StateDict {
         tensors,
@@ -57,7 +52,7 @@ pub(super) fn read(path: &Path) -> Result<StateDict, WeightsError> {
 /// The open archive and the storages read so far.
 struct Archive<'a> {
     path: &'a Path,
-    zip: ZipArchive<BufReader<File>>,
+    zip: ZipArchive<BufReader<Box<dyn Content>>>,
     length: u64,
     /// Bytes that may still be read: an archive whose entries overlap could claim more than it has.
     unread: u64,
@@ -66,10 +61,9 @@ struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    fn open(path: &'a Path) -> Result<Self, WeightsError> {
-        let file = File::open(path).map_err(|cause| WeightsError::io(path, cause))?;
-        let length = file.metadata().map_err(|cause| WeightsError::io(path, cause))?.len();
-        let zip = ZipArchive::new(BufReader::new(file))
+    fn open(path: &'a Path, source: Source) -> Result<Self, WeightsError> {
+        let length = source.length;
+        let zip = ZipArchive::new(BufReader::new(source.content))
             .map_err(|cause| WeightsError::format(path, format!("is not a whole zip archive ({cause})")))?;
         let mut roots = zip
             .file_names()
@@ -185,7 +179,7 @@ struct Layout {
 
 impl Layout {
     fn of(view: &View) -> Result<Self, String> {
-        if view.shape.len() != view.strides.len() || view.shape.len() > MAX_RANK {
+        if view.shape.len() != view.strides.len() {
             return Err(format!(
                 "has {} sizes and {} strides",
                 view.shape.len(),

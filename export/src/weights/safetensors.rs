@@ -11,11 +11,6 @@ use std::path::Path;
 /// Headers are padded with spaces to a multiple of this, so that the tensors behind them are aligned.
 const ALIGNMENT: usize = 8;
 
-pub(super) fn read(path: &Path) -> Result<StateDict, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|cause| WeightsError::io(path, cause))?;
-    parse(&bytes, path)
-}
-
 pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<StateDict, WeightsError> {
     let malformed =
         |cause| WeightsError::format(path, format!("is neither a .pt (zip) nor a safetensors file ({cause})"));

@@ -2,9 +2,16 @@
 
 use super::value::{STORAGES, Storage, StorageType, View};
 use crate::pickle::{Dialect, Heap, Step, Value};
+use std::collections::HashSet;
 
 /// Bytes of a storage's name, which is a number; each reference copies it.
 const MAX_KEY: usize = 64;
+/// Bytes of a tensor's name; that of every entry is copied, though the pickle may hold it once.
+const MAX_NAME: usize = 1 << 10;
+/// The highest rank of a tensor.
+const MAX_RANK: usize = 8;
+/// Tensors and references to storages. The largest network of the ten has less than a thousand.
+const MAX_TENSORS: usize = 1 << 16;
 
 /// A name that stands for itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,19 +45,29 @@ impl TorchDialect {
         let dict = heap
             .dict(root)
             .map_err(|_| format!("holds {}, not a state dict", kind(root)))?;
-        let entry = |&(key, value): &(Item, Item)| {
+        let (mut names, mut entries) = (HashSet::new(), Vec::new());
+        for &(key, value) in dict {
             let name = heap
                 .text(key)
                 .map_err(|_| format!("has {} as a key; a state dict's keys are texts", kind(key)))?;
-            match value {
-                Value::Object(Object::Tensor(view)) => Ok((name.to_owned(), self.tensors[view].clone())),
-                other => Err(format!(
-                    "entry `{name}` is {}, not a tensor; save the state dict alone: torch.save(model.state_dict(), …)",
-                    kind(other)
-                )),
+            if name.len() > MAX_NAME {
+                return Err(format!(
+                    "a tensor's name of {} bytes; at most {MAX_NAME} are supported",
+                    name.len()
+                ));
             }
-        };
-        dict.iter().map(entry).collect()
+            let Value::Object(Object::Tensor(view)) = value else {
+                return Err(format!(
+                    "entry `{name}` is {}, not a tensor; save the state dict alone: torch.save(model.state_dict(), …)",
+                    kind(value)
+                ));
+            };
+            if !names.insert(name) {
+                return Err(format!("entry `{name}` is there twice"));
+            }
+            entries.push((name.to_owned(), self.tensors[view].clone()));
+        }
+        Ok(entries)
     }
 
     fn view(&self, arguments: &[Item], heap: &Values) -> Step<View> {
@@ -64,12 +81,17 @@ impl TorchDialect {
         else {
             return Err("a tensor without storage, offset, size and stride".to_owned());
         };
-        let what = "a tensor's sizes or strides";
+        let extents = |extents: Item| match heap.sequence(extents)?.len() {
+            0..=MAX_RANK => heap.integers(extents, "a tensor's sizes or strides"),
+            rank => Err(format!(
+                "a tensor of {rank} sizes or strides; at most {MAX_RANK} are supported"
+            )),
+        };
         Ok(View {
             storage: self.storages[storage].clone(),
             offset,
-            shape: heap.integers(shape, what)?,
-            strides: heap.integers(strides, what)?,
+            shape: extents(shape)?,
+            strides: extents(strides)?,
         })
     }
 }
@@ -99,6 +121,7 @@ impl Dialect for TorchDialect {
             Value::Global(Global::OrderedDict) if arguments.is_empty() => Ok(heap.push_dict()),
             Value::Global(Global::OrderedDict) => Err("an OrderedDict built from arguments".to_owned()),
             Value::Global(Global::RebuildTensor) => {
+                room(&self.tensors)?;
                 let view = self.view(arguments, heap)?;
                 self.tensors.push(view);
                 Ok(Value::Object(Object::Tensor(self.tensors.len() - 1)))
@@ -143,9 +166,20 @@ impl Dialect for TorchDialect {
         if key.len() > MAX_KEY {
             return Err(format!("a storage's name of {} bytes", key.len()));
         }
+        room(&self.storages)?;
         self.storages.push(Storage { element, key, elements });
         Ok(Value::Object(Object::Storage(self.storages.len() - 1)))
     }
+}
+
+/// Fails when there is one too many.
+fn room<T>(items: &[T]) -> Step<()> {
+    if items.len() < MAX_TENSORS {
+        return Ok(());
+    }
+    Err(format!(
+        "more than {MAX_TENSORS} tensors or storages, which no network has"
+    ))
 }
 
 /// What a value is, for a message.
