@@ -33,7 +33,7 @@ impl CrossValidation {
             let learned = all.iter().filter(|&record| !tested.contains(record));
             let forest = table.part(learned.map(place)).fit(options, json!(null))?;
             forest
-                .check_classes(&self.network.config().class_names())
+                .check_classes(self.network.config().class_names())
                 .map_err(|error| TrainerError::Network(error.to_string()))?;
             let own = table.part(self.records(fold).iter().map(place));
             for checkpoint in std::iter::once(&mut predictions.last).chain(&mut predictions.best) {
