@@ -498,8 +498,11 @@ fn spawn(mut command: Command) -> Child {
     command.spawn().expect("the program starts")
 }
 
+/// Variables of an environment and their values.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// Two processes without a launcher, each with its arguments; `second` is what the second one's environment has besides, or otherwise.
-fn by_hand(few: &Few, arguments: [&[&str]; 2], second: &[(&str, &str)]) -> [Child; 2] {
+fn by_hand(few: &Few, arguments: [&[&str]; 2], second: Variables<'_>) -> [Child; 2] {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port().to_string();
     drop(listener);
@@ -616,7 +619,7 @@ fn without_a_launcher_the_store_is_lost_with_rank_0() {
 #[test]
 fn processes_that_would_train_otherwise_are_refused_by_what_differs() {
     let few = Few::new(&(0..12).collect::<Vec<_>>());
-    let cases: [(&[&str], &[(&str, &str)], &str); 4] = [
+    let cases: [(&[&str], Variables<'_>, &str); 4] = [
         (&["--clean-epochs", "1"], &[], "clean_epochs is 1 here and 0 there"),
         (
             &["--learning-rate", "0.1"],
