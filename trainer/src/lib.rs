@@ -14,6 +14,7 @@ pub mod data;
 pub mod device;
 pub mod distributed;
 mod ending;
+mod entries;
 pub mod environment;
 pub mod error;
 pub mod evaluate;

@@ -152,39 +152,39 @@ mod tests {
     use super::*;
     use tract_onnx::pb::GraphProto;
 
-    fn int(name: &str, value: i64) -> AttributeProto {
+    fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
         AttributeProto {
             name: name.to_owned(),
-            r#type: AttributeType::Int as i32,
-            i: value,
+            r#type: kind as i32,
             ..AttributeProto::default()
+        }
+    }
+
+    fn int(name: &str, value: i64) -> AttributeProto {
+        AttributeProto {
+            i: value,
+            ..attribute(name, AttributeType::Int)
         }
     }
 
     fn ints(name: &str, values: &[i64]) -> AttributeProto {
         AttributeProto {
-            name: name.to_owned(),
-            r#type: AttributeType::Ints as i32,
             ints: values.to_vec(),
-            ..AttributeProto::default()
+            ..attribute(name, AttributeType::Ints)
         }
     }
 
     fn float(name: &str, value: f32) -> AttributeProto {
         AttributeProto {
-            name: name.to_owned(),
-            r#type: AttributeType::Float as i32,
             f: value,
-            ..AttributeProto::default()
+            ..attribute(name, AttributeType::Float)
         }
     }
 
     fn text(name: &str, value: &str) -> AttributeProto {
         AttributeProto {
-            name: name.to_owned(),
-            r#type: AttributeType::String as i32,
             s: value.as_bytes().to_vec(),
-            ..AttributeProto::default()
+            ..attribute(name, AttributeType::String)
         }
     }
 

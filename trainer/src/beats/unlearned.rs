@@ -5,6 +5,7 @@ use crate::data::Dataset;
 use crate::error::TrainerError;
 use crate::evaluate::Predictions;
 use crate::folds::folds_of;
+use dualnet_engine::beats::BeatForest;
 use dualnet_engine::score::Label;
 use serde_json::json;
 use std::collections::HashSet;
@@ -25,16 +26,26 @@ impl BeatTable {
         let mut together = vec![0.0; self.rows.len() * classes];
         for part in folds_of(dataset, &self.indices, count, options.seed)? {
             let left_out: HashSet<u32> = part.into_iter().collect();
-            let places = 0..self.rows.len();
-            let (left_out, learned): (Vec<usize>, Vec<usize>) =
-                places.partition(|&place| left_out.contains(&self.indices[place]));
-            let forest = self.part(learned.into_iter()).fit(options, json!(null))?;
-            for place in left_out {
+            let forest = self.fit_without(&left_out, options)?;
+            for place in (0..self.rows.len()).filter(|&place| left_out.contains(&self.indices[place])) {
                 let own = forest.probabilities(&self.rows[place]);
                 together[place * classes..][..classes].copy_from_slice(&own);
             }
         }
         Ok(self.labelled(together))
+    }
+
+    /// A forest that has learned all records but those of these indices, in the table's order.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub(crate) fn fit_without(
+        &self,
+        left_out: &HashSet<u32>,
+        options: &BeatOptions,
+    ) -> Result<BeatForest, TrainerError> {
+        let learned = (0..self.rows.len()).filter(|&place| !left_out.contains(&self.indices[place]));
+        self.part(learned).fit(options, json!(null))
     }
 }
 

@@ -4,7 +4,6 @@ use super::{CrossValidation, Figures, FoldPredictions, Summary};
 use crate::beats::{BeatOptions, BeatTable};
 use crate::error::TrainerError;
 use serde::Serialize;
-use serde_json::json;
 use std::collections::HashSet;
 
 /// The figures of networks together with forests.
@@ -26,16 +25,16 @@ impl CrossValidation {
     /// Folds that are not all of this cross-validation; other classes than a forest's; options that the library refuses.
     pub fn with_beats(&self, folds: &[FoldPredictions], options: &BeatOptions) -> Result<WithBeats, TrainerError> {
         let all: Vec<u32> = (0..self.dataset.recordings.len() as u32).collect();
+        // Of the whole data set: a record's place is its index.
         let table = BeatTable::measure(&self.dataset, &all)?;
         let mut averaged = folds.to_vec();
         for (fold, predictions) in averaged.iter_mut().enumerate() {
             let tested: HashSet<u32> = self.records(fold).iter().copied().collect();
-            let learned = all.iter().filter(|&record| !tested.contains(record));
-            let forest = table.part(learned.map(place)).fit(options, json!(null))?;
+            let forest = table.fit_without(&tested, options)?;
             forest
                 .check_classes(self.network.config().class_names())
                 .map_err(|error| TrainerError::Network(error.to_string()))?;
-            let own = table.part(self.records(fold).iter().map(place));
+            let own = table.part(self.records(fold).iter().map(|&record| record as usize));
             for checkpoint in std::iter::once(&mut predictions.last).chain(&mut predictions.best) {
                 own.average_with(&forest, &mut checkpoint.probabilities);
                 checkpoint.temperature = None;
@@ -48,9 +47,4 @@ impl CrossValidation {
             best,
         })
     }
-}
-
-/// Where a table of the whole data set has a record.
-fn place(record: &u32) -> usize {
-    *record as usize
 }

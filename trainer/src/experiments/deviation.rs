@@ -1,5 +1,6 @@
 //! In what a run differs from its recipe: figures of another recipe are not the row's.
 
+use crate::entries::by_path;
 use crate::train::TrainOptions;
 use dualnet_export::network::NetworkConfig;
 use serde_json::{Map, Value};
@@ -52,17 +53,7 @@ fn fields(network: &NetworkConfig, options: &TrainOptions) -> Map<String, Value>
         class_weights: Some(options.class_weights(network.classes).to_vec()),
         ..options.clone()
     };
-    let Ok(Value::Object(fields)) = serde_json::to_value(options) else {
-        return Map::new();
-    };
-    let mut flat = Map::new();
-    for (name, value) in fields {
-        match value {
-            Value::Object(table) => flat.extend(table.into_iter().map(|(key, value)| (format!("{name}.{key}"), value))),
-            value => _ = flat.insert(name, value),
-        }
-    }
-    flat
+    serde_json::to_value(options).map_or_else(|_| Map::new(), |options| by_path(&options))
 }
 
 fn shown(value: &Value) -> String {

@@ -24,6 +24,13 @@ std::vector<at::Tensor> list(const at::Tensor* const* tensors, size_t count) {
   return result;
 }
 
+std::vector<at::Tensor> gradients(const std::vector<at::Tensor>& weights) {
+  std::vector<at::Tensor> result;
+  result.reserve(weights.size());
+  for (const auto& weight : weights) result.push_back(weight.grad());
+  return result;
+}
+
 }  // namespace
 
 extern "C" {
@@ -45,9 +52,7 @@ int32_t ecg_radam_step(const at::Tensor* const* weights, const at::Tensor* const
     const auto w = list(weights, count);
     const auto m = list(first, count);
     const auto v = list(second, count);
-    std::vector<at::Tensor> g;
-    g.reserve(count);
-    for (const auto& weight : w) g.push_back(weight.grad());
+    const auto g = gradients(w);
     at::_foreach_mul_(m, step->beta1);
     at::_foreach_add_(m, g, 1.0 - step->beta1);
     at::_foreach_mul_(v, step->beta2);
@@ -67,9 +72,7 @@ int32_t ecg_radam_step(const at::Tensor* const* weights, const at::Tensor* const
 int32_t ecg_clip(const at::Tensor* const* weights, size_t count, double greatest, char** message) {
   return ecg::attempt(message, [&] {
     const c10::NoGradGuard no_grad;
-    std::vector<at::Tensor> g;
-    g.reserve(count);
-    for (const auto& weight : list(weights, count)) g.push_back(weight.grad());
+    const auto g = gradients(list(weights, count));
     const auto norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(g)));
     at::_foreach_mul_(g, norm.reciprocal().mul(greatest).clamp_max(1.0));
   });

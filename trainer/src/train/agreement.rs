@@ -1,9 +1,10 @@
 //! Processes that train one network together must train the same.
 
 use super::{Records, Team, TrainOptions, card};
+use crate::entries::by_path;
 use crate::error::TrainerError;
 use dualnet_export::network::NetworkConfig;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tch::Device;
 
 /// What each process may have its own of: where it computes, and where its files are. What is in the files is compared.
@@ -29,6 +30,9 @@ pub(super) fn agree(
     teachers_digest: Option<&str>,
     device: Device,
 ) -> Result<(), TrainerError> {
+    if team.size() == 1 {
+        return Ok(());
+    }
     let network_table: Value =
         toml::from_str(&network.to_toml()).map_err(|error| TrainerError::Network(error.to_string()))?;
     let own = json!({
@@ -47,7 +51,7 @@ pub(super) fn agree(
 
 /// The first entry in which two processes differ, in words.
 fn difference(own: &Value, first: &Value) -> Option<String> {
-    let (own, first) = (flat(own), flat(first));
+    let (own, first) = (by_path(own), by_path(first));
     let mut names = own
         .keys()
         .chain(first.keys())
@@ -57,22 +61,6 @@ fn difference(own: &Value, first: &Value) -> Option<String> {
         let last = name.rsplit('.').next().unwrap_or(name);
         (here != there).then(|| format!("{last} is {here} here and {there} there"))
     })
-}
-
-/// Every entry by its path, such as `training.options.seed`.
-fn flat(value: &Value) -> Map<String, Value> {
-    let mut entries = Map::new();
-    let mut open = vec![(String::new(), value)];
-    while let Some((path, value)) = open.pop() {
-        match value {
-            Value::Object(table) => open.extend(table.iter().map(|(name, value)| {
-                let separator = if path.is_empty() { "" } else { "." };
-                (format!("{path}{separator}{name}"), value)
-            })),
-            value => _ = entries.insert(path, value.clone()),
-        }
-    }
-    entries
 }
 
 #[cfg(test)]
