@@ -1,8 +1,10 @@
 //! Evaluation of a network on a list of records.
 
+mod excerpts;
 mod measured;
 mod temperature;
 
+pub use excerpts::evaluate_excerpts;
 pub use measured::Measured;
 pub use temperature::{Temperature, log_probabilities};
 

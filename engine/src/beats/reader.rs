@@ -1,7 +1,7 @@
 //! Reads the beats of records.
 
 use super::{BeatForest, BeatMeter};
-use crate::classifier::at_300_hz;
+use crate::classifier::lead_at_300_hz;
 use crate::record::Record;
 use crate::signal::SignalError;
 
@@ -36,7 +36,7 @@ impl BeatReader {
     /// # Errors
     /// Samples that cannot be brought to 300 Hz.
     pub fn average_with_record(&self, record: &Record, probabilities: &mut [f32]) -> Result<(), SignalError> {
-        self.average_with(&at_300_hz(record)?, probabilities);
+        self.average_with(&lead_at_300_hz(record)?, probabilities);
         Ok(())
     }
 }

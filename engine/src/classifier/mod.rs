@@ -1,10 +1,10 @@
 //! From a record to its rhythm.
 
 mod options;
+mod part;
 mod prediction;
 mod probabilities;
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -12,6 +12,9 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 pub use options::{Device, Options, Precision};
+use part::Lead;
+pub(crate) use part::Part;
+pub use part::{lead_at_300_hz, mean_of_parts};
 pub use prediction::{Prediction, UNDECIDED};
 pub use probabilities::Probabilities;
 
@@ -21,9 +24,9 @@ use crate::cpu::{Plans, RunError, Runtime, Way};
 use crate::gpu;
 use crate::model::Model;
 use crate::record::Record;
-use crate::signal::{self, ECG_LEN, Preprocessor, SAMPLING_RATE_HZ, SPECTROGRAM_LEN};
+use crate::signal::{self, ECG_LEN, Excerpt, Preprocessor, SPECTROGRAM_LEN};
 
-/// Records that the CPU takes together.
+/// Records, and parts of records, that the CPU takes together.
 const CPU_BATCH: usize = 16;
 
 /// Names the rhythm of records, on as many threads as call it.
@@ -75,12 +78,12 @@ impl Classifier {
                 (Device::Cpu, precision_on(Device::Cpu)?, None, note)
             }
         };
-        let identity = model.card().identity();
+        let identity = network_identity(&model, options);
         let plans = Arc::new(Plans::new(model, Way::Best));
         let mut idle = Vec::new();
         if gpu.is_none() {
             let mut workspace = Workspace::new(Arc::clone(&plans));
-            workspace.runtime.prepare(1)?;
+            workspace.runtime.prepare(excerpts(options).len())?;
             idle.push(workspace);
         }
         Ok(Self {
@@ -103,7 +106,7 @@ impl Classifier {
     /// [`BeatsError::Classes`](crate::beats::BeatsError::Classes) for a forest of other classes.
     pub fn with_beats(mut self, forest: BeatForest) -> Result<Self, Error> {
         forest.check_classes(self.model().classes())?;
-        self.identity = format!("{}+{}", self.model().card().identity(), forest.identity());
+        self.identity = format!("{}+{}", network_identity(self.model(), self.options), forest.identity());
         self.beats = Some(BeatReader::new(forest));
         Ok(self)
     }
@@ -149,10 +152,7 @@ impl Classifier {
     /// # Errors
     /// Samples that cannot be prepared, a failure of the runtime, probabilities that are not finite.
     pub fn classify(&self, record: &Record) -> Result<Prediction, Error> {
-        match &self.gpu {
-            Some(gpu) => self.classify_on_gpu(gpu, &[record]).remove(0),
-            None => self.with_workspace(|workspace| self.classify_one(workspace, record)),
-        }
+        self.classify_batch(&[record]).remove(0)
     }
 
     /// The rhythms of several records, in their order, run through the network up to [`Self::batch_size`] at a time; on a GPU, batches are
@@ -162,77 +162,51 @@ impl Classifier {
     /// runs on tract ([`Self::fallback`]), then within 1e-5.
     pub fn classify_batch(&self, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
         match &self.gpu {
-            Some(gpu) => self.classify_on_gpu(gpu, records),
+            Some(gpu) => self.classify_together(records, |parts| {
+                gpu.lock().unwrap_or_else(PoisonError::into_inner).classify(parts)
+            }),
             None => self.with_workspace(|workspace| {
-                records
-                    .chunks(CPU_BATCH)
-                    .flat_map(|batch| self.classify_together(workspace, batch))
-                    .collect()
+                let together = |batch| self.classify_together(batch, |parts| workspace.classify(parts));
+                records.chunks(CPU_BATCH).flat_map(together).collect()
             }),
         }
     }
 
-    fn classify_on_gpu(&self, gpu: &Mutex<gpu::Runtime>, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
-        let start = Instant::now();
-        let mut answers = gpu.lock().unwrap_or_else(PoisonError::into_inner).classify(records);
-        if let Some(reader) = &self.beats {
-            let pairs = records.par_iter().zip(&mut answers);
-            pairs.for_each(|(record, answer)| read_beats(reader, record, answer));
-        }
-        self.predictions(records, answers, milliseconds_since(start))
-    }
-
-    fn classify_one(&self, workspace: &mut Workspace, record: &Record) -> Result<Prediction, Error> {
-        let start = Instant::now();
-        workspace.reserve(1);
-        workspace.prepare(0, record)?;
-        let mut probabilities = workspace.run(1).map_err(|cause| Error::Run {
-            record: label(record),
-            cause,
-        })?;
-        if let Some(reader) = &self.beats {
-            average_with_beats(reader, record, &mut probabilities)?;
-        }
-        Ok(self.prediction(record, &probabilities, milliseconds_since(start)))
-    }
-
-    fn classify_together(&self, workspace: &mut Workspace, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
-        let start = Instant::now();
-        workspace.reserve(records.len());
-        let mut ready = 0;
-        let mut prepare = |record: &&Record| {
-            workspace.prepare(ready, record)?;
-            ready += 1;
-            Ok(ready - 1)
-        };
-        let prepared: Vec<Result<usize, Error>> = records.iter().map(&mut prepare).collect();
-        let Ok(probabilities) = workspace.run(ready) else {
-            return records
-                .iter()
-                .map(|record| self.classify_one(workspace, record))
-                .collect();
-        };
-        let classes = self.model().classes().len();
-        let row = |slot: usize| probabilities[slot * classes..(slot + 1) * classes].to_vec();
-        let mut answers: Vec<Result<Vec<f32>, Error>> = prepared.into_iter().map(|slot| slot.map(row)).collect();
-        if let Some(reader) = &self.beats {
-            let pairs = records.iter().zip(&mut answers);
-            pairs.for_each(|(record, answer)| read_beats(reader, record, answer));
-        }
-        self.predictions(records, answers, milliseconds_since(start))
-    }
-
-    /// The network's answers to `records`, in their order, as predictions.
-    fn predictions(
+    /// Predictions of `records`, whose parts `network` answers in their order.
+    fn classify_together(
         &self,
         records: &[&Record],
-        answers: Vec<Result<Vec<f32>, Error>>,
-        latency_ms: f64,
+        network: impl FnOnce(&[Part<'_>]) -> Vec<Result<Vec<f32>, Error>>,
     ) -> Vec<Result<Prediction, Error>> {
-        let predict = |(record, answer): (&&Record, Result<Vec<f32>, Error>)| {
-            answer.map(|probabilities| self.prediction(record, &probabilities, latency_ms))
+        let start = Instant::now();
+        let leads: Vec<Result<Lead<'_>, Error>> = records.iter().map(|record| Lead::of(record)).collect();
+        let excerpts = excerpts(self.options);
+        let parts_of = |lead| excerpts.iter().map(move |&excerpt| Lead::part(lead, excerpt));
+        let parts: Vec<Part<'_>> = leads.iter().flatten().flat_map(parts_of).collect();
+        let mut answers = network(&parts).into_iter();
+        let classes = self.model().classes().len();
+        let mut answered = Vec::with_capacity(records.len());
+        for lead in leads {
+            answered.push(lead.and_then(|lead| {
+                let own: Vec<Result<Vec<f32>, Error>> = answers.by_ref().take(excerpts.len()).collect();
+                let own: Vec<Vec<f32>> = own.into_iter().collect::<Result<_, _>>()?;
+                Ok((lead, mean_of_parts(&own.concat(), classes)))
+            }));
+        }
+        if let Some(reader) = &self.beats {
+            let read = |(lead, probabilities): &mut (Lead<'_>, Vec<f32>)| {
+                reader.average_with(&lead.samples, probabilities);
+            };
+            match self.device {
+                Device::Cuda => answered.par_iter_mut().flatten().for_each(read),
+                Device::Auto | Device::Cpu => answered.iter_mut().flatten().for_each(read),
+            }
+        }
+        let latency_ms = milliseconds_since(start);
+        let predict = |answer: Result<(Lead<'_>, Vec<f32>), Error>| {
+            answer.map(|(lead, probabilities)| self.prediction(lead.record, &probabilities, latency_ms))
         };
-        records.iter().zip(answers).map(predict).collect()
+        answered.into_iter().map(predict).collect()
     }
 
     fn prediction(&self, record: &Record, probabilities: &[f32], latency_ms: f64) -> Prediction {
@@ -268,21 +242,18 @@ impl Classifier {
     }
 }
 
-/// Averages the network's answer, if it gave one, with what the beats say.
-fn read_beats(reader: &BeatReader, record: &Record, answer: &mut Result<Vec<f32>, Error>) {
-    if let Ok(probabilities) = answer
-        && let Err(error) = average_with_beats(reader, record, probabilities)
-    {
-        *answer = Err(error);
+/// What the network reads of each record.
+fn excerpts(options: Options) -> &'static [Excerpt] {
+    match options.excerpts {
+        true => &Excerpt::ALL,
+        false => &[Excerpt::Whole],
     }
 }
 
-fn average_with_beats(reader: &BeatReader, record: &Record, probabilities: &mut [f32]) -> Result<(), Error> {
-    let averaged = reader.average_with_record(record, probabilities);
-    averaged.map_err(|cause| Error::Signal {
-        record: label(record),
-        cause,
-    })
+/// What predictions call the network and how it reads.
+fn network_identity(model: &Model, options: Options) -> String {
+    let how = if options.excerpts { "+excerpts" } else { "" };
+    model.card().identity() + how
 }
 
 /// What one thread needs to classify.
@@ -304,23 +275,59 @@ impl Workspace {
         }
     }
 
-    /// Makes room for the inputs of `batch` records.
+    /// Makes room for the inputs of `batch` parts.
     fn reserve(&mut self, batch: usize) {
         self.ecg.resize(batch * ECG_LEN, 0.0);
         self.spectrogram.resize(batch * SPECTROGRAM_LEN, 0.0);
     }
 
-    /// Writes the inputs of `record` to the place `slot` of the batch.
-    fn prepare(&mut self, slot: usize, record: &Record) -> Result<(), Error> {
+    /// Probabilities of every part. A part that fails does not stop the others.
+    fn classify(&mut self, parts: &[Part<'_>]) -> Vec<Result<Vec<f32>, Error>> {
+        parts
+            .chunks(CPU_BATCH)
+            .flat_map(|batch| self.classify_batch(batch))
+            .collect()
+    }
+
+    fn classify_batch(&mut self, parts: &[Part<'_>]) -> Vec<Result<Vec<f32>, Error>> {
+        self.reserve(parts.len());
+        let mut ready = 0;
+        let prepare = |part| {
+            self.prepare(ready, part)?;
+            ready += 1;
+            Ok(())
+        };
+        let prepared: Vec<Result<(), Error>> = parts.iter().map(prepare).collect();
+        match self.run(ready) {
+            Ok(probabilities) => {
+                let classes = probabilities.len() / ready.max(1);
+                let mut rows = probabilities.chunks_exact(classes.max(1)).map(<[f32]>::to_vec);
+                let mut row = |prepared: Result<(), Error>| prepared.map(|()| rows.next().unwrap_or_default());
+                prepared.into_iter().map(&mut row).collect()
+            }
+            Err(_) if parts.len() > 1 => parts.iter().flat_map(|&part| self.classify_batch(&[part])).collect(),
+            Err(cause) => {
+                let failed = |part: &Part<'_>| Error::Run {
+                    record: label(part.record),
+                    cause,
+                };
+                parts.first().map(failed).into_iter().map(Err).collect()
+            }
+        }
+    }
+
+    /// Writes the inputs of `part` to the place `slot` of the batch.
+    fn prepare(&mut self, slot: usize, part: &Part<'_>) -> Result<(), Error> {
         let ecg = &mut self.ecg[slot * ECG_LEN..][..ECG_LEN];
         let spectrogram = &mut self.spectrogram[slot * SPECTROGRAM_LEN..][..SPECTROGRAM_LEN];
-        prepare_record(&mut self.preprocessor, record, ecg, spectrogram).map_err(|cause| Error::Signal {
-            record: label(record),
+        let prepared = self.preprocessor.prepare(part.samples, ecg, spectrogram);
+        prepared.map_err(|cause| Error::Signal {
+            record: label(part.record),
             cause,
         })
     }
 
-    /// Probabilities `[batch, classes]` of the first `batch` records prepared.
+    /// Probabilities `[batch, classes]` of the first `batch` parts prepared.
     fn run(&mut self, batch: usize) -> Result<Vec<f32>, RunError> {
         if batch == 0 {
             return Ok(Vec::new());
@@ -348,16 +355,7 @@ pub fn prepare_record(
     ecg: &mut [f32],
     spectrogram: &mut [f32],
 ) -> Result<(), signal::SignalError> {
-    preprocessor.prepare(&at_300_hz(record)?, ecg, spectrogram)
-}
-
-/// The lead of a record, brought to 300 Hz where its rate is another.
-pub(crate) fn at_300_hz(record: &Record) -> Result<Cow<'_, [f32]>, signal::SignalError> {
-    let rate = record.sampling_rate_hz();
-    match rate == SAMPLING_RATE_HZ {
-        true => Ok(Cow::Borrowed(record.samples())),
-        false => signal::resample(record.classified_samples(), rate).map(Cow::Owned),
-    }
+    preprocessor.prepare(&lead_at_300_hz(record)?, ecg, spectrogram)
 }
 
 /// What errors call a record: its path, or its name when it came from elsewhere.

@@ -20,6 +20,9 @@ pub struct Options {
     /// Records that run through the network together on a GPU, 1 to [`Options::MAX_BATCH_SIZE`]; [`Options::BATCH_SIZE`] unless given. The
     /// CPU runs them one after the other.
     pub batch_size: Option<NonZeroUsize>,
+    /// Whether the network reads each record three times, as its [excerpts](crate::signal::Excerpt) say, and the mean of its probabilities
+    /// counts: three times the work.
+    pub excerpts: bool,
 }
 
 /// Where to compute.

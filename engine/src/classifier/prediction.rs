@@ -28,7 +28,8 @@ pub struct Prediction {
     pub sampling_rate_hz: f64,
     /// Length of the record, in seconds.
     pub duration_s: f64,
-    /// The network and its weights, such as `dualnet-s@5f2a90c1b3d4`, then, where the beats were read, `+beats@` and digits of the forest's file.
+    /// The network and its weights, such as `dualnet-s@5f2a90c1b3d4`, then `+excerpts` where it read excerpts, and where the beats were read `+beats@` and digits of the
+    /// forest's file.
     pub model: String,
     /// Where it was computed.
     pub device: Device,

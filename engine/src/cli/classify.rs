@@ -33,6 +33,10 @@ pub struct Arguments {
     /// The model file; without it, the embedded ECG-DualNet S.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// Let the network read each record three times, whole, without its last quarter and without its first, and average: right more often, in three
+    /// times the time.
+    #[arg(long)]
+    excerpts: bool,
     /// Read the record's beats too: the probabilities become the average of the network's and of what a forest says of when the beats come
     /// and what they look like. Without a file, the embedded forest; with one, that of `trainer beats`.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
@@ -134,6 +138,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         precision: arguments.precision,
         min_confidence: arguments.min_confidence,
         batch_size: arguments.batch_size,
+        excerpts: arguments.excerpts,
     };
     let inputs = inputs::expand(&arguments.records)?;
     let mut classifier = Classifier::new(model(arguments.model.as_deref(), arguments.precision)?, options)?;

@@ -1,8 +1,9 @@
 //! What stands in for the GPU's runtime in a build without the feature `cuda`.
 
 use super::Refusal;
+use crate::classifier::Part;
 use crate::model::Model;
-use crate::{Error, Precision, Record};
+use crate::{Error, Precision};
 
 /// Never there.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ impl Runtime {
     }
 
     /// Never called.
-    pub(crate) fn classify(&mut self, _: &[&Record]) -> Vec<Result<Vec<f32>, Error>> {
+    pub(crate) fn classify(&mut self, _: &[Part<'_>]) -> Vec<Result<Vec<f32>, Error>> {
         match *self {}
     }
 }

@@ -1,14 +1,13 @@
 //! What a batch of records is on its way to a GPU.
 
-use crate::record::Record;
-use crate::signal::{ECG_LEN, MAX_SAMPLES, Preprocessor, SAMPLING_RATE_HZ, SPECTROGRAM_LEN, SignalError};
+use crate::signal::{ECG_LEN, MAX_SAMPLES, Preprocessor, SPECTROGRAM_LEN, SignalError};
 
 /// The inputs of one record.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Lead {
     /// Raw samples at 300 Hz, which the GPU prepares itself.
     Samples(Vec<i16>),
-    /// What the network reads, made here because the samples are at another rate or no 16-bit integers.
+    /// What the network reads, made here because the samples are no 16-bit integers, as those of a lead that was recorded at another rate are not.
     Prepared {
         /// `[80, 256]`.
         ecg: Vec<f32>,
@@ -27,15 +26,16 @@ pub(super) enum Form {
 }
 
 impl Lead {
-    /// The inputs of `record`.
-    pub(super) fn of(record: &Record, preprocessor: &mut Preprocessor) -> Result<Self, SignalError> {
-        let kept = &record.samples()[..record.samples().len().min(MAX_SAMPLES)];
-        let as_recorded = record.sampling_rate_hz() == SAMPLING_RATE_HZ && kept.len() >= Preprocessor::MIN_SAMPLES;
-        if as_recorded && let Some(samples) = integers(kept) {
+    /// The inputs of samples at 300 Hz.
+    pub(super) fn of(samples: &[f32], preprocessor: &mut Preprocessor) -> Result<Self, SignalError> {
+        let kept = &samples[..samples.len().min(MAX_SAMPLES)];
+        if kept.len() >= Preprocessor::MIN_SAMPLES
+            && let Some(samples) = integers(kept)
+        {
             return Ok(Self::Samples(samples));
         }
         let (mut ecg, mut spectrogram) = (vec![0.0; ECG_LEN], vec![0.0; SPECTROGRAM_LEN]);
-        crate::classifier::prepare_record(preprocessor, record, &mut ecg, &mut spectrogram)?;
+        preprocessor.prepare(kept, &mut ecg, &mut spectrogram)?;
         Ok(Self::Prepared { ecg, spectrogram })
     }
 
@@ -80,19 +80,15 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_a_record_follows_its_rate_and_samples() {
-        let form = |samples: Vec<f32>, rate| {
-            let record = Record::from_samples("r", samples, rate).expect("a record");
-            Lead::of(&record, &mut Preprocessor::new()).expect("inputs")
-        };
+    fn the_form_of_a_lead_follows_its_samples() {
+        let form = |samples: Vec<f32>| Lead::of(&samples, &mut Preprocessor::new()).expect("inputs");
         let wave: Vec<f32> = (0..20_000).map(|i| (i % 97) as f32).collect();
-        let Lead::Samples(samples) = form(wave.clone(), 300.0) else {
+        let Lead::Samples(samples) = form(wave.clone()) else {
             panic!("raw samples")
         };
         assert_eq!((samples.len(), samples[96]), (MAX_SAMPLES, 96));
-        assert_eq!(form(wave.clone(), 250.0).form(), Form::Prepared);
         let halves = wave.iter().map(|sample| sample / 2.0).collect();
-        let Lead::Prepared { ecg, spectrogram } = form(halves, 300.0) else {
+        let Lead::Prepared { ecg, spectrogram } = form(halves) else {
             panic!("prepared inputs")
         };
         assert_eq!((ecg.len(), spectrogram.len()), (ECG_LEN, SPECTROGRAM_LEN));

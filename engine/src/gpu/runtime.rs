@@ -9,11 +9,11 @@ use super::executor::{Executor, Job};
 use super::inputs::{Form, Lead};
 use super::network::{self, Numbers, Size};
 use super::program::Constants;
-use crate::classifier::label;
+use crate::classifier::{Part, label};
 use crate::cpu::{RunError, check_input};
 use crate::model::{ECG, Model, SPECTROGRAM};
 use crate::plan::Plan;
-use crate::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
+use crate::signal::{ECG_LEN, Preprocessor, SAMPLING_RATE_HZ, SPECTROGRAM_LEN};
 use crate::{Error, Precision, Record};
 
 /// A program is for inputs of a form and a number of records.
@@ -80,8 +80,10 @@ impl Runtime {
             record: label(record),
             reason,
         };
-        let lead = self.lead(record)?;
-        if lead.form() != Form::Samples || batch == 0 || batch > self.batch {
+        let samples = record.samples();
+        let lead = self.lead(&Part { record, samples })?;
+        let as_recorded = record.sampling_rate_hz() == SAMPLING_RATE_HZ;
+        if !as_recorded || lead.form() != Form::Samples || batch == 0 || batch > self.batch {
             return Err(failed("it cannot be measured in such a batch".to_owned()));
         }
         let key = (Form::Samples, batch);
@@ -94,9 +96,9 @@ impl Runtime {
             .map_err(|error| failed(error.to_string()))
     }
 
-    fn lead(&mut self, record: &Record) -> Result<Lead, Error> {
-        Lead::of(record, &mut self.preprocessor).map_err(|cause| Error::Signal {
-            record: label(record),
+    fn lead(&mut self, part: &Part<'_>) -> Result<Lead, Error> {
+        Lead::of(part.samples, &mut self.preprocessor).map_err(|cause| Error::Signal {
+            record: label(part.record),
             cause,
         })
     }
@@ -123,21 +125,21 @@ impl Runtime {
         Ok(rows.collect::<Result<Vec<_>, Error>>()?.concat())
     }
 
-    /// Probabilities of every record, in the network's order of classes. A record that fails does not stop the others; when the GPU fails,
-    /// no record that has no probabilities yet gets any.
-    pub(crate) fn classify(&mut self, records: &[&Record]) -> Vec<Result<Vec<f32>, Error>> {
-        let leads: Vec<Result<Lead, Error>> = records.iter().map(|record| self.lead(record)).collect();
+    /// Probabilities of every part, in the network's order of classes. A part that fails does not stop the others; when the GPU fails,
+    /// none that has no probabilities yet gets any.
+    pub(crate) fn classify(&mut self, parts: &[Part<'_>]) -> Vec<Result<Vec<f32>, Error>> {
+        let leads: Vec<Result<Lead, Error>> = parts.iter().map(|part| self.lead(part)).collect();
         let usable: Vec<Option<&Lead>> = leads.iter().map(|lead| lead.as_ref().ok()).collect();
         let (answers, ran) = self.answers(&usable);
         let failure = ran.err().map_or_else(String::new, |error| error.to_string());
-        let answered = leads.into_iter().zip(answers).zip(records);
+        let answered = leads.into_iter().zip(answers).zip(parts);
         answered
-            .map(|((lead, answer), record)| {
+            .map(|((lead, answer), part)| {
                 lead?;
                 match answer {
-                    Some(probabilities) => finite(label(record), probabilities),
+                    Some(probabilities) => finite(label(part.record), probabilities),
                     None => Err(Error::Gpu {
-                        record: label(record),
+                        record: label(part.record),
                         reason: failure.clone(),
                     }),
                 }

@@ -6,6 +6,7 @@
 //! pieces. A lead at another rate is brought to 300 Hz by [`resample`] first.
 
 mod error;
+mod excerpt;
 mod kernel;
 mod preprocessor;
 mod resample;
@@ -14,6 +15,7 @@ mod standardize;
 mod windows;
 
 pub use error::SignalError;
+pub use excerpt::Excerpt;
 pub use preprocessor::{Inputs, Preprocessor};
 pub use resample::{MAX_RATE_HZ, MIN_RATE_HZ, resample, resample_to};
 pub use spectrogram::Spectrogram;

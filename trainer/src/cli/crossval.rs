@@ -5,7 +5,7 @@ use super::flags::RunFlags;
 use super::progress::Terminal;
 use super::{answer, figures, loader_threads, say, thread_count, use_threads, write};
 use crate::beats::BeatOptions;
-use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, WithBeats};
+use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, Summary, WithBeats, WithExcerpts};
 use crate::data::{Labels, Split, physionet};
 use crate::device::said_of_auto;
 use crate::folds::subset;
@@ -23,8 +23,8 @@ use std::sync::Arc;
 /// probabilities by the network that was trained without it, after the last epoch). The same command goes on after a stop;
 /// folds that are done are not done again. With --fold only some are trained, several of them at once if there are processors or GPUs for
 /// it: the figures come with the call that finds all done. Weights to start from (--load) must not know the records: those that say they were trained on
-/// this data set are refused. --beats adds the figures of the networks together with forests that have not learned the fold's records
-/// either, also when all folds are done already.
+/// this data set are refused. --excerpts adds the figures of the networks reading excerpts, --beats those together with forests
+/// that have not learned the fold's records either, also when all folds are done already.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Folder of the data set (A00001.mat …, REFERENCE.csv).
@@ -44,6 +44,10 @@ pub(super) struct Arguments {
     /// Train this fold only, counted from 1 (`--fold 1,3` for two).
     #[arg(long = "fold", value_name = "N", value_delimiter = ',')]
     only: Vec<usize>,
+    /// Measure the networks reading each record in excerpts too (whole, without its last quarter and without its first, averaged), and with
+    /// --beats together with these.
+    #[arg(long)]
+    excerpts: bool,
     /// Measure the networks together with the beats too: of each fold's records the average with a forest (`trainer beats`) fitted to
     /// the other folds' records. SHARE is the forest's weight, 0 to 1; a third unless given.
     #[arg(long, value_name = "SHARE", num_args = 0..=1, require_equals = true)]
@@ -150,13 +154,21 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             "not done yet: fold {missing} of {count}; the figures come when all are"
         ));
     }
-    let folds: Vec<_> = folds.into_iter().flatten().collect();
+    let mut folds: Vec<_> = folds.into_iter().flatten().collect();
     let mut summary = validation.summary(&folds)?;
     let mut answers = Answers::new(&classes, true)?;
     for fold in &folds {
         answers.add_all(&fold.records, &fold.last.probabilities)?;
     }
     write(&arguments.runs.join("crossval.csv"), &answers.finish()?)?;
+    if arguments.excerpts {
+        eprintln!("reading the records of {count} folds in excerpts");
+        folds = (0..count)
+            .map(|fold| validation.excerpts(fold))
+            .collect::<Result<_, _>>()?;
+        let Summary { last, best, .. } = validation.summary(&folds)?;
+        summary.with_excerpts = Some(WithExcerpts { last, best });
+    }
     if let Some(options) = &beats {
         eprintln!("fitting {count} forests to the beats");
         summary.with_beats = Some(validation.with_beats(&folds, options)?);
@@ -164,8 +176,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let json = serde_json::to_vec_pretty(&summary).context("the figures")?;
     write(&arguments.runs.join("crossval.json"), &json)?;
     let mut said = text([&summary.last].into_iter().chain(&summary.best), "", &classes);
+    let mut how = String::new();
+    if let Some(WithExcerpts { last, best }) = &summary.with_excerpts {
+        how += ", reading excerpts";
+        said += &text([last].into_iter().chain(best), &how, &classes);
+    }
     if let Some(WithBeats { share, last, best }) = &summary.with_beats {
-        let together = format!(", averaged with the beats (share {share:.2})");
+        let together = format!("{how}, averaged with the beats (share {share:.2})");
         said += &text([last].into_iter().chain(best), &together, &classes);
     }
     answer(said)

@@ -5,11 +5,12 @@ use super::{answer, figures, thread_count, use_threads};
 use crate::beats::BeatTable;
 use crate::data::Labels;
 use crate::data::icentia::SEGMENTS;
-use crate::evaluate::{Measured, evaluate};
+use crate::evaluate::{Measured, evaluate, evaluate_excerpts};
 use crate::train::{ICENTIA11K, Records, TrainOptions, stated_leak};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dualnet_engine::beats::BeatForest;
+use dualnet_engine::signal::Excerpt;
 use dualnet_export::network::ClassSet;
 use indicatif::ProgressBar;
 use std::path::PathBuf;
@@ -39,6 +40,9 @@ pub(super) struct Arguments {
     /// Use only the first N segments of each file of Icentia11k.
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=50))]
     limit: Option<usize>,
+    /// Let the network read each record three times, whole, without its last quarter and without its first, and average.
+    #[arg(long)]
+    excerpts: bool,
     /// Read the records' beats too, and average; without a file by the embedded forest, with one by that of `trainer beats`.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     beats: Option<Option<PathBuf>>,
@@ -97,18 +101,25 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Part::Train => &records.split.train,
         Part::Validation => &records.split.validation,
     };
+    let excerpted = match (arguments.excerpts, &records.dataset) {
+        (true, None) => bail!("excerpts are read of PhysioNet/CinC 2017 only"),
+        (true, dataset) => dataset.as_ref(),
+        (false, _) => None,
+    };
     let bar = ProgressBar::new((indices.len() * records.source.records_per_unit()) as u64);
-    let mut predictions = evaluate(
-        predictor.as_mut(),
-        &records.source,
-        indices,
-        options.batch_size,
-        records.threads,
-        &mut |done| {
-            bar.set_position(done as u64);
-            Ok(())
-        },
-    )?;
+    let mut progress = |done| {
+        bar.set_position(done as u64);
+        Ok(())
+    };
+    let (batch_size, threads) = (options.batch_size, records.threads);
+    let predictor = predictor.as_mut();
+    let mut predictions = match excerpted {
+        None => evaluate(predictor, &records.source, indices, batch_size, threads, &mut progress),
+        Some(dataset) => {
+            bar.set_length((indices.len() * Excerpt::ALL.len()) as u64);
+            evaluate_excerpts(predictor, dataset, indices, batch_size, threads, &mut progress)
+        }
+    }?;
     bar.finish_and_clear();
     if let (Some(forest), Some(dataset)) = (&forest, records.dataset.as_deref()) {
         BeatTable::measure(dataset, indices)?.average_with(forest, &mut predictions.probabilities);

@@ -7,9 +7,9 @@ use crate::evaluate::Predictor;
 use anyhow::bail;
 use clap::Args;
 use dualnet_engine::beats::BeatReader;
-use dualnet_engine::classifier::prepare_record;
+use dualnet_engine::classifier::{lead_at_300_hz, mean_of_parts};
 use dualnet_engine::record::{Record, records_in};
-use dualnet_engine::signal::{ECG_LEN, Inputs, Preprocessor, SPECTROGRAM_LEN};
+use dualnet_engine::signal::{ECG_LEN, Excerpt, Inputs, Preprocessor, SPECTROGRAM_LEN, SignalError};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use std::io::Write;
@@ -31,6 +31,9 @@ pub(super) struct Arguments {
     /// Add the probability of AF and of every other class.
     #[arg(long)]
     probabilities: bool,
+    /// Let the network read each record three times, whole, without its last quarter and without its first, and average.
+    #[arg(long)]
+    excerpts: bool,
     /// Read the records' beats too, and average; without a file by the embedded forest, with one by that of `trainer beats`.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     beats: Option<Option<PathBuf>>,
@@ -65,9 +68,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let reader = super::beats::forest(&arguments.beats, &classes)?.map(BeatReader::new);
     let mut answers = Answers::new(&classes, arguments.probabilities)?;
     let bar = ProgressBar::new(paths.len() as u64);
+    let excerpts = match arguments.excerpts {
+        true => &Excerpt::ALL[..],
+        false => &[Excerpt::Whole],
+    };
     let mut failed = 0;
     for paths in paths.chunks(arguments.batch_size) {
-        for (path, answer) in paths.iter().zip(predict(predictor.as_mut(), reader.as_ref(), paths)?) {
+        for (path, answer) in paths
+            .iter()
+            .zip(predict(predictor.as_mut(), reader.as_ref(), excerpts, paths)?)
+        {
             match answer {
                 Ok((record, probabilities)) => answers.add(&record, &probabilities)?,
                 Err(reason) => {
@@ -118,53 +128,87 @@ fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 /// For each record its name and probabilities, or what is wrong with it.
 type Answer = Result<(String, Vec<f32>), String>;
 
-/// The answers for records that fit into one batch.
+/// The answers for records that fit into one batch: a batch of each excerpt.
 fn predict(
     predictor: &mut dyn Predictor,
     reader: Option<&BeatReader>,
+    excerpts: &[Excerpt],
     paths: &[PathBuf],
 ) -> anyhow::Result<Vec<Answer>> {
-    let prepared: Vec<Result<(Record, Inputs), String>> = paths
+    let mut prepared: Vec<Result<Prepared, String>> = paths
         .par_iter()
-        .map_init(Preprocessor::new, |preprocessor, path| prepare(preprocessor, path))
+        .map_init(Preprocessor::new, |preprocessor, path| {
+            Prepared::open(preprocessor, excerpts, path)
+        })
         .collect();
-    let (mut ecg, mut spectrogram, mut batch) = (Vec::new(), Vec::new(), 0);
-    ecg.reserve_exact(paths.len() * ECG_LEN);
-    spectrogram.reserve_exact(paths.len() * SPECTROGRAM_LEN);
-    for (_, inputs) in prepared.iter().flatten() {
-        ecg.extend_from_slice(&inputs.ecg);
-        spectrogram.extend_from_slice(&inputs.spectrogram);
-        batch += 1;
+    let classes = predictor.classes();
+    for excerpt in 0..excerpts.len() {
+        let usable = || prepared.iter().flatten();
+        let (mut ecg, mut spectrogram) = (Vec::new(), Vec::new());
+        ecg.reserve_exact(usable().count() * ECG_LEN);
+        spectrogram.reserve_exact(usable().count() * SPECTROGRAM_LEN);
+        for Prepared { inputs, .. } in usable() {
+            ecg.extend_from_slice(&inputs[excerpt].ecg);
+            spectrogram.extend_from_slice(&inputs[excerpt].spectrogram);
+        }
+        let probabilities = match usable().count() {
+            0 => break,
+            batch => predictor.probabilities(&ecg, &spectrogram, batch)?,
+        };
+        let rows = probabilities.chunks_exact(classes);
+        for (prepared, row) in prepared.iter_mut().flatten().zip(rows) {
+            prepared.probabilities.extend_from_slice(row);
+        }
     }
-    let probabilities = match batch {
-        0 => Vec::new(),
-        _ => predictor.probabilities(&ecg, &spectrogram, batch)?,
-    };
-    let mut rows = probabilities.chunks_exact(predictor.classes());
-    let mut answer = |record: Record, path: &Path| match rows.next() {
-        Some(row) if row.iter().all(|p| p.is_finite()) => Ok((record, row.to_vec())),
-        _ => Err(format!("{}: the network's answer is not a number", path.display())),
-    };
-    let answers: Vec<Result<(Record, Vec<f32>), String>> = prepared
-        .into_iter()
-        .zip(paths)
-        .map(|(prepared, path)| answer(prepared?.0, path))
-        .collect();
-    let finish = |(answer, path): (Result<(Record, Vec<f32>), String>, &PathBuf)| {
-        let (record, mut probabilities) = answer?;
+    let finish = |(prepared, path): (Result<Prepared, String>, &PathBuf)| {
+        let Prepared {
+            record, probabilities, ..
+        } = prepared?;
+        if !probabilities.iter().all(|probability| probability.is_finite()) {
+            return Err(format!("{}: the network's answer is not a number", path.display()));
+        }
+        let mut mean = mean_of_parts(&probabilities, classes);
         if let Some(reader) = reader {
-            let averaged = reader.average_with_record(&record, &mut probabilities);
+            let averaged = reader.average_with_record(&record, &mut mean);
             averaged.map_err(|error| format!("{}: {error}", path.display()))?;
         }
-        Ok((record.name().to_owned(), probabilities))
+        Ok((record.name().to_owned(), mean))
     };
-    Ok(answers.into_par_iter().zip(paths).map(finish).collect())
+    Ok(prepared.into_par_iter().zip(paths).map(finish).collect())
 }
 
-fn prepare(preprocessor: &mut Preprocessor, path: &Path) -> Result<(Record, Inputs), String> {
-    let record = Record::open(path).map_err(|error| error.to_string())?;
-    let mut inputs = Inputs::zeros();
-    prepare_record(preprocessor, &record, &mut inputs.ecg, &mut inputs.spectrogram)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok((record, inputs))
+/// A record on its way through the network.
+struct Prepared {
+    record: Record,
+    /// Of each excerpt.
+    inputs: Vec<Inputs>,
+    /// `[excerpts, classes]`, as far as there are any yet.
+    probabilities: Vec<f32>,
+}
+
+impl Prepared {
+    fn open(preprocessor: &mut Preprocessor, excerpts: &[Excerpt], path: &Path) -> Result<Self, String> {
+        let record = Record::open(path).map_err(|error| error.to_string())?;
+        let inputs = inputs(preprocessor, excerpts, &record).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self {
+            record,
+            inputs,
+            probabilities: Vec::new(),
+        })
+    }
+}
+
+/// What the network reads of each excerpt of a record.
+fn inputs(preprocessor: &mut Preprocessor, excerpts: &[Excerpt], record: &Record) -> Result<Vec<Inputs>, SignalError> {
+    let lead = lead_at_300_hz(record)?;
+    let prepare = |excerpt: &Excerpt| {
+        let mut inputs = Inputs::zeros();
+        preprocessor.prepare(
+            &lead[excerpt.range(lead.len())],
+            &mut inputs.ecg,
+            &mut inputs.spectrogram,
+        )?;
+        Ok(inputs)
+    };
+    excerpts.iter().map(prepare).collect()
 }

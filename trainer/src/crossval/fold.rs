@@ -4,7 +4,7 @@ use super::CrossValidation;
 use crate::data::{Classes, Dataset, Source, Split};
 use crate::device::device;
 use crate::error::TrainerError;
-use crate::evaluate::{Temperature, TorchPredictor, evaluate, log_probabilities};
+use crate::evaluate::{Temperature, TorchPredictor, evaluate, evaluate_excerpts, log_probabilities};
 use crate::folds::{hold_back, subset};
 use crate::train::{
     Changes, Checkpoint, Records, Report, RunFolder, Team, Training, interrupt, network_of, parameters_of,
@@ -40,6 +40,13 @@ pub struct CheckpointPredictions {
     pub probabilities: Vec<f32>,
 }
 
+/// How a network reads a record.
+#[derive(Clone, Copy, Debug)]
+enum Reading {
+    Whole,
+    Excerpts,
+}
+
 impl CrossValidation {
     /// Trains the network of a fold, counted from 0, or goes on where its training stands, and predicts the fold's
     /// records. `predictions.json` in the fold's folder keeps them: a fold that has it is done.
@@ -49,37 +56,55 @@ impl CrossValidation {
     pub fn fold(&self, fold: usize, report: &mut dyn Report) -> Result<FoldPredictions, TrainerError> {
         let folder = self.folder(fold);
         let kept = folder.join(PREDICTIONS);
-        let (names, labels) = self.named(fold);
         if let Some(done) = self.done(fold)? {
             return Ok(done);
         }
-        let mut is_tested = vec![false; self.dataset.recordings.len()];
-        self.records(fold)
-            .iter()
-            .for_each(|&record| is_tested[record as usize] = true);
-        let mut train: Vec<u32> = (0..is_tested.len() as u32)
-            .filter(|&record| !is_tested[record as usize])
-            .collect();
-        let mut held = Vec::new();
-        let crossval = &self.plan().crossval;
-        if crossval.hold_back > 0.0 {
-            (train, held) = hold_back(&self.dataset, &train, crossval.hold_back, self.plan().train.seed)?;
-        }
+        let (train, held) = self.others(fold)?;
         self.train(fold, &folder, &train, &held, report)?;
-        let files = RunFolder::new(&folder);
-        let predict = |file: PathBuf| self.predict(&file, self.records(fold), &held);
-        let predictions = FoldPredictions {
-            records: names,
-            labels,
-            last: predict(files.last())?,
-            best: (!held.is_empty()).then(|| predict(files.best())).transpose()?,
-        };
+        let predictions = self.predictions(fold, &held, Reading::Whole)?;
         let text = serde_json::to_vec(&predictions).map_err(|error| TrainerError::File {
             path: kept.clone(),
             reason: error.to_string(),
         })?;
         write_beside(&kept, |file| file.write_all(&text)).map_err(|source| TrainerError::Io { path: kept, source })?;
         Ok(predictions)
+    }
+
+    /// What the networks of a fold that is done say of its records, each read in [excerpts](dualnet_engine::signal::Excerpt).
+    ///
+    /// # Errors
+    /// Checkpoints that are no longer there or cannot be read.
+    pub fn excerpts(&self, fold: usize) -> Result<FoldPredictions, TrainerError> {
+        let (_, held) = self.others(fold)?;
+        self.predictions(fold, &held, Reading::Excerpts)
+    }
+
+    /// The records that are not a fold's: those that its network learns, and those held back.
+    fn others(&self, fold: usize) -> Result<(Vec<u32>, Vec<u32>), TrainerError> {
+        let mut is_tested = vec![false; self.dataset.recordings.len()];
+        self.records(fold)
+            .iter()
+            .for_each(|&record| is_tested[record as usize] = true);
+        let train: Vec<u32> = (0..is_tested.len() as u32)
+            .filter(|&record| !is_tested[record as usize])
+            .collect();
+        match self.plan().crossval.hold_back {
+            share if share > 0.0 => Ok(hold_back(&self.dataset, &train, share, self.plan().train.seed)?),
+            _ => Ok((train, Vec::new())),
+        }
+    }
+
+    /// What the checkpoints of a fold say of its records.
+    fn predictions(&self, fold: usize, held: &[u32], reading: Reading) -> Result<FoldPredictions, TrainerError> {
+        let (records, labels) = self.named(fold);
+        let files = RunFolder::new(&self.folder(fold));
+        let predict = |file: PathBuf| self.predict(&file, self.records(fold), held, reading);
+        Ok(FoldPredictions {
+            records,
+            labels,
+            last: predict(files.last())?,
+            best: (!held.is_empty()).then(|| predict(files.best())).transpose()?,
+        })
     }
 
     /// The predictions of a fold that is done; `None` of one that is not.
@@ -152,7 +177,13 @@ impl CrossValidation {
     }
 
     /// What the checkpoint at `path` says of `tested`, and the temperature of `held`.
-    fn predict(&self, path: &Path, tested: &[u32], held: &[u32]) -> Result<CheckpointPredictions, TrainerError> {
+    fn predict(
+        &self,
+        path: &Path,
+        tested: &[u32],
+        held: &[u32],
+        reading: Reading,
+    ) -> Result<CheckpointPredictions, TrainerError> {
         let fault = |reason: &str| TrainerError::File {
             path: path.to_owned(),
             reason: reason.to_owned(),
@@ -174,7 +205,13 @@ impl CrossValidation {
                 true => Err(TrainerError::Interrupted { epoch }),
                 false => Ok(()),
             };
-            let predicted = evaluate(&mut predictor, &source, indices, batch_size, self.threads, &mut stop);
+            let (predictor, threads) = (&mut predictor, self.threads);
+            let predicted = match reading {
+                Reading::Whole => evaluate(predictor, &source, indices, batch_size, threads, &mut stop),
+                Reading::Excerpts => {
+                    evaluate_excerpts(predictor, &self.dataset, indices, batch_size, threads, &mut stop)
+                }
+            };
             predicted.map(|predictions| predictions.probabilities)
         };
         let temperature = match held {

@@ -12,7 +12,7 @@ mod summary;
 pub use beats::WithBeats;
 pub use fold::{CheckpointPredictions, FoldPredictions};
 pub use plan::{Plan, Settings};
-pub use summary::{Figures, FoldFigures, Spread, Summary, Tempered};
+pub use summary::{Figures, FoldFigures, Spread, Summary, Tempered, WithExcerpts};
 
 use crate::data::{Classes, DataError, Dataset};
 use crate::error::TrainerError;

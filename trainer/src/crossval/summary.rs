@@ -14,9 +14,21 @@ pub struct Summary {
     pub last: Figures,
     /// The figures of the epochs that are best on the held-back records; `None` without such records.
     pub best: Option<Figures>,
-    /// The figures together with the beats; `None` where they were not asked for.
+    /// The figures of the networks reading excerpts; `None` where they were not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub with_excerpts: Option<WithExcerpts>,
+    /// The figures together with the beats, of the networks reading excerpts where that was asked for; `None` where they were not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub with_beats: Option<WithBeats>,
+}
+
+/// The figures of networks that read each record in [excerpts](dualnet_engine::signal::Excerpt).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WithExcerpts {
+    /// With the networks of the last epochs.
+    pub last: Figures,
+    /// With those of the epochs that are best on the held-back records; `None` without such records.
+    pub best: Option<Figures>,
 }
 
 /// The figures of one checkpoint per fold.
@@ -81,6 +93,7 @@ impl Summary {
             plan: plan.clone(),
             last: Figures::new(classes, folds, &last)?,
             best: best.map(|best| Figures::new(classes, folds, &best)).transpose()?,
+            with_excerpts: None,
             with_beats: None,
         })
     }

@@ -1,6 +1,7 @@
 //! Training data: labelled recordings in memory, the published splits, and batches of network inputs made ahead of time.
 
 mod error;
+mod excerpts;
 pub mod icentia;
 mod loader;
 pub mod physionet;
@@ -10,6 +11,7 @@ pub mod verify;
 
 pub use dualnet_engine::score::Label;
 pub use error::DataError;
+pub use excerpts::Excerpts;
 pub use icentia::Icentia;
 pub use loader::{Batch, Loader, LoaderOptions};
 pub use physionet::Labels;

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::{ControlFlow, Range};
 
-use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
+use dualnet_engine::signal::{ECG_LEN, Excerpt, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_export::network::ClassSet;
 
 use super::{Batch, Classes, DataError, Dataset};
@@ -114,6 +114,20 @@ impl Source for Dataset {
     }
 
     fn load(&self, unit: u32, pass: &Pass, workspace: &mut Workspace, batch: &mut Batch) -> Result<(), DataError> {
+        self.load_excerpt(unit, Excerpt::Whole, pass, workspace, batch)
+    }
+}
+
+impl Dataset {
+    /// As [`load`](Source::load), of a part of the recording.
+    pub(super) fn load_excerpt(
+        &self,
+        unit: u32,
+        excerpt: Excerpt,
+        pass: &Pass,
+        workspace: &mut Workspace,
+        batch: &mut Batch,
+    ) -> Result<(), DataError> {
         let Some(recording) = self.recordings.get(unit as usize) else {
             return Err(DataError::Index {
                 index: unit,
@@ -122,7 +136,7 @@ impl Source for Dataset {
         };
         let Workspace { preprocessor, samples } = workspace;
         samples.clear();
-        samples.extend_from_slice(&recording.samples);
+        samples.extend_from_slice(&recording.samples[excerpt.range(recording.samples.len())]);
         if let Some(augmentation) = pass.augmentation {
             augmentation.apply_in_place(samples, pass.seed, pass.epoch, u64::from(unit));
         }

@@ -1,0 +1,57 @@
+//! Parts of a lead that a network reads one by one.
+
+use std::ops::Range;
+
+use super::MAX_SAMPLES;
+
+/// The shortest part that is read by itself, in samples at 300 Hz: 9 s, as long as the shortest recordings the networks learned.
+const SHORTEST: usize = 2_700;
+
+/// A part of a lead. A network that reads several of them says more of the record in the mean than one that reads it whole: what
+/// lies at a part's ends, and where the beats fall among windows and frames, differs from part to part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excerpt {
+    /// All that is classified: the first 60 s.
+    Whole,
+    /// Three quarters of that, from its beginning.
+    Beginning,
+    /// Three quarters of that, to its end.
+    End,
+}
+
+impl Excerpt {
+    /// What is read of a lead, in its order.
+    pub const ALL: [Self; 3] = [Self::Whole, Self::Beginning, Self::End];
+
+    /// Where it lies in a lead of `samples` samples at 300 Hz. No part is shorter than 9 s, unless the lead is.
+    pub fn range(self, samples: usize) -> Range<usize> {
+        let whole = samples.min(MAX_SAMPLES);
+        let part = (whole * 3).div_ceil(4).max(SHORTEST.min(whole));
+        match self {
+            Self::Whole => 0..whole,
+            Self::Beginning => 0..part,
+            Self::End => whole - part..whole,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_three_quarters_of_what_is_classified_and_at_least_nine_seconds() {
+        for (samples, whole, beginning, end) in [
+            (9_000, 0..9_000, 0..6_750, 2_250..9_000),
+            (9_001, 0..9_001, 0..6_751, 2_250..9_001),
+            (100_000, 0..18_000, 0..13_500, 4_500..18_000),
+            (3_000, 0..3_000, 0..2_700, 300..3_000),
+            (2_700, 0..2_700, 0..2_700, 0..2_700),
+            (600, 0..600, 0..600, 0..600),
+            (0, 0..0, 0..0, 0..0),
+        ] {
+            let ranges = Excerpt::ALL.map(|excerpt| excerpt.range(samples));
+            assert_eq!(ranges, [whole, beginning, end], "{samples}");
+        }
+    }
+}
