@@ -185,27 +185,31 @@ impl Classifier {
     fn classify_one(&self, workspace: &mut Workspace, record: &Record) -> Result<Prediction, Error> {
         let start = Instant::now();
         workspace.reserve(1);
-        workspace.prepare(0, record)?;
+        let lead = workspace.prepare(0, record)?;
         let mut probabilities = workspace.run(1).map_err(|cause| Error::Run {
             record: label(record),
             cause,
         })?;
         if let Some(reader) = &self.beats {
-            average_with_beats(reader, record, &mut probabilities)?;
+            reader.average_with(&lead, &mut probabilities);
         }
         Ok(self.prediction(record, &probabilities, milliseconds_since(start)))
     }
 
-    fn classify_together(&self, workspace: &mut Workspace, records: &[&Record]) -> Vec<Result<Prediction, Error>> {
+    fn classify_together<'r>(
+        &self,
+        workspace: &mut Workspace,
+        records: &[&'r Record],
+    ) -> Vec<Result<Prediction, Error>> {
         let start = Instant::now();
         workspace.reserve(records.len());
         let mut ready = 0;
-        let mut prepare = |record: &&Record| {
-            workspace.prepare(ready, record)?;
+        let mut prepare = |record: &&'r Record| {
+            let lead = workspace.prepare(ready, record)?;
             ready += 1;
-            Ok(ready - 1)
+            Ok((ready - 1, lead))
         };
-        let prepared: Vec<Result<usize, Error>> = records.iter().map(&mut prepare).collect();
+        let prepared: Vec<Result<(usize, Cow<'_, [f32]>), Error>> = records.iter().map(&mut prepare).collect();
         let Ok(probabilities) = workspace.run(ready) else {
             return records
                 .iter()
@@ -213,12 +217,14 @@ impl Classifier {
                 .collect();
         };
         let classes = self.model().classes().len();
-        let row = |slot: usize| probabilities[slot * classes..(slot + 1) * classes].to_vec();
-        let mut answers: Vec<Result<Vec<f32>, Error>> = prepared.into_iter().map(|slot| slot.map(row)).collect();
-        if let Some(reader) = &self.beats {
-            let pairs = records.iter().zip(&mut answers);
-            pairs.for_each(|(record, answer)| read_beats(reader, record, answer));
-        }
+        let answer = |(slot, lead): (usize, Cow<'_, [f32]>)| {
+            let mut row = probabilities[slot * classes..(slot + 1) * classes].to_vec();
+            if let Some(reader) = &self.beats {
+                reader.average_with(&lead, &mut row);
+            }
+            row
+        };
+        let answers = prepared.into_iter().map(|prepared| prepared.map(answer)).collect();
         self.predictions(records, answers, milliseconds_since(start))
     }
 
@@ -268,21 +274,16 @@ impl Classifier {
     }
 }
 
-/// Averages the network's answer, if it gave one, with what the beats say.
+/// Averages a GPU's answer, if it gave one, with what the beats say.
 fn read_beats(reader: &BeatReader, record: &Record, answer: &mut Result<Vec<f32>, Error>) {
     if let Ok(probabilities) = answer
-        && let Err(error) = average_with_beats(reader, record, probabilities)
+        && let Err(cause) = reader.average_with_record(record, probabilities)
     {
-        *answer = Err(error);
+        *answer = Err(Error::Signal {
+            record: label(record),
+            cause,
+        });
     }
-}
-
-fn average_with_beats(reader: &BeatReader, record: &Record, probabilities: &mut [f32]) -> Result<(), Error> {
-    let averaged = reader.average_with_record(record, probabilities);
-    averaged.map_err(|cause| Error::Signal {
-        record: label(record),
-        cause,
-    })
 }
 
 /// What one thread needs to classify.
@@ -310,11 +311,15 @@ impl Workspace {
         self.spectrogram.resize(batch * SPECTROGRAM_LEN, 0.0);
     }
 
-    /// Writes the inputs of `record` to the place `slot` of the batch.
-    fn prepare(&mut self, slot: usize, record: &Record) -> Result<(), Error> {
+    /// Writes the inputs of `record` to the place `slot` of the batch, and gives its lead at 300 Hz back.
+    fn prepare<'r>(&mut self, slot: usize, record: &'r Record) -> Result<Cow<'r, [f32]>, Error> {
         let ecg = &mut self.ecg[slot * ECG_LEN..][..ECG_LEN];
         let spectrogram = &mut self.spectrogram[slot * SPECTROGRAM_LEN..][..SPECTROGRAM_LEN];
-        prepare_record(&mut self.preprocessor, record, ecg, spectrogram).map_err(|cause| Error::Signal {
+        let lead = at_300_hz(record).and_then(|lead| {
+            self.preprocessor.prepare(&lead, ecg, spectrogram)?;
+            Ok(lead)
+        });
+        lead.map_err(|cause| Error::Signal {
             record: label(record),
             cause,
         })
