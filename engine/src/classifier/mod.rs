@@ -209,7 +209,7 @@ impl Classifier {
             ready += 1;
             Ok((ready - 1, lead))
         };
-        let prepared: Vec<Result<(usize, Cow<'_, [f32]>), Error>> = records.iter().map(&mut prepare).collect();
+        let prepared: Vec<Result<_, Error>> = records.iter().map(&mut prepare).collect();
         let Ok(probabilities) = workspace.run(ready) else {
             return records
                 .iter()
