@@ -130,7 +130,10 @@ impl Arguments {
             extension.is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
         };
         if let (Some(None), Some(path)) = (&self.beats, self.records.iter().find(is_json)) {
-            bail!("{0}: is no recording; a forest is named by --beats={0}", path.display());
+            bail!(
+                "{0}: would be read as a recording; a forest is named by --beats={0}",
+                path.display()
+            );
         }
         let Some(output) = &self.output else { return Ok(()) };
         let Some(there) = output.canonicalize().ok().filter(|path| path.is_file()) else {

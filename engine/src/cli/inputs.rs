@@ -58,9 +58,11 @@ pub fn left_out(arguments: &[PathBuf]) -> impl Iterator<Item = String> {
 fn folders_in(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_hidden = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
-    entries
-        .filter(|entry| !is_hidden(entry) && entry.path().is_dir())
-        .count()
+    let is_folder = |entry: &fs::DirEntry| {
+        let kind = entry.file_type();
+        kind.is_ok_and(|kind| kind.is_dir() || kind.is_symlink() && entry.path().is_dir())
+    };
+    entries.filter(|entry| !is_hidden(entry) && is_folder(entry)).count()
 }
 
 /// Whether `output`, the full name of a file that is there, is one that reading `input` reads: its own, or header or signal beside it.
