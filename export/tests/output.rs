@@ -169,6 +169,14 @@ fn what_is_read_is_not_overwritten() {
         "{message}"
     );
     assert_eq!(fs::read_to_string(inside("names.txt")).unwrap(), "A00001");
+    let recording = dualnet_fixtures::records_dir().join("A00001.mat");
+    fs::copy(&recording, inside("A00001.mat")).unwrap();
+    let message = fail(
+        folder.path(),
+        &["quantize", "model.onnx", "--calibrate", ".", "-o", "A00001.mat"],
+    );
+    assert!(message.contains("A00001.mat: is a recording"), "{message}");
+    assert_eq!(fs::read(inside("A00001.mat")).unwrap(), fs::read(recording).unwrap());
 }
 
 /// A name that comes out of a file is escaped on its way to the terminal, in what is said and in why it failed.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use dualnet_engine::Model;
 use dualnet_engine::plan::{Plan, SignalEncoder};
+use dualnet_engine::record::records_in;
 use dualnet_export::onnx::{Card, write};
 use dualnet_export::quantize::{Recordings, quantize, sensitive};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -74,6 +75,9 @@ impl Quantize {
     pub fn run(self) -> Result<()> {
         let bytes = std::fs::read(&self.model).with_context(|| self.model.display().to_string())?;
         keep(&self.model, &self.output, "the float file itself")?;
+        for recording in records_in(&self.calibrate).into_iter().flatten() {
+            keep(&recording, &self.output, "a recording")?;
+        }
         let mut card = Card::default();
         for entry in &self.card {
             card.set(entry)?;
