@@ -25,6 +25,7 @@ pub mod model;
 pub mod pau;
 pub mod pending;
 pub mod plan;
+pub mod random;
 pub mod record;
 pub mod score;
 pub mod signal;

@@ -53,6 +53,11 @@ impl PendingFile {
         Ok(pending)
     }
 
+    /// Where it lies while it is written; `None` for what is written directly.
+    pub fn unfinished(&self) -> Option<&Path> {
+        self.unfinished.as_deref()
+    }
+
     /// Gives the file its name, once it is on the disk.
     ///
     /// # Errors

@@ -103,3 +103,21 @@ fn pipes_in_a_folder_are_no_records() {
     assert_error(Record::open(&header), "q.dat", "regular files");
     assert_error(Record::open_with(&data, &OpenOptions::new()), "s.hea", "regular files");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_header_that_leads_nowhere_is_no_absent_header() {
+    let folder = Folder::new();
+    let path = folder.write("r.mat", mat());
+    std::os::unix::fs::symlink("elsewhere/r.hea", folder.path("r.hea")).unwrap();
+    let refusal = Record::open(path).unwrap_err().to_string();
+    assert!(refusal.contains("r.hea: "), "{refusal}");
+}
+
+#[test]
+fn a_header_may_begin_with_a_byte_order_mark() {
+    let folder = Folder::new();
+    folder.write("r.mat", mat());
+    let header = folder.write("r.hea", "\u{feff}r 1 250\r\nr.mat 16+24 200 16\r\n");
+    assert_eq!(Record::open(header).unwrap().sampling_rate_hz(), 250.0);
+}

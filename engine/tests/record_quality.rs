@@ -287,3 +287,36 @@ fn bytes_behind_the_announced_samples_are_worth_a_warning() {
         (3000, &[Warning::Surplus { bytes: 2 }] as &[_])
     );
 }
+
+#[test]
+fn a_lead_too_far_from_zero_for_float32_has_a_warning() {
+    let warnings = |offset: i32, kind: u32| {
+        let samples: Vec<i32> = triangle(3000).iter().map(|sample| sample + offset).collect();
+        let record = wfdb(kind, "300", &samples, &OpenOptions::new()).unwrap();
+        record.warnings().to_vec()
+    };
+    let is_rounded = |warnings: &[Warning]| {
+        warnings
+            .iter()
+            .any(|warning| matches!(warning, Warning::Rounded { .. }))
+    };
+    assert!(is_rounded(&warnings(1 << 30, 32)) && is_rounded(&warnings(-(1 << 30), 32)));
+    assert_eq!(warnings((1 << 23) - 200, 24), [], "whole numbers that float32 keeps");
+    let volts = |offset: f64| {
+        let samples: Vec<f32> = triangle(3000)
+            .iter()
+            .map(|sample| (f64::from(*sample) * 1e-6 + offset) as f32)
+            .collect();
+        Record::from_samples("r", samples, 300.0).unwrap().warnings().to_vec()
+    };
+    assert_eq!(volts(0.3), []);
+    assert!(is_rounded(&volts(1000.0)));
+}
+
+#[test]
+fn durations_are_rounded_so_that_a_warning_makes_sense() {
+    let said = |warning: Warning| warning.to_string();
+    assert!(said(Warning::Short { seconds: 8.99 }).starts_with("8.9 s is shorter than the 9 s"));
+    assert!(said(Warning::Long { seconds: 60.01 }).starts_with("60.1 s is longer than 60 s"));
+    assert!(said(Warning::Long { seconds: 61.0 }).starts_with("61.0 s"));
+}

@@ -3,6 +3,7 @@
 mod cli;
 
 use clap::Parser;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Wrong usage, or nothing could be written.
@@ -12,7 +13,7 @@ fn main() -> ExitCode {
     match cli::Arguments::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("export: {}", cli::one_line(&error));
+            writeln!(std::io::stderr(), "export: {}", cli::one_line(&error)).ok();
             ExitCode::from(FAILURE)
         }
     }

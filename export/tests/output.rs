@@ -66,6 +66,50 @@ fn pipes_and_devices_are_written_directly() {
     );
 }
 
+/// What is said of a file must not end up in it.
+#[test]
+fn standard_output_gets_the_file_and_nothing_else() {
+    let folder = folder_with_weights();
+    let redirected = folder.path().join("redirected.onnx");
+    let output = Command::new(env!("CARGO_BIN_EXE_export"))
+        .current_dir(folder.path())
+        .args(["weights.pt", "-o", "/dev/stdout"])
+        .stdout(fs::File::create(&redirected).unwrap())
+        .output()
+        .expect("export starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("4 classes"), "{said}");
+    succeed(folder.path(), &["weights.pt", "-o", "model.onnx"]);
+    let model = fs::read(folder.path().join("model.onnx")).unwrap();
+    assert_eq!(fs::read(&redirected).unwrap(), model);
+    let piped = run(folder.path(), &["weights.pt", "-o", "/dev/stdout"]);
+    assert!(piped.status.success() && piped.stdout == model);
+}
+
+#[test]
+fn nobody_need_read_what_is_said_of_a_file() {
+    let folder = folder_with_weights();
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let status = Command::new(env!("CARGO_BIN_EXE_export"))
+        .current_dir(folder.path())
+        .args(["weights.pt", "-o", "model.onnx"])
+        .stdout(closed())
+        .status()
+        .expect("export starts");
+    assert!(status.success() && is_onnx(&folder.path().join("model.onnx")));
+    let status = Command::new(env!("CARGO_BIN_EXE_export"))
+        .current_dir(folder.path())
+        .args(["none.pt", "-o", "model.onnx"])
+        .stderr(closed())
+        .status()
+        .expect("export starts");
+    assert_eq!(status.code(), Some(2));
+}
+
 #[test]
 fn weights_come_from_a_pipe_too() {
     let folder = folder_with_weights();
@@ -125,6 +169,14 @@ fn what_is_read_is_not_overwritten() {
         "{message}"
     );
     assert_eq!(fs::read_to_string(inside("names.txt")).unwrap(), "A00001");
+    let recording = dualnet_fixtures::records_dir().join("A00001.mat");
+    fs::copy(&recording, inside("A00001.mat")).unwrap();
+    let message = fail(
+        folder.path(),
+        &["quantize", "model.onnx", "--calibrate", ".", "-o", "A00001.mat"],
+    );
+    assert!(message.contains("A00001.mat: is a recording"), "{message}");
+    assert_eq!(fs::read(inside("A00001.mat")).unwrap(), fs::read(recording).unwrap());
 }
 
 /// A name that comes out of a file is escaped on its way to the terminal, in what is said and in why it failed.

@@ -3,13 +3,12 @@
 //! Each purpose has its own generator, seeded by mixing the numbers that name it: nothing depends on what was drawn
 //! before, by which thread, or in which process. The numbers are those of splitmix64 (Steele et al. 2014).
 
-/// The increment of splitmix64, 2⁶⁴ divided by the golden ratio.
-const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+use dualnet_engine::random::{GAMMA, SplitMix64, mix};
 
 /// A small generator for draws that must repeat exactly; not for secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rng {
-    state: u64,
+    bits: SplitMix64,
 }
 
 /// What a generator is for; generators of different purposes share no numbers.
@@ -49,13 +48,14 @@ impl Rng {
         let state = key.into_iter().fold(purpose as u64, |state, word| {
             mix(state.wrapping_add(GAMMA)) ^ mix(word ^ GAMMA)
         });
-        Self { state: mix(state) }
+        Self {
+            bits: SplitMix64::new(mix(state)),
+        }
     }
 
     /// The next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(GAMMA);
-        mix(self.state)
+        self.bits.next_u64()
     }
 
     /// Uniform in [0, 1), a multiple of 2⁻⁵³.
@@ -80,15 +80,7 @@ impl Rng {
 
     /// Uniform in [0, bound), without bias (Lemire 2019); 0 when `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        let bound = bound as u64;
-        let mut product = u128::from(self.next_u64()) * u128::from(bound);
-        if (product as u64) < bound {
-            let biased = bound.wrapping_neg() % bound;
-            while (product as u64) < biased {
-                product = u128::from(self.next_u64()) * u128::from(bound);
-            }
-        }
-        (product >> 64) as usize
+        self.bits.below(bound)
     }
 
     /// Brings `items` into a uniformly random order (Fisher and Yates).
@@ -122,13 +114,6 @@ impl Rng {
     }
 }
 
-/// The output function of splitmix64, a bijection in which every bit of `z` affects every bit of the result.
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,16 +143,6 @@ mod tests {
             .map(|generator| generator.clone().next_u64())
             .collect();
         assert_eq!(first.len(), generators.len());
-    }
-
-    /// The first outputs of the published splitmix64 for state 0.
-    #[test]
-    fn the_generator_is_splitmix64() {
-        let mut rng = Rng { state: 0 };
-        assert_eq!(
-            [rng.next_u64(), rng.next_u64()],
-            [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4]
-        );
     }
 
     /// A change here changes every run, and breaks the resuming of those under way.

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::Args;
 use dualnet_engine::beats::BeatForest;
 use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ, read_ahead, record_name};
@@ -27,7 +28,8 @@ const BATCHES: usize = 4;
 /// or a model or an output that cannot be used. Who closes standard output early ends the run: 0 or 1 then tells of the records before.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Recordings (.mat, .hea, or a WFDB record's name), folders of recordings, or - for a .mat file on standard input.
+    /// Recordings (.mat, .hea, or a WFDB record's name), folders of recordings (folders in these are not searched), or - for a .mat file on
+    /// standard input.
     #[arg(value_name = "RECORD|FOLDER", required = true)]
     records: Vec<PathBuf>,
     /// The model file; without it, the embedded ECG-DualNet S.
@@ -38,13 +40,13 @@ pub struct Arguments {
     #[arg(long)]
     excerpts: bool,
     /// Read the record's beats too: the probabilities become the average of the network's and of what a forest says of when the beats come
-    /// and what they look like. Without a file, the embedded forest; with one, that of `trainer beats`.
+    /// and what they look like. Without a file, the embedded forest; with one (behind an equals sign), that of `trainer beats`.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     beats: Option<Option<PathBuf>>,
     /// Form of the output.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Write to this file, which appears when it is complete, instead of standard output.
+    /// Write to this file, which appears when it is complete, instead of standard output (-).
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Probability (0 to 1) below which the class is `?`.
@@ -124,6 +126,37 @@ impl Arguments {
         options
     }
 
+    /// Fails where an argument cannot be meant as it stands: a forest's file that `--beats` does not take without an equals sign, an output that would
+    /// overwrite what is read.
+    fn check(&self, inputs: &[Input]) -> anyhow::Result<()> {
+        let is_json = |path: &&PathBuf| {
+            let extension = path.extension();
+            extension.is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+        };
+        if let (Some(None), Some(path)) = (&self.beats, self.records.iter().find(is_json)) {
+            bail!(
+                "{0}: would be read as a recording; a forest is named by --beats={0}",
+                path.display()
+            );
+        }
+        let Some(output) = &self.output else { return Ok(()) };
+        let Some(there) = output.canonicalize().ok().filter(|path| path.is_file()) else {
+            return Ok(());
+        };
+        let is_output = |path: &Path| path.canonicalize().is_ok_and(|path| path == there);
+        let beats = self.beats.as_ref().and_then(Option::as_deref);
+        let what = if inputs.iter().any(|input| inputs::is_read(input, &there)) {
+            "a recording that is read"
+        } else if self.model.as_deref().is_some_and(is_output) {
+            "the model"
+        } else if beats.is_some_and(is_output) {
+            "the forest that reads the beats"
+        } else {
+            return Ok(());
+        };
+        bail!("{}: is {what}, which would be lost", output.display());
+    }
+
     fn threads(&self) -> usize {
         self.threads
             .or_else(|| std::thread::available_parallelism().ok())
@@ -141,6 +174,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         excerpts: arguments.excerpts,
     };
     let inputs = inputs::expand(&arguments.records)?;
+    arguments.check(&inputs)?;
+    inputs::left_out(&arguments.records).for_each(|sentence| report_note(&sentence));
     let mut classifier = Classifier::new(model(arguments.model.as_deref(), arguments.precision)?, options)?;
     if let Some(path) = &arguments.beats {
         let forest = BeatForest::open_or_embedded(path.as_deref()).map_err(Error::from)?;

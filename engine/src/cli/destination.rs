@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use dualnet_engine::pending::PendingFile;
 
+use super::unfinished::remove_when_ended;
+
 /// A place for results.
 pub enum Destination {
     /// Standard output, flushed after every record so that a reader sees results as they come.
@@ -15,17 +17,19 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// The file at `path`, or standard output.
+    /// The file at `path`; standard output without one, or for `-`.
     ///
     /// # Errors
     /// A file that cannot be created.
     pub fn open(path: Option<&Path>) -> anyhow::Result<Self> {
-        match path {
-            None => Ok(Self::Standard(BufWriter::new(io::stdout()))),
-            Some(path) => PendingFile::create(path)
-                .map(|file| Self::File(file, path.to_owned()))
-                .map_err(|error| cannot_write(path, &error)),
+        let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
+            return Ok(Self::Standard(BufWriter::new(io::stdout())));
+        };
+        let file = PendingFile::create(path).map_err(|error| cannot_write(path, &error))?;
+        if let Some(unfinished) = file.unfinished() {
+            remove_when_ended(unfinished);
         }
+        Ok(Self::File(file, path.to_owned()))
     }
 
     /// Whether a person watches the results appear.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 use dualnet_engine::model::digest::sha256;
 use dualnet_engine::plan::Plan;
@@ -43,7 +44,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let model = model(arguments.model.as_deref(), arguments.precision)?;
     let text = match arguments.format {
         _ if arguments.plan => plan(&model, arguments.format)?,
-        Format::Text => text(model.name(), model.card(), &file_sha256(arguments)?),
+        Format::Text => {
+            let digest = file_sha256(arguments)?;
+            let digest = digest.as_deref().unwrap_or("not known: it is not a regular file");
+            text(model.name(), model.card(), digest)
+        }
         Format::Json => {
             let mut card = serde_json::to_value(model.card())?;
             card["file_sha256"] = file_sha256(arguments)?.into();
@@ -56,12 +61,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Complete)
 }
 
-/// What `sha256sum` prints for the model's file.
-fn file_sha256(arguments: &Arguments) -> anyhow::Result<String> {
+/// What `sha256sum` prints for the model's file; `None` of a pipe, which has nothing more to give once the model was read from it.
+fn file_sha256(arguments: &Arguments) -> anyhow::Result<Option<String>> {
     Ok(match (&arguments.model, arguments.precision) {
-        (Some(path), _) => sha256(&std::fs::read(path)?),
-        (None, Some(Precision::Int8)) => sha256(Model::EMBEDDED_INT8_FILE),
-        (None, _) => sha256(Model::EMBEDDED_FILE),
+        (Some(path), _) if !path.is_file() => None,
+        (Some(path), _) => {
+            let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+            Some(sha256(&bytes))
+        }
+        (None, Some(Precision::Int8)) => Some(sha256(Model::EMBEDDED_INT8_FILE)),
+        (None, _) => Some(sha256(Model::EMBEDDED_FILE)),
     })
 }
 

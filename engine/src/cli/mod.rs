@@ -8,6 +8,7 @@ mod inputs;
 mod report;
 mod score;
 mod text;
+mod unfinished;
 mod workers;
 
 use std::io;
@@ -96,6 +97,6 @@ fn report_note(message: &str) {
 
 fn report(kind: &str, message: &str) {
     use io::Write;
-    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     writeln!(io::stderr(), "{kind}: {}", printable(&line)).ok();
 }

@@ -33,6 +33,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             score.repeated, score.contradicting
         ));
     }
+    let missing = score.reference - score.predicted;
+    if missing > 0 {
+        report_note(&format!(
+            "{missing} of the reference's {} records have no prediction and count as {}; {} predictions are for records that it does not have",
+            score.reference, score.missing_predictions_count_as, score.unknown
+        ));
+    }
     let text = match arguments.format {
         Format::Text => text(&score),
         Format::Json => serde_json::to_string_pretty(&score)? + "\n",

@@ -48,6 +48,7 @@ pub fn in_order<T: Sync, R: Send, E>(
             let sender = sender.clone();
             let (next, gate, begin, work) = (&next, &gate, &begin, &work);
             let worker = move || {
+                let _closing = Closing(gate);
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = begin(index) else { break };
@@ -106,11 +107,27 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn close(&self) {
+        self.state().closed = true;
+        self.moved.notify_all();
+    }
+
     /// Waits until item `index` is one of the next `window`; `false` when nothing is taken any more.
     fn pass(&self, index: usize, window: usize) -> bool {
         let ahead = |state: &mut State| !state.closed && index >= state.taken + window;
         let state = self.moved.wait_while(self.state(), ahead);
         !state.unwrap_or_else(PoisonError::into_inner).closed
+    }
+}
+
+/// A thread's side of a gate, which closes when the thread panics: its result will never be taken, and the others must not wait for that.
+struct Closing<'a>(&'a Gate);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.close();
+        }
     }
 }
 
@@ -126,8 +143,7 @@ impl Open<'_> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.0.state().closed = true;
-        self.0.moved.notify_all();
+        self.0.close();
     }
 }
 
@@ -225,6 +241,14 @@ mod tests {
             Ok::<_, ()>(())
         };
         in_order(&items, threads, |_| (), work, take).unwrap();
+    }
+
+    #[test]
+    #[should_panic(expected = "a scoped thread panicked")]
+    fn a_panicking_worker_ends_the_work() {
+        let items: Vec<usize> = (0..1000).collect();
+        let work = |item: &usize| assert!(*item != 3, "the worker");
+        in_order(&items, 2, |_| (), work, |()| Ok::<_, ()>(())).unwrap();
     }
 
     #[test]

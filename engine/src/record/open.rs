@@ -79,7 +79,8 @@ fn existing(path: &Path) -> PathBuf {
 /// The header of the same stem as the `.mat` file at `path`.
 fn header_beside(path: &Path) -> Result<Option<wfdb::Header>, RecordError> {
     let header = source::in_any_case(&path.with_extension("hea"));
-    if header == path || !header.exists() {
+    // A link that leads nowhere is there: what it was meant to say must not be guessed.
+    if header == path || header.symlink_metadata().is_err() {
         return Ok(None);
     }
     let bytes = source::load_beside(&header, false)?;

@@ -16,6 +16,11 @@ const FLAT_SPAN: f32 = 0.01;
 /// The part of flat seconds above which a lead is mostly flat.
 const FLAT_FRACTION: f64 = 0.5;
 
+/// A lead whose span has fewer steps of float32 than this is kept coarsely; 10 bits of an analogue-to-digital converter have more.
+const FEWEST_STEPS: f32 = 256.0;
+/// Up to here float32 keeps every whole number.
+const EXACT: f32 = (1 << f32::MANTISSA_DIGITS) as f32;
+
 /// Replaces every run of NaN by a straight line between its neighbours, or by the one neighbour it has.
 ///
 /// # Errors
@@ -87,6 +92,7 @@ pub(super) fn inspect(samples: &[f32], hz: f64) -> impl Iterator<Item = Warning>
     clipped(samples, hz, low, high)
         .into_iter()
         .chain(flat(samples, hz, high - low))
+        .chain(rounded(samples, low, high))
 }
 
 fn extremes(samples: &[f32]) -> (f32, f32) {
@@ -119,4 +125,12 @@ fn flat(samples: &[f32], hz: f64, span: f32) -> Option<Warning> {
     };
     let fraction = seconds.filter(is_flat).count() as f64 / count.max(1) as f64;
     (fraction > FLAT_FRACTION).then_some(Warning::Flat { fraction })
+}
+
+/// Whole numbers that float32 keeps exactly are as coarse as they were recorded, which is no fault of the offset.
+fn rounded(samples: &[f32], low: f32, high: f32) -> Option<Warning> {
+    let (level, span) = (high.max(-low), high - low);
+    let coarse = span > 0.0 && span < level * f32::EPSILON * FEWEST_STEPS;
+    let exact = || level <= EXACT && samples.iter().all(|sample| sample.fract() == 0.0);
+    (coarse && !exact()).then_some(Warning::Rounded { level, span })
 }

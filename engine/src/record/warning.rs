@@ -56,6 +56,13 @@ pub enum Warning {
         /// The flat part of the lead, 0 to 1.
         fraction: f64,
     },
+    /// The lead lies so far from zero that rounding its samples to float32 shows.
+    Rounded {
+        /// The sample farthest from zero.
+        level: f32,
+        /// From the lowest to the highest sample.
+        span: f32,
+    },
     /// A header without a checksum states another first sample than the signal file holds.
     InitialValue {
         /// What the header says.
@@ -105,21 +112,30 @@ impl fmt::Display for Warning {
                 )
             }
             Self::Short { seconds } => {
+                // Rounded down, so that it never reads "9.0 s is shorter than the 9 s".
                 write!(
                     f,
-                    "{seconds:.1} s is shorter than the {} s the networks are trained on",
+                    "{:.1} s is shorter than the {} s the networks are trained on",
+                    (seconds * 10.0).floor() / 10.0,
                     super::TRAINED_SECONDS
                 )
             }
             Self::Long { seconds } => {
                 write!(
                     f,
-                    "{seconds:.1} s is longer than {} s; only the beginning is classified",
+                    "{:.1} s is longer than {} s; only the beginning is classified",
+                    (seconds * 10.0).ceil() / 10.0,
                     super::MAX_SECONDS
                 )
             }
             Self::Clipped { seconds } => write!(f, "the lead is clipped for {seconds:.2} s"),
             Self::Flat { fraction } => write!(f, "the lead is flat for {:.0} % of its length", fraction * 100.0),
+            Self::Rounded { level, span } => {
+                write!(
+                    f,
+                    "the samples reach {level:e} and span only {span:e}, which 24 binary digits keep coarsely; take their offset off"
+                )
+            }
             Self::InitialValue { stated, found } => {
                 write!(
                     f,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ScoreError;
 use super::outcome::{Figures, Tally, outcomes};
-use super::random::SplitMix64;
+use crate::random::SplitMix64;
 use crate::statistics::quantiles;
 
 /// How to resample.

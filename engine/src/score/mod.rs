@@ -10,7 +10,6 @@ mod evaluation;
 mod label;
 pub mod loss;
 mod outcome;
-mod random;
 
 pub use bootstrap::{Bootstrap, Intervals};
 pub use calibration::expected_calibration_error;

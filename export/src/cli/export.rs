@@ -1,9 +1,9 @@
 //! `export WEIGHTS -o FILE`.
 
+use super::say;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use dualnet_engine::model::{ModelFault, keys};
-use dualnet_engine::record::printable;
 use dualnet_engine::{Model, Precision};
 use dualnet_export::network::{ClassSet, Network, NetworkConfig, PRESETS, preset};
 use dualnet_export::onnx::{Card, export, narrow, write};
@@ -102,7 +102,7 @@ impl Export {
             self.output.display(),
             bytes.len()
         );
-        println!("{}", printable(&said));
+        say(&self.output, &said);
     }
 
     /// Where the weights, which cannot be read for this reason, are an ONNX file of this project: writes it with its weights in 16 bits.

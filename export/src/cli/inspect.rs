@@ -1,6 +1,6 @@
 //! `export inspect`.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use dualnet_export::onnx::Inspection;
 use std::io::{self, ErrorKind, Write};
@@ -19,7 +19,7 @@ impl Inspect {
         let inspection = Inspection::open(&self.model)?;
         match write!(io::stdout(), "{inspection}") {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
+            other => other.context("standard output cannot be written"),
         }
     }
 }

@@ -7,6 +7,8 @@ mod quantize;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use dualnet_engine::record::printable;
+use std::io::{self, Write};
+use std::path::Path;
 
 /// Turn the weights of a trained ECG-DualNet into one ONNX file.
 ///
@@ -54,6 +56,23 @@ impl Arguments {
             (None, None) => Err(anyhow::anyhow!("no weights are named")).context("see export --help"),
         }
     }
+}
+
+/// Says what was written to `output`, which is there whether anybody reads this or not: on standard output, or on standard error where `output` is
+/// standard output itself, a pipe or a device.
+fn say(output: &Path, text: &str) {
+    let line = format!("{}\n", printable(text));
+    let file = output.canonicalize().ok().filter(|file| file.is_file());
+    let is_apart = file.is_some() && file != Path::new("/dev/stdout").canonicalize().ok();
+    match is_apart {
+        true => io::stdout().write_all(line.as_bytes()).ok(),
+        false => io::stderr().write_all(line.as_bytes()).ok(),
+    };
+}
+
+/// Something worth knowing that is no failure.
+fn note(message: &str) {
+    writeln!(io::stderr(), "export: note: {}", printable(message)).ok();
 }
 
 /// An error and its causes on one line, without control characters that came out of a file.

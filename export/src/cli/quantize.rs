@@ -1,11 +1,12 @@
 //! `export quantize MODEL --calibrate DIR -o FILE`.
 
 use super::export::keep;
+use super::{note, say};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use dualnet_engine::Model;
 use dualnet_engine::plan::{Plan, SignalEncoder};
-use dualnet_engine::record::printable;
+use dualnet_engine::record::records_in;
 use dualnet_export::onnx::{Card, write};
 use dualnet_export::quantize::{Recordings, quantize, sensitive};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -74,6 +75,9 @@ impl Quantize {
     pub fn run(self) -> Result<()> {
         let bytes = std::fs::read(&self.model).with_context(|| self.model.display().to_string())?;
         keep(&self.model, &self.output, "the float file itself")?;
+        for recording in records_in(&self.calibrate).into_iter().flatten() {
+            keep(&recording, &self.output, "a recording")?;
+        }
         let mut card = Card::default();
         for entry in &self.card {
             card.set(entry)?;
@@ -109,9 +113,9 @@ impl Quantize {
         bar.finish_and_clear();
         let quantized = result?;
         write(&self.output, &quantized.bytes)?;
-        println!(
+        let said = format!(
             "{}: int8, {} of {} records, {} nodes and {} activations quantized, {} bytes ({} in float)",
-            printable(&self.output.display().to_string()),
+            self.output.display(),
             quantized.records,
             recordings.len(),
             quantized.nodes,
@@ -119,8 +123,9 @@ impl Quantize {
             quantized.bytes.len(),
             bytes.len()
         );
+        say(&self.output, &said);
         if !keep_float.is_empty() {
-            println!("left in float: {}", keep_float.join(", "));
+            say(&self.output, &format!("left in float: {}", keep_float.join(", ")));
         }
         if let Some(reason) = quantized.unfused {
             note(&format!(
@@ -132,11 +137,6 @@ impl Quantize {
         }
         Ok(())
     }
-}
-
-/// Something worth knowing that is no failure.
-fn note(message: &str) {
-    eprintln!("export: note: {}", printable(message));
 }
 
 fn progress_bar(records: usize) -> ProgressBar {

@@ -66,6 +66,12 @@ impl<'a, 'f> Inflater<'a, 'f> {
 
     fn failed(&self, cause: &io::Error) -> RecordError {
         let reason = match cause.kind() {
+            io::ErrorKind::OutOfMemory => {
+                return RecordError::Io {
+                    file: self.file.to_owned(),
+                    cause: io::ErrorKind::OutOfMemory.into(),
+                };
+            }
             io::ErrorKind::UnexpectedEof => "the compressed element ends early".to_owned(),
             _ => format!("the compressed element is corrupt ({cause})"),
         };

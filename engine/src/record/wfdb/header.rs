@@ -55,8 +55,9 @@ pub(in crate::record) fn recognize(bytes: &[u8]) -> bool {
     name.chars().all(plain) && fields.next().is_some_and(|count| count.parse::<u32>().is_ok())
 }
 
-/// The lines that say something, with their numbers from 1.
+/// The lines that say something, with their numbers from 1. Editors on Windows put a byte-order mark in front of a text.
 fn content(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }

@@ -1,26 +1,28 @@
-//! Draws that repeat exactly, for resampling.
+//! Draws that repeat exactly, for resampling and training.
+
+/// The increment of splitmix64, 2⁶⁴ divided by the golden ratio.
+pub const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The generator splitmix64 (Steele et al. 2014); not for secrets.
-#[derive(Clone, Debug)]
-pub(super) struct SplitMix64 {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SplitMix64 {
     state: u64,
 }
 
 impl SplitMix64 {
-    pub(super) fn new(seed: u64) -> Self {
+    /// The generator in this state.
+    pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    fn next_u64(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+    /// The next 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(GAMMA);
+        mix(self.state)
     }
 
     /// Uniform in [0, bound), without bias (Lemire 2019); 0 when `bound` is 0.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         let bound = bound as u64;
         let mut product = u128::from(self.next_u64()) * u128::from(bound);
         if (product as u64) < bound {
@@ -31,6 +33,13 @@ impl SplitMix64 {
         }
         (product >> 64) as usize
     }
+}
+
+/// The output function of splitmix64, a bijection in which every bit of `z` affects every bit of the result.
+pub fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]
