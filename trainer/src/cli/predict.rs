@@ -2,7 +2,7 @@
 
 use super::answers::Answers;
 use super::weights::{Opened, Weights};
-use super::{thread_count, use_threads};
+use super::{check_output, thread_count, use_threads};
 use crate::evaluate::Predictor;
 use anyhow::bail;
 use clap::Args;
@@ -53,12 +53,7 @@ pub(super) struct SomeFailed {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let paths = expand(&arguments.records)?;
-    if let Some(folder) = arguments.output.as_deref().and_then(Path::parent)
-        && !folder.as_os_str().is_empty()
-        && !folder.is_dir()
-    {
-        bail!("{}: there is no such folder to write to", folder.display());
-    }
+    arguments.output.as_deref().map_or(Ok(()), check_output)?;
     let Opened {
         mut predictor, classes, ..
     } = arguments.weights.open()?;
