@@ -4,7 +4,7 @@ use super::answers::Answers;
 use super::weights::{Opened, Weights};
 use super::{check_output, thread_count, use_threads};
 use crate::evaluate::Predictor;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use dualnet_engine::beats::BeatReader;
 use dualnet_engine::classifier::prepare_record;
@@ -79,7 +79,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let text = answers.finish()?;
     match &arguments.output {
         Some(path) => super::write(path, &text)?,
-        None => std::io::stdout().write_all(&text)?,
+        None => std::io::stdout().write_all(&text).context("standard output")?,
     }
     if failed > 0 {
         return Err(SomeFailed {
