@@ -25,6 +25,9 @@ pub enum TrainerError {
     /// The network cannot be interpreted.
     #[error("network: {0}")]
     Network(String),
+    /// Options that describe no run.
+    #[error("{0}")]
+    Options(String),
     /// A state dict lacks a tensor.
     #[error("there is no tensor {name:?}")]
     NoTensor {
@@ -88,6 +91,15 @@ pub enum TrainerError {
     NotFinite {
         /// State-dict key.
         name: String,
+    },
+    /// The network's answers stopped being numbers.
+    #[error(
+        "the run has diverged: in the validation of epoch {epoch} the network's answers are no numbers; what was kept before stays; start a new \
+         run with a lower --learning-rate"
+    )]
+    NoAnswers {
+        /// Epoch, counted from 1.
+        epoch: usize,
     },
     /// The loss stopped being a number.
     #[error(

@@ -158,6 +158,15 @@ fn what_cannot_be_used_is_named_before_any_work() {
         &["beats", "--output", &file, "--answers", "no/such/answers.csv"],
         "no such folder",
     );
+    let folder = program.run("");
+    std::fs::create_dir(program.path("within")).expect("a folder");
+    let respelt = program.run("within/../beats.json");
+    refused(&["beats", "--output", &folder], "is a folder");
+    refused(&["beats", "--output", &file, "--answers", &folder], "is a folder");
+    refused(
+        &["beats", "--output", &file, "--answers", &respelt],
+        "are the same file",
+    );
     refused(&["evaluate", MODEL, "--beats=missing.json"], "missing.json");
     std::fs::write(&file, "{}").expect("a file");
     let own = format!("--beats={file}");

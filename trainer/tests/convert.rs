@@ -115,6 +115,13 @@ fn a_wrong_file_or_extension_is_named() {
         assert!(!path(name).exists());
     }
     std::fs::write(path("text.pt"), "no weights at all").expect("a file");
+    // Nor is there an optimizer's state in a network alone.
+    done(&[&path("in.safetensors"), &path("bare.safetensors")]);
+    let message = refused(&[&path("bare.safetensors"), &path("out.pt"), &"--with-optimizer"]);
+    assert!(
+        message.contains("bare.safetensors: has nothing of an optimizer"),
+        "{message}"
+    );
     let message = refused(&[&path("text.pt"), &path("out.pt")]);
     assert!(message.contains("text.pt"), "{message}");
     let message = refused(&[&path("in.safetensors"), &path("missing/out.pt")]);

@@ -301,6 +301,20 @@ fn a_run_that_diverges_keeps_no_checkpoint_of_it() {
     }
 }
 
+/// Weights that one step has spoilt are first met in the validation after it.
+#[test]
+fn a_run_that_diverges_in_its_last_step_says_so() {
+    let program = Program::new();
+    for rate in ["1e4", "1e38"] {
+        let run = program.run(rate);
+        let message = program.refuses(&[&SMALL_RUN[..], &["--limit", "4", "--lr", rate, "--run", &run]].concat());
+        assert!(
+            message.starts_with("trainer: the run has diverged: "),
+            "{rate}: {message}"
+        );
+    }
+}
+
 /// A limit on the size of files stands for a full disk: the write fails in the same place, with another reason.
 #[cfg(unix)]
 #[test]

@@ -227,4 +227,7 @@ fn what_names_no_records_or_no_network_is_an_error_and_writes_nothing() {
     let output = trainer(&[&"predict", &embedded(), &records_dir(), &"-o", &nowhere]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no such folder"));
+    let output = trainer(&[&"predict", &embedded(), &records_dir(), &"-o", &empty.path()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is a folder, not a file to write"));
 }

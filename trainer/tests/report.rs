@@ -248,6 +248,24 @@ fn processes_of_a_run_without_its_weights_count_as_parts_of_a_step() {
     );
 }
 
+/// A run that says it had another seed than its folder may be another one of the row, and a folder of another name is none.
+#[test]
+fn a_run_counts_once_and_by_its_own_seed() {
+    let program = Program::new();
+    let first = Run::create(&program, "dualnet-m", 1, |_| {});
+    first.finish(&first.result((0.85, 0.79), (0.84, 0.78)));
+    let copy = Run::create(&program, "dualnet-m", 2, |options| options.seed = 1);
+    copy.finish(&copy.result((0.85, 0.79), (0.84, 0.78)));
+    std::fs::create_dir(program.path("runs").join("dualnet-m/seed-01")).expect("a folder");
+    let report = report(&program);
+    let found = line(&report, "dualnet-m", "ACC")[4..6].join(" ");
+    assert_eq!(found.matches("seed ").count(), 2, "{found}");
+    assert!(found.contains("seed 2: 0.8500†"), "{found}");
+    let notes = "- dualnet-m/seed-2: not the row's recipe, and not in its mean: seed 1, not 2\n\
+        - dualnet-m/seed-01: no run of the row, whose folders are seed-1, seed-2, …\n";
+    assert_eq!(between(&report[0], "## Notes\n\n", "\n## "), [notes]);
+}
+
 #[test]
 fn rows_that_were_not_run_say_so_and_foreign_folders_are_named() {
     let program = Program::new();

@@ -8,7 +8,9 @@ use dualnet_export::weights::{PARTIAL, StateDict};
 use dualnet_fixtures::records_dir;
 use dualnet_trainer::data::{Dataset, Label, Labels, Split, physionet};
 use dualnet_trainer::error::TrainerError;
-use dualnet_trainer::train::{Changes, DropoutUnit, EarlierPlan, Records, Team, TrainOptions, Training};
+use dualnet_trainer::torch::Parameters;
+use dualnet_trainer::train::{Changes, Checkpoint, DropoutUnit, EarlierPlan, Records, Team, TrainOptions, Training};
+use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -244,6 +246,34 @@ fn a_folder_with_a_run_is_not_overwritten() {
         std::fs::read(folder.path().join("last.safetensors")).expect("the file"),
         b"precious"
     );
+}
+
+/// Without the last checkpoint nobody can go on; what was kept stays all the same. A kill in the first epoch leaves nothing worth it.
+#[test]
+fn what_was_kept_of_a_run_is_not_overwritten() {
+    let start = |folder: &Path| {
+        let network = Network::preset("dualnet-s").expect("a preset");
+        Training::start(network, TrainOptions::default(), folder, records(1)).map(drop)
+    };
+    let best = |folder: &Path, epoch: Option<usize>| {
+        let network = Network::preset("dualnet-s").expect("a preset");
+        let parameters = Parameters::initial(&network, 0).expect("parameters");
+        let training = json!({ "epoch": epoch });
+        let checkpoint = Checkpoint::new(&network, &parameters, &training, &json!({})).expect("a checkpoint");
+        checkpoint.save(&folder.join("best.safetensors")).expect("written");
+    };
+    for epoch in [Some(2), None] {
+        let folder = tempfile::tempdir().expect("a folder");
+        best(folder.path(), epoch);
+        let error = start(folder.path()).expect_err("refused").to_string();
+        assert!(error.contains("best.safetensors: is an earlier run's"), "{error}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    best(folder.path(), Some(1));
+    start(folder.path()).expect("a run");
+    std::fs::write(folder.path().join("result.json"), "{}").expect("a file");
+    let error = start(folder.path()).expect_err("refused").to_string();
+    assert!(error.contains("result.json: is an earlier run's"), "{error}");
 }
 
 #[test]

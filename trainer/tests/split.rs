@@ -117,12 +117,34 @@ fn a_split_in_a_file_is_refused_before_anything_is_trained() {
 }
 
 #[test]
-fn a_published_split_divides_the_whole_of_its_data_set() {
+fn a_published_split_divides_the_whole_of_its_data_set_in_its_order() {
     let recording = Recording {
         name: String::new(),
         label: Label::ALL[0],
         samples: Vec::new(),
     };
+    let order = |names: [&str; 8528]| {
+        let named = |name: &str| Recording {
+            name: name.to_owned(),
+            ..recording.clone()
+        };
+        let dataset = Dataset {
+            recordings: names.map(named).to_vec(),
+        };
+        Split::named("paper")
+            .unwrap()
+            .check(&dataset)
+            .map_err(|error| error.to_string())
+    };
+    let mut names = ["A1"; 8528];
+    names[8000..].fill("A2");
+    assert_eq!(order(names), Ok(()));
+    names[8100] = "A1";
+    let message = order(names).unwrap_err();
+    assert!(
+        message.starts_with("split paper: ") && message.ends_with("here A1 comes after A2"),
+        "{message}"
+    );
     let check = |name: &str, records: usize| {
         let dataset = Dataset {
             recordings: vec![recording.clone(); records],

@@ -1,7 +1,7 @@
 //! `trainer beats`
 
 use super::answers::Answers;
-use super::{figures, thread_count, use_threads, write};
+use super::{check_output, figures, is_same_file, thread_count, use_threads, write};
 use crate::beats::{BeatOptions, BeatTable};
 use crate::data::Labels;
 use crate::evaluate::Predictions;
@@ -11,7 +11,7 @@ use clap::Args;
 use dualnet_engine::beats::BeatForest;
 use dualnet_engine::score::Label;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Finds the beats of every record, measures them, and fits a forest of boosted trees that reads a rhythm from the measurements.
 ///
@@ -129,17 +129,12 @@ impl Arguments {
         if self.folds == 0 && self.answers.is_some() {
             bail!("--answers are those of forests that are cross-validated: --folds is at least 2");
         }
-        if self.answers.as_ref() == Some(&self.output) {
+        let answers = self.answers.as_deref();
+        if answers.is_some_and(|answers| is_same_file(answers, &self.output)) {
             bail!("--answers and --output are the same file");
         }
-        for file in std::iter::once(&self.output).chain(&self.answers) {
-            if let Some(folder) = file.parent()
-                && folder != Path::new("")
-                && !folder.is_dir()
-            {
-                bail!("{}: there is no such folder to write to", folder.display());
-            }
-        }
+        check_output(&self.output)?;
+        answers.map_or(Ok(()), check_output)?;
         Ok(BeatOptions {
             trees: self.trees,
             leaves: self.leaves,

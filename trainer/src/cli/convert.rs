@@ -40,8 +40,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.force && output.symlink_metadata().is_ok() {
         bail!("{}: is there already; --force overwrites it", output.display());
     }
-    let mut state = StateDict::open(file_of(&arguments.input))?;
-    if !arguments.with_optimizer {
+    let input = file_of(&arguments.input);
+    let mut state = StateDict::open(&input)?;
+    if arguments.with_optimizer {
+        if !state.tensors.keys().any(|name| name.starts_with(OPTIMIZER_PREFIX)) {
+            bail!(
+                "{}: has nothing of an optimizer for --with-optimizer to keep; a run's last.safetensors has",
+                input.display()
+            );
+        }
+    } else {
         state.tensors.retain(|name, _| !name.starts_with(OPTIMIZER_PREFIX));
         // Progress without moments would resume another training.
         state.metadata.remove(Checkpoint::PROGRESS);

@@ -19,7 +19,7 @@ mod train;
 mod weights;
 
 use crate::distributed::Place;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 use dualnet_export::weights::write_beside;
@@ -176,6 +176,32 @@ fn loader_threads(device: &str) -> usize {
 /// The number of cores, or 1 when it is unknown.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Refuses a file that could not be written once its content is made.
+fn check_output(path: &Path) -> anyhow::Result<()> {
+    if path.is_dir() {
+        bail!("{}: is a folder, not a file to write", path.display());
+    }
+    match path.parent() {
+        Some(folder) if folder != Path::new("") && !folder.is_dir() => {
+            bail!("{}: there is no such folder to write to", folder.display())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether two files that need not be there yet are one, however they are named.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let beside = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
+        path.canonicalize().ok().or_else(beside)
+    };
+    one == other || place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 /// Writes a file that appears when it is complete.

@@ -2,9 +2,9 @@
 
 use super::answers::Answers;
 use super::weights::{Opened, Weights};
-use super::{thread_count, use_threads};
+use super::{check_output, thread_count, use_threads};
 use crate::evaluate::Predictor;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use dualnet_engine::beats::BeatReader;
 use dualnet_engine::classifier::{lead_at_300_hz, mean_of_parts};
@@ -56,12 +56,7 @@ pub(super) struct SomeFailed {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let paths = expand(&arguments.records)?;
-    if let Some(folder) = arguments.output.as_deref().and_then(Path::parent)
-        && !folder.as_os_str().is_empty()
-        && !folder.is_dir()
-    {
-        bail!("{}: there is no such folder to write to", folder.display());
-    }
+    arguments.output.as_deref().map_or(Ok(()), check_output)?;
     let Opened {
         mut predictor, classes, ..
     } = arguments.weights.open()?;
@@ -94,7 +89,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let text = answers.finish()?;
     match &arguments.output {
         Some(path) => super::write(path, &text)?,
-        None => std::io::stdout().write_all(&text)?,
+        None => std::io::stdout().write_all(&text).context("standard output")?,
     }
     if failed > 0 {
         return Err(SomeFailed {

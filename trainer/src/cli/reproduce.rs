@@ -170,7 +170,7 @@ impl<'a> Folders<'a> {
             ICENTIA11K => (self.icentia, "--icentia"),
             _ => (self.physionet, "--data"),
         };
-        let folder = folder.ok_or_else(|| TrainerError::Network(format!("{} needs {flag} DIR", options.dataset)))?;
+        let folder = folder.ok_or_else(|| TrainerError::Options(format!("{} needs {flag} DIR", options.dataset)))?;
         let records = Records::open(options, folder, loader_threads(&options.device))?;
         check(records, Shard::default(), false)
     }

@@ -43,7 +43,7 @@ impl CrossValidation {
     /// be written.
     pub fn open(mut plan: Plan, dataset: Arc<Dataset>, folder: &Path, threads: usize) -> Result<Self, TrainerError> {
         if let Some(fault) = plan.fault() {
-            return Err(TrainerError::Network(fault));
+            return Err(TrainerError::Options(fault));
         }
         if !Plan::is_begun(folder) {
             check_start(plan.train.load.as_deref())?;

@@ -108,10 +108,11 @@ impl Split {
         self.train.len() + self.validation.len()
     }
 
-    /// Makes sure that the data set has every record of the split, and no other where the split is a published one.
+    /// Makes sure that the data set has every record of the split, and where the split is a published one no other, in the order of their names.
     ///
     /// # Errors
-    /// [`DataError::SplitSize`] for a published split of another number of records; [`DataError::SplitIndex`].
+    /// [`DataError::SplitSize`] for a published split of another number of records, [`DataError::Split`] of another order;
+    /// [`DataError::SplitIndex`].
     pub fn check(&self, dataset: &Dataset) -> Result<(), DataError> {
         let (expected, records) = (self.records(), dataset.recordings.len());
         if Self::NAMES.contains(&self.name.as_str()) && expected != records {
@@ -119,6 +120,16 @@ impl Split {
                 name: self.name.clone(),
                 expected,
                 found: records,
+            });
+        }
+        let names = || dataset.recordings.iter().map(|recording| recording.name.as_str());
+        let disorder = || names().zip(names().skip(1)).find(|(name, next)| name > next);
+        if let Some((name, next)) = disorder().filter(|_| Self::NAMES.contains(&self.name.as_str())) {
+            return Err(DataError::Split {
+                name: self.name.clone(),
+                problem: format!(
+                    "it divides the records in the order in which they were released, that of their names; here {next} comes after {name}"
+                ),
             });
         }
         let mut indices = self.train.iter().chain(&self.validation);

@@ -20,7 +20,11 @@ pub fn seeds_of(runs: &Path, row: &str) -> Vec<u64> {
     let Ok(entries) = std::fs::read_dir(runs.join(row)) else {
         return Vec::new();
     };
-    let seed = |entry: std::fs::DirEntry| entry.file_name().to_str()?.strip_prefix("seed-")?.parse().ok();
+    let seed = |entry: std::fs::DirEntry| {
+        let seed = entry.file_name().to_str()?.strip_prefix("seed-")?.parse().ok()?;
+        // Not seed-01, which is no folder of this name.
+        (entry.path() == run_folder(runs, row, seed)).then_some(seed)
+    };
     let mut seeds: Vec<u64> = entries.flatten().filter_map(seed).collect();
     seeds.sort_unstable();
     seeds

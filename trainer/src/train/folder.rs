@@ -1,6 +1,6 @@
 //! The folder of a run and what its files are called.
 
-use super::TrainOptions;
+use super::{Checkpoint, TrainOptions};
 use crate::error::TrainerError;
 use dualnet_export::network::NetworkConfig;
 use dualnet_export::weights::{PARTIAL, write_beside};
@@ -15,11 +15,13 @@ pub struct RunFolder {
 }
 
 /// How the names of the files begin that are written beside and then renamed.
-const FILES: [&str; 6] = [
+const FILES: [&str; 8] = [
     "best.safetensors.",
     "last.safetensors.",
     "epoch-",
     "log.csv.",
+    "log.jsonl.",
+    "predictions.json.",
     "result.json.",
     "run.toml.",
 ];
@@ -109,15 +111,33 @@ impl RunFolder {
         }
     }
 
-    /// Makes sure that no run is here.
+    /// Makes sure that no run is here, nor what was kept of one.
     pub(super) fn check_free(&self) -> Result<(), TrainerError> {
-        match self.last().exists() {
-            true => Err(TrainerError::File {
-                path: self.last(),
-                reason: "a run is here already; go on with --resume, or choose another --run".to_owned(),
-            }),
-            false => Ok(()),
-        }
+        let (path, reason) = match (self.last(), self.kept()) {
+            (last, _) if last.exists() => (
+                last,
+                "a run is here already; go on with --resume, or choose another --run",
+            ),
+            (_, Some(kept)) => (
+                kept,
+                "is an earlier run's, whose last.safetensors is gone; a new run would overwrite what was kept of it: choose another folder",
+            ),
+            (_, None) => return Ok(()),
+        };
+        Err(TrainerError::File {
+            path,
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// What shows that a run has been here; what a kill in its first epoch leaves does not.
+    fn kept(&self) -> Option<PathBuf> {
+        let is_of_first_epoch = |best: &Path| {
+            let epoch = Checkpoint::open(best).map(|best| best.training()["epoch"].as_u64());
+            epoch.is_ok_and(|epoch| epoch == Some(1))
+        };
+        let best = Some(self.best()).filter(|best| best.exists() && !is_of_first_epoch(best));
+        best.or_else(|| Some(self.result()).filter(|result| result.exists()))
     }
 
     /// Makes the folder, takes it and writes the resolved configuration.

@@ -223,8 +223,8 @@ impl Training {
         Ok(())
     }
 
-    /// What is behind an error of a step: a lost process, or weights that have diverged, which operations refuse.
-    fn explained(&self, error: TrainerError) -> TrainerError {
+    /// What is behind an error of a step or of a validation: a lost process, or weights that have diverged, which operations refuse.
+    pub(super) fn explained(&self, error: TrainerError) -> TrainerError {
         let error = self.team.explain(error);
         let is_finite = |name: &str| {
             let values = self.parameters.values(name);

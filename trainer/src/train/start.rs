@@ -219,6 +219,7 @@ impl Training {
                 until_epoch,
             });
             options.epochs = epochs;
+            check(&options, &network)?;
         }
         let records = records(&options)?.restrict(&options)?;
         let digest = &checkpoint.training()["records_digest"];
@@ -320,7 +321,7 @@ fn check_source(training: &Value, options: &TrainOptions, records: &Records) -> 
 
 fn check(options: &TrainOptions, network: &Network) -> Result<(), TrainerError> {
     match options.fault(network.config().classes) {
-        Some(fault) => Err(TrainerError::Network(fault)),
+        Some(fault) => Err(TrainerError::Options(fault)),
         None => Ok(()),
     }
 }

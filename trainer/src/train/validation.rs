@@ -5,7 +5,7 @@ use super::{Training, interrupt};
 use crate::error::TrainerError;
 use crate::evaluate::{TorchPredictor, evaluate_in};
 use crate::torch::Parameters;
-use dualnet_engine::score::Evaluation;
+use dualnet_engine::score::{Evaluation, ScoreError};
 
 /// Records of a batch in validation on a GPU, about.
 const VALIDATION_BATCH: usize = 96;
@@ -19,7 +19,12 @@ pub(super) struct Validation {
 impl Training {
     /// Validates; where it is stopped on the way, all steps of the epoch are kept first.
     pub(super) fn validated(&self, report: &mut dyn Report) -> Result<Validation, TrainerError> {
-        let validation = self.validate(report);
+        let validation = self.validate(report).map_err(|error| match error {
+            TrainerError::Score(ScoreError::NotFinite { .. }) => TrainerError::NoAnswers {
+                epoch: self.progress.epoch,
+            },
+            error => self.explained(error),
+        });
         if let Err(TrainerError::Interrupted { epoch }) = validation {
             self.save_last(epoch, None)?;
         }

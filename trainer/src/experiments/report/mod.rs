@@ -18,7 +18,7 @@ use std::path::Path;
 pub struct Findings {
     /// The rows in the table's order.
     pub rows: Vec<Row>,
-    /// Folders that are no row.
+    /// Folders that are no row, and those in a row's folder that are no run.
     pub strangers: Vec<String>,
 }
 
@@ -38,12 +38,19 @@ impl Findings {
     /// `runs` cannot be listed.
     pub fn read(runs: &Path) -> std::io::Result<Self> {
         let mut strangers = Vec::new();
-        for entry in std::fs::read_dir(runs)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.path().is_dir() && find(&name).is_none() {
+        for name in folders(runs)? {
+            let Some(recipe) = find(&name) else {
                 strangers.push(name);
-            }
+                continue;
+            };
+            let seeds: Vec<String> = seeds_of(runs, recipe.name)
+                .iter()
+                .map(|seed| format!("seed-{seed}"))
+                .collect();
+            let others = folders(&runs.join(&name))?
+                .into_iter()
+                .filter(|folder| !seeds.contains(folder));
+            strangers.extend(others.map(|folder| format!("{name}/{folder}")));
         }
         strangers.sort_unstable();
         let row = |recipe: &'static Recipe| Row {
@@ -91,7 +98,22 @@ impl Findings {
                 notes.extend(run.problems.iter().map(|problem| format!("{name}: {problem}")));
             }
         }
-        notes.extend(self.strangers.iter().map(|name| format!("{name}: no row of the table")));
+        notes.extend(self.strangers.iter().map(|name| match name.contains('/') {
+            true => format!("{name}: no run of the row, whose folders are seed-1, seed-2, …"),
+            false => format!("{name}: no row of the table"),
+        }));
         notes
     }
+}
+
+/// The names of the folders in a folder.
+fn folders(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.path().is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(names)
 }

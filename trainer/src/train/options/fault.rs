@@ -12,9 +12,6 @@ impl TrainOptions {
             let known = DATASETS.join(", ");
             return Some(format!("no data set is called {:?}; there are {known}", self.dataset));
         }
-        if i64::try_from(self.seed).is_err() {
-            return Some(format!("seed must be at most {}, the largest number of TOML", i64::MAX));
-        }
         self.fault_of_counts()
             .or_else(|| self.fault_of_data())
             .or_else(|| self.fault_of_rates())
@@ -23,15 +20,33 @@ impl TrainOptions {
     }
 
     fn fault_of_counts(&self) -> Option<String> {
+        // The limit first: on Icentia11k the batch size follows it.
         let positive = [
+            ("limit", self.limit.unwrap_or(1)),
             ("epochs", self.epochs),
             ("batch_size", self.batch_size),
             ("accumulate", self.accumulate),
             ("validate_every", self.validate_every),
-            ("limit", self.limit.unwrap_or(1)),
         ];
-        let (name, _) = positive.into_iter().find(|&(_, value)| value == 0)?;
-        Some(format!("{name} must be at least 1"))
+        if let Some((name, _)) = positive.iter().find(|&&(_, value)| value == 0) {
+            return Some(format!("{name} must be at least 1"));
+        }
+        let others = [
+            ("clean_epochs", self.clean_epochs),
+            ("checkpoint_every", self.checkpoint_every),
+            ("checkpoint_steps", self.checkpoint_steps),
+        ];
+        let counts = positive
+            .into_iter()
+            .chain(others)
+            .map(|(name, value)| (name, value as u64));
+        let (name, _) = counts
+            .chain([("seed", self.seed)])
+            .find(|&(_, value)| i64::try_from(value).is_err())?;
+        Some(format!(
+            "{name} must be at most {}, the largest number of TOML",
+            i64::MAX
+        ))
     }
 
     /// What belongs to one kind of data set only.
@@ -188,6 +203,22 @@ mod tests {
         assert_eq!(TrainOptions::default().fault(4), None);
         assert!(fault(|options| options.accumulate = 0).contains("accumulate"));
         assert!(fault(|options| options.limit = Some(0)).contains("limit"));
+        assert!(fault(|options| (options.limit, options.batch_size) = (Some(0), 0)).contains("limit"));
+        type Change = fn(&mut TrainOptions, usize);
+        let counts: [(Change, &str); 4] = [
+            (|options, count| options.epochs = count, "epochs"),
+            (|options, count| options.clean_epochs = count, "clean_epochs"),
+            (|options, count| options.checkpoint_every = count, "checkpoint_every"),
+            (|options, count| options.seed = count as u64, "seed"),
+        ];
+        for (change, name) in counts {
+            assert_eq!(fault(|options| change(options, i64::MAX as usize)), "");
+            let found = fault(|options| change(options, i64::MAX as usize + 1));
+            assert!(
+                found.starts_with(name) && found.contains("largest number of TOML"),
+                "{found}"
+            );
+        }
         assert!(fault(|options| options.hold_back = 1.0).contains("hold_back"));
         assert!(fault(|options| options.average_decay = f64::NAN).contains("average_decay"));
         assert!(fault(|options| options.mixup = -1.0).contains("mixup"));
