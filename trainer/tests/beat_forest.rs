@@ -100,9 +100,24 @@ fn evaluate_and_predict_read_the_same_beats_of_each_record() {
     std::fs::write(&file, forest.to_string()).expect("a file");
     let beats = format!("--beats={file}");
 
+    evaluated_as_predicted(&program, &[&beats]);
+}
+
+#[test]
+fn evaluate_and_predict_read_the_same_excerpts_of_each_record() {
+    let program = Program::new();
+    let excerpts = evaluated_as_predicted(&program, &["--excerpts"]);
+    assert_ne!(excerpts, evaluated_as_predicted(&program, &[]));
+}
+
+/// What `evaluate` prints with `options`, whose confusion matrix is that of what `predict` answers for the records that validate.
+fn evaluated_as_predicted(program: &Program, options: &[&str]) -> String {
     let records = records_dir();
     let records = records.to_str().expect("a plain name");
-    let output = run(&program, &["predict", MODEL, records, "--probabilities", &beats]);
+    let output = run(
+        program,
+        &[&["predict", MODEL, records, "--probabilities"], options].concat(),
+    );
     assert!(output.status.success(), "{}", text(&output.stderr));
     let answers = text(&output.stdout);
     let class_of = |record: &str| -> String {
@@ -123,10 +138,11 @@ fn evaluate_and_predict_read_the_same_beats_of_each_record() {
         let (record, label) = line.split_once(',').expect("record,label");
         confusion[place(label.trim())][place(&class_of(record))] += 1;
     }
-    let output = run(&program, &["evaluate", MODEL, "--format", "json", &beats]);
+    let output = run(program, &[&["evaluate", MODEL, "--format", "json"], options].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let figures: Value = serde_json::from_slice(&output.stdout).expect("figures");
     assert_eq!(figures["confusion"]["counts"], serde_json::json!(confusion));
+    text(&output.stdout)
 }
 
 #[test]

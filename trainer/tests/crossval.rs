@@ -3,13 +3,15 @@
 mod common;
 
 use common::{StopAfter, trainer};
+use dualnet_engine::signal::Excerpt;
 use dualnet_export::network::preset;
 use dualnet_fixtures::records_dir;
 use dualnet_trainer::beats::{BeatOptions, BeatTable};
 use dualnet_trainer::crossval::{CheckpointPredictions, CrossValidation, FoldPredictions, Plan, Settings};
-use dualnet_trainer::data::{Dataset, Labels, physionet};
+use dualnet_trainer::data::{Dataset, Excerpts, Labels, Source, physionet};
 use dualnet_trainer::error::TrainerError;
-use dualnet_trainer::train::{Distillation, TrainOptions};
+use dualnet_trainer::evaluate::{TorchPredictor, evaluate};
+use dualnet_trainer::train::{Checkpoint, Distillation, TrainOptions, network_of, parameters_of};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -195,6 +197,43 @@ fn beats_are_read_by_forests_that_have_not_learned_the_fold() {
     }
 }
 
+/// Each record is read by the network of its fold: the mean of what that says of the excerpts.
+#[test]
+fn excerpts_are_read_by_the_networks_of_the_folds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dataset = Arc::new(dataset());
+    let validation =
+        CrossValidation::open(plan(0.2), Arc::clone(&dataset), folder.path(), 1).expect("a cross-validation");
+    for fold in 0..2 {
+        let whole = validation.fold(fold, &mut never()).expect("a fold");
+        let read = validation.excerpts(fold).expect("excerpts");
+        assert_eq!((&read.records, &read.labels), (&whole.records, &whole.labels));
+        assert_ne!(read.last.probabilities, whole.last.probabilities);
+        assert!(read.best.is_some_and(|best| best.temperature.is_some()));
+
+        let path = validation.folder(fold).join("last.safetensors");
+        let checkpoint = Checkpoint::open(&path).expect("a checkpoint");
+        let network = network_of(checkpoint.state()).expect("a network").expect("its name");
+        let parameters = parameters_of(&network, checkpoint.state(), &path).expect("parameters");
+        let mut predictor = TorchPredictor { network, parameters };
+        let records = validation.records(fold);
+        let mut parts = Excerpt::ALL.map(|excerpt| {
+            let dataset = Arc::clone(&dataset);
+            let source: Arc<dyn Source> = Arc::new(Excerpts { dataset, excerpt });
+            let predicted = evaluate(&mut predictor, &source, records, 5, 1, &mut |_| Ok(())).expect("predictions");
+            predicted.probabilities.into_iter()
+        });
+        for (place, found) in read.last.probabilities.iter().enumerate() {
+            let parts = parts.each_mut().map(|part| part.next().expect("a probability"));
+            // Float32 holds the mean of three within this.
+            assert!(
+                (parts.iter().sum::<f32>() / 3.0 - found).abs() < 1e-6,
+                "{place}: {parts:?} {found}"
+            );
+        }
+    }
+}
+
 #[test]
 fn another_plan_in_the_same_folder_is_refused_by_what_differs() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -349,6 +388,17 @@ fn the_program_prints_and_writes_the_figures_and_skips_what_is_done() {
     let text_again = String::from_utf8_lossy(&again.stdout).into_owned();
     assert_eq!(text_again.matches("done already").count(), 2, "{text_again}");
     assert!(text_again.ends_with(&text[text.find("\nlast epoch").expect("figures")..]));
+
+    let (code, text_again) = output(&["--excerpts"]);
+    assert!(
+        code == Some(0) && text_again.contains("last epoch, reading excerpts\n"),
+        "{text_again}"
+    );
+    let read: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(runs.join("crossval.json")).expect("the figures")).expect("JSON");
+    assert_eq!(read["with_excerpts"]["best"]["pooled"]["evaluation"]["records"], 14);
+    assert_eq!(read["last"], json["last"]);
+    assert!(json["with_excerpts"].is_null() && read["with_beats"].is_null());
 
     // The revised labels are the default, and missing here.
     let refused = trainer(&[

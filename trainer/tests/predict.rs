@@ -44,16 +44,23 @@ fn lines(text: &[u8]) -> Vec<String> {
 
 #[test]
 fn an_exported_network_answers_for_a_folder_as_the_engine_does() {
+    answers_as_the_engine_does(false);
+}
+
+#[test]
+fn it_reads_excerpts_as_the_engine_does() {
+    answers_as_the_engine_does(true);
+}
+
+fn answers_as_the_engine_does(excerpts: bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let answers = folder.path().join("answers.csv");
-    let output = trainer(&[
-        &"predict",
-        &embedded(),
-        &records_dir(),
-        &"-o",
-        &answers,
-        &"--probabilities",
-    ]);
+    let (model, records) = (embedded(), records_dir());
+    let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![&"predict", &model, &records, &"-o", &answers, &"--probabilities"];
+    if excerpts {
+        arguments.push(&"--excerpts");
+    }
+    let output = trainer(&arguments);
     assert_eq!(
         output.status.code(),
         Some(0),
@@ -64,8 +71,11 @@ fn an_exported_network_answers_for_a_folder_as_the_engine_does() {
     let score = score_files(&records_dir().join("REFERENCE.csv"), &answers).expect("a score");
     assert_eq!((score.predicted, score.reference, score.unknown), (22, 22, 0));
 
-    let classifier =
-        Classifier::new(Model::open(embedded()).expect("the model"), Options::default()).expect("a classifier");
+    let options = Options {
+        excerpts,
+        ..Options::default()
+    };
+    let classifier = Classifier::new(Model::open(embedded()).expect("the model"), options).expect("a classifier");
     let text = std::fs::read(&answers).expect("the answers");
     let rows = lines(&text);
     assert_eq!(

@@ -35,7 +35,7 @@ pub struct Arguments {
     /// The model file; without it, the embedded ECG-DualNet S.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Let the network read each record three times, whole, without its last quarter and without its first, and average: right more often, in three
+    /// Let the network read each record three times, whole, without its last 15 % and without its first 15 %, and average: right more often, in three
     /// times the time.
     #[arg(long)]
     excerpts: bool,

@@ -44,7 +44,7 @@ pub(super) struct Arguments {
     /// Train this fold only, counted from 1 (`--fold 1,3` for two).
     #[arg(long = "fold", value_name = "N", value_delimiter = ',')]
     only: Vec<usize>,
-    /// Measure the networks reading each record in excerpts too (whole, without its last quarter and without its first, averaged), and with
+    /// Measure the networks reading each record in excerpts too (whole, without its last 15 % and without its first 15 %, averaged), and with
     /// --beats together with these.
     #[arg(long)]
     excerpts: bool,

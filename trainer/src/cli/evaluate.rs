@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     /// Use only the first N segments of each file of Icentia11k.
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=50))]
     limit: Option<usize>,
-    /// Let the network read each record three times, whole, without its last quarter and without its first, and average.
+    /// Let the network read each record three times, whole, without its last 15 % and without its first 15 %, and average.
     #[arg(long)]
     excerpts: bool,
     /// Read the records' beats too, and average; without a file by the embedded forest, with one by that of `trainer beats`.

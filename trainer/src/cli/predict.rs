@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     /// Add the probability of AF and of every other class.
     #[arg(long)]
     probabilities: bool,
-    /// Let the network read each record three times, whole, without its last quarter and without its first, and average.
+    /// Let the network read each record three times, whole, without its last 15 % and without its first 15 %, and average.
     #[arg(long)]
     excerpts: bool,
     /// Read the records' beats too, and average; without a file by the embedded forest, with one by that of `trainer beats`.
