@@ -35,8 +35,8 @@ pub struct Arguments {
     /// The model file; without it, the embedded ECG-DualNet S.
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Let the network read each record three times, whole, without its last 15 % and without its first 15 %, and average: right more often, in three
-    /// times the time.
+    /// Let the network read each record three times, whole, without its last 15 % and without its first 15 %, and average: right a little more
+    /// often (accuracy of the embedded network 0.8527 instead of 0.8488), in two and a half times the time.
     #[arg(long)]
     excerpts: bool,
     /// Read the record's beats too: the probabilities become the average of the network's and of what a forest says of when the beats come

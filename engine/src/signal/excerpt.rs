@@ -10,8 +10,9 @@ const SHORTEST: usize = 2_700;
 /// How much of a lead a part is: chosen among 50 to 85 on records that the networks had not learned.
 const PERCENT: usize = 85;
 
-/// A part of a lead. A network that reads several of them says more of the record in the mean than one that reads it whole: what
-/// lies at a part's ends, and where the beats fall among windows and frames, differs from part to part.
+/// A part of a lead. What lies at its ends, and where the beats fall among windows and frames, differs from part to part; the mean of what a
+/// well-trained network says of several parts is right a little more often than what it says of the whole
+/// (`benches/results/excerpts-2026-11-28.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excerpt {
     /// All that is classified: the first 60 s.
