@@ -165,7 +165,7 @@ fn who_ends_the_program_finds_no_half_written_file() {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(entries(), 1, "the file is begun");
-        // Between the file's creation and the signal's handler there is a moment.
+        // Between the file's creation and its being noted for removal there is a moment.
         std::thread::sleep(Duration::from_millis(200));
         let sent = Command::new("kill")
             .args(["-s", name, &child.id().to_string()])

@@ -206,10 +206,17 @@ fn excerpts_are_read_by_the_networks_of_the_folds() {
         CrossValidation::open(plan(0.2), Arc::clone(&dataset), folder.path(), 1).expect("a cross-validation");
     for fold in 0..2 {
         let whole = validation.fold(fold, &mut never()).expect("a fold");
-        let read = validation.excerpts(fold).expect("excerpts");
+        let read = validation.excerpts(fold, &whole).expect("excerpts");
         assert_eq!((&read.records, &read.labels), (&whole.records, &whole.labels));
         assert_ne!(read.last.probabilities, whole.last.probabilities);
         assert!(read.best.is_some_and(|best| best.temperature.is_some()));
+        let mut other = whole.clone();
+        other.last.epoch += 1;
+        let refusal = validation
+            .excerpts(fold, &other)
+            .expect_err("other checkpoints")
+            .to_string();
+        assert!(refusal.contains("other epochs than predictions.json"), "{refusal}");
 
         let path = validation.folder(fold).join("last.safetensors");
         let checkpoint = Checkpoint::open(&path).expect("a checkpoint");

@@ -274,6 +274,16 @@ fn what_was_kept_of_a_run_is_not_overwritten() {
     std::fs::write(folder.path().join("result.json"), "{}").expect("a file");
     let error = start(folder.path()).expect_err("refused").to_string();
     assert!(error.contains("result.json: is an earlier run's"), "{error}");
+    for (log, kept) in [("epoch,x\n1,0.1\n", false), ("epoch,x\n1,0.1\n2,0.1\n", true)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        best(folder.path(), Some(1));
+        std::fs::write(folder.path().join("log.csv"), log).expect("a file");
+        let error = start(folder.path()).err().map(|error| error.to_string());
+        assert_eq!(
+            error.is_some_and(|error| error.contains("log.csv: is an earlier")),
+            kept
+        );
+    }
 }
 
 #[test]

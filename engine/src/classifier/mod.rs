@@ -83,7 +83,7 @@ impl Classifier {
         let mut idle = Vec::new();
         if gpu.is_none() {
             let mut workspace = Workspace::new(Arc::clone(&plans));
-            workspace.runtime.prepare(excerpts(options).len())?;
+            workspace.runtime.prepare(Excerpt::of_record(options.excerpts).len())?;
             idle.push(workspace);
         }
         Ok(Self {
@@ -129,7 +129,7 @@ impl Classifier {
         self.note.as_deref()
     }
 
-    /// Records that [`Classifier::classify_batch`] runs through the network together.
+    /// Records, or excerpts of records, that [`Classifier::classify_batch`] runs through the network together.
     pub fn batch_size(&self) -> usize {
         match self.gpu {
             Some(_) => self.options.batch_size(),
@@ -155,7 +155,7 @@ impl Classifier {
         self.classify_batch(&[record]).remove(0)
     }
 
-    /// The rhythms of several records, in their order, run through the network up to [`Self::batch_size`] at a time; on a GPU, batches are
+    /// The rhythms of several records, in their order, run through the network up to [`Self::batch_size`] of them, or of their excerpts, at a time; on a GPU, batches are
     /// copied while others are computed, so give it several.
     ///
     /// A record that fails does not stop the others. On the CPU probabilities are those of [`Self::classify`], bit for bit unless the model
@@ -180,7 +180,7 @@ impl Classifier {
     ) -> Vec<Result<Prediction, Error>> {
         let start = Instant::now();
         let leads: Vec<Result<Lead<'_>, Error>> = records.iter().map(|record| Lead::of(record)).collect();
-        let excerpts = excerpts(self.options);
+        let excerpts = Excerpt::of_record(self.options.excerpts);
         let parts_of = |lead| excerpts.iter().map(move |&excerpt| Lead::part(lead, excerpt));
         let parts: Vec<Part<'_>> = leads.iter().flatten().flat_map(parts_of).collect();
         let mut answers = network(&parts).into_iter();
@@ -239,14 +239,6 @@ impl Classifier {
         let result = work(&mut workspace);
         idle().push(workspace);
         result
-    }
-}
-
-/// What the network reads of each record.
-fn excerpts(options: Options) -> &'static [Excerpt] {
-    match options.excerpts {
-        true => &Excerpt::ALL,
-        false => &[Excerpt::Whole],
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Options {
     pub precision: Option<Precision>,
     /// Below this probability, from 0 to 1, the class of a prediction is `?`.
     pub min_confidence: f32,
-    /// Records that run through the network together on a GPU, 1 to [`Options::MAX_BATCH_SIZE`]; [`Options::BATCH_SIZE`] unless given. The
+    /// Records, or excerpts of records, that run through the network together on a GPU, 1 to [`Options::MAX_BATCH_SIZE`]; [`Options::BATCH_SIZE`] unless given. The
     /// CPU runs them one after the other.
     pub batch_size: Option<NonZeroUsize>,
     /// Whether the network reads each record three times, as its [excerpts](crate::signal::Excerpt) say, and the mean of its probabilities

@@ -53,10 +53,11 @@ pub fn lead_at_300_hz(record: &Record) -> Result<Cow<'_, [f32]>, SignalError> {
     }
 }
 
-/// The mean of probabilities `[parts, classes]`.
+/// The mean of probabilities `[parts, classes]`; NaN of no parts.
 pub fn mean_of_parts(probabilities: &[f32], classes: usize) -> Vec<f32> {
-    let mut mean = vec![0.0; classes];
     let parts = probabilities.chunks_exact(classes.max(1));
+    let start = if parts.len() == 0 { f64::NAN } else { 0.0 };
+    let mut mean = vec![start; classes];
     let share = 1.0 / parts.len() as f64;
     for part in parts {
         mean.iter_mut()
@@ -76,5 +77,6 @@ mod tests {
         // Of one part it is the part itself, to the bit.
         assert_eq!(mean_of_parts(&[0.1, 0.9], 2), [0.1, 0.9]);
         assert!(mean_of_parts(&[], 0).is_empty());
+        assert!(mean_of_parts(&[], 2).iter().all(|mean| mean.is_nan()));
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use dualnet_engine::pending::PendingFile;
 
-use super::unfinished::remove_when_ended;
+use super::unfinished;
 
 /// A place for results.
 pub enum Destination {
@@ -25,9 +25,10 @@ impl Destination {
         let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
             return Ok(Self::Standard(BufWriter::new(io::stdout())));
         };
+        unfinished::listen();
         let file = PendingFile::create(path).map_err(|error| cannot_write(path, &error))?;
         if let Some(unfinished) = file.unfinished() {
-            remove_when_ended(unfinished);
+            unfinished::remove_when_ended(unfinished);
         }
         Ok(Self::File(file, path.to_owned()))
     }

@@ -2,8 +2,13 @@
 
 use std::path::Path;
 
-/// Removes the file at `path` when Ctrl-C, a request to end, or the loss of the terminal ends the process. For one file of the process, on Unix;
-/// elsewhere the file stays.
+/// Hears of Ctrl-C, a request to end, and the loss of the terminal, on Unix; what was ignored stays so. Before the file is made, so that none is left behind.
+pub fn listen() {
+    #[cfg(unix)]
+    unix::listen();
+}
+
+/// Removes the file at `path` when the process ends by what [`listen`] hears of. For one file of the process; where nothing is heard the file stays.
 pub fn remove_when_ended(path: &Path) {
     #[cfg(unix)]
     unix::remove_when_ended(path);
@@ -35,11 +40,7 @@ mod unix {
     /// The file's name for the handler, which must not allocate; never freed.
     static PATH: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 
-    pub(super) fn remove_when_ended(path: &Path) {
-        let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
-            return;
-        };
-        PATH.store(path.into_raw(), Ordering::Release);
+    pub(super) fn listen() {
         for number in [SIGHUP, SIGINT, SIGTERM] {
             // SAFETY: `remove_and_end` is a handler of the type that `signal` expects and calls nothing but functions that are safe in one. A signal that was
             // ignored (`nohup`) is so again.
@@ -48,6 +49,12 @@ mod unix {
                     signal(number, SIG_IGN);
                 }
             }
+        }
+    }
+
+    pub(super) fn remove_when_ended(path: &Path) {
+        if let Ok(path) = CString::new(path.as_os_str().as_bytes()) {
+            PATH.store(path.into_raw(), Ordering::Release);
         }
     }
 

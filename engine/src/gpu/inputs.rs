@@ -2,12 +2,12 @@
 
 use crate::signal::{ECG_LEN, MAX_SAMPLES, Preprocessor, SPECTROGRAM_LEN, SignalError};
 
-/// The inputs of one record.
+/// The inputs of one record, or of a part of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Lead {
     /// Raw samples at 300 Hz, which the GPU prepares itself.
     Samples(Vec<i16>),
-    /// What the network reads, made here because the samples are no 16-bit integers, as those of a lead that was recorded at another rate are not.
+    /// What the network reads, made here because the samples are no 16-bit integers, as those of a lead brought to 300 Hz from another rate hardly are.
     Prepared {
         /// `[80, 256]`.
         ecg: Vec<f32>,

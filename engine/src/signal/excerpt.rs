@@ -27,6 +27,14 @@ impl Excerpt {
     /// What is read of a lead, in its order.
     pub const ALL: [Self; 3] = [Self::Whole, Self::Beginning, Self::End];
 
+    /// What is read of a record: every excerpt, or the whole alone.
+    pub fn of_record(in_excerpts: bool) -> &'static [Self] {
+        match in_excerpts {
+            true => &Self::ALL,
+            false => &[Self::Whole],
+        }
+    }
+
     /// Where it lies in a lead of `samples` samples at 300 Hz. No part is shorter than 9 s, unless the lead is.
     pub fn range(self, samples: usize) -> Range<usize> {
         let whole = samples.min(MAX_SAMPLES);

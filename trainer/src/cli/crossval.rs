@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     #[arg(long = "fold", value_name = "N", value_delimiter = ',')]
     only: Vec<usize>,
     /// Measure the networks reading each record in excerpts too (whole, without its last 15 % and without its first 15 %, averaged), and with
-    /// --beats together with these.
+    /// --beats these together with the beats.
     #[arg(long)]
     excerpts: bool,
     /// Measure the networks together with the beats too: of each fold's records the average with a forest (`trainer beats`) fitted to
@@ -163,9 +163,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     write(&arguments.runs.join("crossval.csv"), &answers.finish()?)?;
     if arguments.excerpts {
         eprintln!("reading the records of {count} folds in excerpts");
-        folds = (0..count)
-            .map(|fold| validation.excerpts(fold))
-            .collect::<Result<_, _>>()?;
+        let read = |(fold, whole)| validation.excerpts(fold, whole);
+        folds = folds.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         let Summary { last, best, .. } = validation.summary(&folds)?;
         summary.with_excerpts = Some(WithExcerpts { last, best });
     }

@@ -63,10 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let reader = super::beats::forest(&arguments.beats, &classes)?.map(BeatReader::new);
     let mut answers = Answers::new(&classes, arguments.probabilities)?;
     let bar = ProgressBar::new(paths.len() as u64);
-    let excerpts = match arguments.excerpts {
-        true => &Excerpt::ALL[..],
-        false => &[Excerpt::Whole],
-    };
+    let excerpts = Excerpt::of_record(arguments.excerpts);
     let mut failed = 0;
     for paths in paths.chunks(arguments.batch_size) {
         for (path, answer) in paths
@@ -159,10 +156,10 @@ fn predict(
         let Prepared {
             record, probabilities, ..
         } = prepared?;
-        if !probabilities.iter().all(|probability| probability.is_finite()) {
+        let mut mean = mean_of_parts(&probabilities, classes);
+        if !mean.iter().all(|probability| probability.is_finite()) {
             return Err(format!("{}: the network's answer is not a number", path.display()));
         }
-        let mut mean = mean_of_parts(&probabilities, classes);
         if let Some(reader) = reader {
             let averaged = reader.average_with_record(&record, &mut mean);
             averaged.map_err(|error| format!("{}: {error}", path.display()))?;

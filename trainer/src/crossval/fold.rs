@@ -73,10 +73,18 @@ impl CrossValidation {
     /// What the networks of a fold that is done say of its records, each read in [excerpts](dualnet_engine::signal::Excerpt).
     ///
     /// # Errors
-    /// Checkpoints that are no longer there or cannot be read.
-    pub fn excerpts(&self, fold: usize) -> Result<FoldPredictions, TrainerError> {
+    /// Checkpoints that are no longer there, cannot be read, or are of other epochs than `whole`, what they said of the whole records.
+    pub fn excerpts(&self, fold: usize, whole: &FoldPredictions) -> Result<FoldPredictions, TrainerError> {
         let (_, held) = self.others(fold)?;
-        self.predictions(fold, &held, Reading::Excerpts)
+        let read = self.predictions(fold, &held, Reading::Excerpts)?;
+        let epochs = |of: &FoldPredictions| (of.last.epoch, of.best.as_ref().map(|best| best.epoch));
+        match epochs(&read) == epochs(whole) {
+            true => Ok(read),
+            false => Err(TrainerError::File {
+                path: self.folder(fold),
+                reason: format!("its checkpoints are of other epochs than {PREDICTIONS}"),
+            }),
+        }
     }
 
     /// The records that are not a fold's: those that its network learns, and those held back.

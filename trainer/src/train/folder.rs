@@ -137,7 +137,13 @@ impl RunFolder {
             epoch.is_ok_and(|epoch| epoch == Some(1))
         };
         let best = Some(self.best()).filter(|best| best.exists() && !is_of_first_epoch(best));
-        best.or_else(|| Some(self.result()).filter(|result| result.exists()))
+        let result = || Some(self.result()).filter(|result| result.exists());
+        let of_later_epochs = |log: &PathBuf| {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            text.lines().skip(1).any(|line| !line.starts_with("1,"))
+        };
+        let log = || Some(self.log()).filter(of_later_epochs);
+        best.or_else(result).or_else(log)
     }
 
     /// Makes the folder, takes it and writes the resolved configuration.
