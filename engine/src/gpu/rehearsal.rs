@@ -9,10 +9,11 @@ use super::audit::{self, Access};
 use super::inputs::Lead;
 use super::network::{self, Numbers, Size};
 use super::program::{Addresses, Constants, Program};
+use crate::classifier::lead_at_300_hz;
 use crate::cpu::check_input;
 use crate::model::{ECG, Model, SPECTROGRAM};
 use crate::plan::Plan;
-use crate::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
+use crate::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN, SignalError};
 use crate::{Error, Precision, Record};
 
 /// The byte of memory that nothing wrote: floats of them are not numbers.
@@ -85,10 +86,8 @@ impl Rehearsal {
         records: &[&Record],
     ) -> Result<Self, Error> {
         let mut preprocessor = Preprocessor::new();
-        let leads: Result<Vec<Lead>, _> = records
-            .iter()
-            .map(|record| Lead::of(record, &mut preprocessor))
-            .collect();
+        let mut lead = |record: &&Record| Lead::of(&lead_at_300_hz(record)?, &mut preprocessor);
+        let leads: Result<Vec<Lead>, SignalError> = records.iter().map(&mut lead).collect();
         let leads = leads.map_err(|error| Error::Cuda(error.to_string()))?;
         Self::of_leads(model, precision, processors, &leads)
     }
