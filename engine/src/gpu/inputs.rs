@@ -70,6 +70,8 @@ fn integers(samples: &[f32]) -> Option<Vec<i16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::classifier::lead_at_300_hz;
+    use crate::record::Record;
 
     #[test]
     fn only_what_is_an_integer_travels_as_one() {
@@ -87,6 +89,9 @@ mod tests {
             panic!("raw samples")
         };
         assert_eq!((samples.len(), samples[96]), (MAX_SAMPLES, 96));
+        let at_250_hz = Record::from_samples("r", wave.clone(), 250.0).expect("a record");
+        let lead = lead_at_300_hz(&at_250_hz).expect("a lead").into_owned();
+        assert_eq!(form(lead).form(), Form::Prepared);
         let halves = wave.iter().map(|sample| sample / 2.0).collect();
         let Lead::Prepared { ecg, spectrogram } = form(halves) else {
             panic!("prepared inputs")
