@@ -4,7 +4,7 @@
 mod program;
 
 use dualnet_fixtures::golden_dir;
-use program::{fail, run, succeed};
+use program::{command, fail, run, succeed};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -71,9 +71,7 @@ fn pipes_and_devices_are_written_directly() {
 fn standard_output_gets_the_file_and_nothing_else() {
     let folder = folder_with_weights();
     let redirected = folder.path().join("redirected.onnx");
-    let output = Command::new(env!("CARGO_BIN_EXE_export"))
-        .current_dir(folder.path())
-        .args(["weights.pt", "-o", "/dev/stdout"])
+    let output = command(folder.path(), &["weights.pt", "-o", "/dev/stdout"])
         .stdout(fs::File::create(&redirected).unwrap())
         .output()
         .expect("export starts");
@@ -94,16 +92,12 @@ fn nobody_need_read_what_is_said_of_a_file() {
         drop(reader);
         writer
     };
-    let status = Command::new(env!("CARGO_BIN_EXE_export"))
-        .current_dir(folder.path())
-        .args(["weights.pt", "-o", "model.onnx"])
+    let status = command(folder.path(), &["weights.pt", "-o", "model.onnx"])
         .stdout(closed())
         .status()
         .expect("export starts");
     assert!(status.success() && is_onnx(&folder.path().join("model.onnx")));
-    let status = Command::new(env!("CARGO_BIN_EXE_export"))
-        .current_dir(folder.path())
-        .args(["none.pt", "-o", "model.onnx"])
+    let status = command(folder.path(), &["none.pt", "-o", "model.onnx"])
         .stderr(closed())
         .status()
         .expect("export starts");
@@ -116,9 +110,7 @@ fn weights_come_from_a_pipe_too() {
     let state = dualnet_export::weights::StateDict::open(folder.path().join("weights.pt")).unwrap();
     state.save(folder.path().join("weights.safetensors")).unwrap();
     for weights in ["weights.pt", "weights.safetensors"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_export"))
-            .current_dir(folder.path())
-            .args(["/dev/stdin", "-o", "model.onnx"])
+        let output = command(folder.path(), &["/dev/stdin", "-o", "model.onnx"])
             .stdin(
                 Command::new("cat")
                     .arg(folder.path().join(weights))

@@ -4,14 +4,16 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// `export` in `folder`, to be started.
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_export"));
+    command.current_dir(folder).args(arguments.iter().map(OsStr::new));
+    command
+}
+
 /// Runs `export` in `folder`.
 pub fn run(folder: &Path, arguments: &[&str]) -> Output {
-    let arguments = arguments.iter().map(OsStr::new);
-    Command::new(env!("CARGO_BIN_EXE_export"))
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .expect("export starts")
+    command(folder, arguments).output().expect("export starts")
 }
 
 /// What a run that succeeds prints.
