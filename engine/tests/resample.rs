@@ -206,6 +206,24 @@ fn what_cannot_be_resampled_is_named() {
     assert!(matches!(error, SignalError::NonFinite { index: 1, .. }), "{error}");
 }
 
+/// The largest numbers there are, within 1e-5 of the same lead in other units: reflected in an end, they would be infinite. What the kernel's overshoot
+/// takes beyond them is the largest number.
+#[test]
+fn numbers_of_any_size_are_resampled() {
+    let lead: Vec<f32> = stream("size", 600).iter().map(|&x| x as f32).collect();
+    let expected = resample(&lead, 250.0).unwrap();
+    for factor in [1e38_f32, f32::MAX] {
+        let large: Vec<f32> = lead.iter().map(|x| x * factor).collect();
+        for (found, expected) in resample(&large, 250.0).unwrap().iter().zip(&expected) {
+            let expected = (expected * factor).clamp(f32::MIN, f32::MAX);
+            assert!(
+                (found / factor - expected / factor).abs() < 1e-5,
+                "{found} instead of {expected}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_shortest_leads_are_no_trouble() {
     assert!(resample(&[], 250.0).unwrap().is_empty());

@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{golden_state, sealed};
+use common::{golden_state, quantized, sealed};
 use dualnet_engine::Model;
-use dualnet_engine::cpu::Runtime;
+use dualnet_engine::cpu::{RunError, Runtime};
 use dualnet_engine::plan::Plan;
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
-use dualnet_export::network::{Network, preset};
+use dualnet_export::network::{Network, NetworkConfig, preset};
 use dualnet_export::onnx::{Card, export};
 use onnx_ir::{AttributeProto, AttributeType, GraphProto, Message, ModelProto, NodeProto, TensorProto};
 use std::path::Path;
@@ -147,34 +147,134 @@ fn stored_values_are_not_multiplied_with_each_other() {
     }
 }
 
+/// A file of the golden weights of ECG-DualNet S.
+fn golden(config: &NetworkConfig) -> Vec<u8> {
+    let network = Network::new(config.clone()).expect("a valid configuration");
+    let state = golden_state(config, "golden-1");
+    export(&network, &state, Path::new("golden weights"), &Card::default()).expect("an exportable network")
+}
+
+/// The first tensor whose name ends so.
+fn tensor<'g>(graph: &'g mut GraphProto, end: &str) -> &'g mut TensorProto {
+    let mut found = graph.initializer.iter_mut().filter(|tensor| tensor.name.ends_with(end));
+    found.next().unwrap_or_else(|| panic!("there is no {end}"))
+}
+
+/// ECG-DualNet S without its signal encoder, of these channels, its tensors whose names end so with zeros of other extents.
+fn without_signal(channels: &[usize], extents: &[(&str, &[i64])]) -> Model {
+    let mut config = preset("dualnet-s").expect("a preset");
+    config.ablate_signal_encoder();
+    config.channels = channels.to_vec();
+    let mut model = ModelProto::parse_from_bytes(&golden(&config)).expect("ONNX");
+    for (name, dims) in extents {
+        let tensor = tensor(model.graph.mut_or_insert_default(), name);
+        *tensor = zeros(&tensor.name.clone(), dims);
+    }
+    Model::from_bytes("edited.onnx", &sealed(model)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn run(model: Model) -> Result<Vec<f32>, RunError> {
+    Runtime::new(model).run(&vec![0.1; ECG_LEN], &vec![0.1; SPECTROGRAM_LEN], 1)
+}
+
+/// A layer nothing passes through has a kernel neither here nor on a GPU.
+#[test]
+fn a_layer_without_outputs_is_not_fused() {
+    let model = without_signal(
+        &[2],
+        &[
+            ("linear_layer_1.0.weight", &[0, 2]),
+            ("linear_layer_1.0.bias", &[0]),
+            ("linear_layer_2.weight", &[4, 0]),
+        ],
+    );
+    let mismatch = Plan::of(&model).expect_err("a layer without outputs").to_string();
+    assert!(mismatch.contains("without inputs or outputs"), "{mismatch}");
+}
+
+/// Forty maps of 30 MB, each of which is within the limit, all read once the last is made.
+#[test]
+fn values_that_would_take_all_memory_together_are_not_allocated() {
+    let mut model = embedded();
+    let graph = model.graph.mut_or_insert_default();
+    graph
+        .initializer
+        .extend([zeros("channels", &[400, 1, 1]), zeros("classes", &[400, 4])]);
+    let [maps, sums] = ["map", "sum"].map(|kind| (0..40).map(|index| format!("{kind}_{index}")).collect::<Vec<_>>());
+    let mut nodes: Vec<(&str, Vec<&str>, &str)> = Vec::new();
+    for index in 0..40 {
+        let before = if index == 0 { "spectrogram" } else { &maps[index - 1] };
+        nodes.push(("Mul", vec![before, "channels"], &maps[index]));
+    }
+    // The last map first.
+    for index in 1..40 {
+        let before = if index == 1 { &maps[39] } else { &sums[index - 1] };
+        nodes.push(("Add", vec![before, &maps[39 - index]], &sums[index]));
+    }
+    nodes.push(("GlobalAveragePool", vec![&sums[39]], "mean"));
+    nodes.push(("Flatten", vec!["mean"], "flat"));
+    nodes.push(("MatMul", vec!["flat", "classes"], "nothing"));
+    for (index, (operator, inputs, output)) in nodes.into_iter().enumerate() {
+        let node = NodeProto {
+            name: output.to_owned(),
+            op_type: operator.to_owned(),
+            input: inputs.into_iter().map(str::to_owned).collect(),
+            output: vec![output.to_owned()],
+            ..NodeProto::default()
+        };
+        graph.node.insert(index, node);
+    }
+    before_softmax(graph, "Add", &["{}", "nothing"], Vec::new());
+    let model = Model::from_bytes("many.onnx", &sealed(model)).unwrap_or_else(|error| panic!("{error}"));
+    let message = run(model).expect_err("values beyond the limit").to_string();
+    assert!(message.contains("still needed") && !message.contains('\n'), "{message}");
+}
+
+/// Blocks of floats that make numbers beyond all others, before a block of 8-bit integers, which hold no such number.
+#[test]
+fn what_is_not_finite_is_not_hidden_by_rounding() {
+    let config = preset("dualnet-s").expect("a preset");
+    let bytes = quantized(
+        &golden(&config),
+        1,
+        &["spectrogram_encoder.0.", "spectrogram_encoder.1."],
+    );
+    let with = |largest: f32| {
+        let mut model = ModelProto::parse_from_bytes(&bytes).expect("ONNX");
+        let graph = model.graph.mut_or_insert_default();
+        let numerator = [largest, 1.0, 0.0, 0.0, 0.0, largest];
+        for block in 0..2 {
+            for activation in ["main_mapping_act_1", "final_activation"] {
+                for (part, values) in [("numerator", &numerator[..]), ("denominator", &[0.0; 4])] {
+                    let name = format!("spectrogram_encoder.{block}.{activation}.weight_{part}");
+                    let bytes: Vec<u8> = values.iter().flat_map(|value: &f32| value.to_le_bytes()).collect();
+                    tensor(graph, &name).raw_data = bytes.into();
+                }
+            }
+        }
+        Model::from_bytes("edited.onnx", &sealed(model)).unwrap_or_else(|error| panic!("{error}"))
+    };
+    assert_eq!(Plan::of(&with(1.0)).err().map(|mismatch| mismatch.to_string()), None);
+    assert!(run(with(0.0)).is_ok());
+    let answer = run(with((1 << 20) as f32));
+    assert!(matches!(answer, Err(RunError::NotFinite { .. })), "{answer:?}");
+}
+
 /// A megabyte of weights between which a map would have 1.5 GB. Nothing runs it: not the fused kernels, not tract.
 #[test]
 fn a_map_that_would_take_all_memory_is_not_allocated() {
     const WIDE: i64 = 20_000;
-    let mut config = preset("dualnet-s").expect("a preset");
-    config.ablate_signal_encoder();
-    config.channels = vec![2];
-    let network = Network::new(config.clone()).expect("a valid configuration");
-    let state = golden_state(&config, "golden-1");
-    let bytes = export(&network, &state, Path::new("golden weights"), &Card::default()).expect("an exportable network");
-    let mut model = ModelProto::parse_from_bytes(&bytes).expect("ONNX");
-    let graph = model.graph.mut_or_insert_default();
-    for (name, dims) in [
-        ("conv_1.weight", &[WIDE, 1, 3, 3][..]),
-        ("conv_1.bias", &[WIDE]),
-        ("conv_2.weight", &[2, WIDE, 3, 3]),
-    ] {
-        let mut found = graph
-            .initializer
-            .iter_mut()
-            .filter(|tensor| tensor.name.ends_with(name));
-        let tensor = found.next().unwrap_or_else(|| panic!("there is no {name}"));
-        *tensor = zeros(&tensor.name.clone(), dims);
-    }
-    let model = Model::from_bytes("wide.onnx", &sealed(model)).unwrap_or_else(|error| panic!("{error}"));
+    let model = without_signal(
+        &[2],
+        &[
+            ("conv_1.weight", &[WIDE, 1, 3, 3]),
+            ("conv_1.bias", &[WIDE]),
+            ("conv_2.weight", &[2, WIDE, 3, 3]),
+        ],
+    );
     let mismatch = Plan::of(&model).expect_err("a map beyond the limit").to_string();
     assert!(mismatch.contains("between two layers"), "{mismatch}");
-    let answer = Runtime::new(model).run(&vec![0.1; ECG_LEN], &vec![0.1; SPECTROGRAM_LEN], 1);
+    let answer = run(model);
     let message = answer.expect_err("a map beyond the limit").to_string();
     assert!(message.contains("elements") && !message.contains('\n'), "{message}");
 }

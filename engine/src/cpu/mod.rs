@@ -3,7 +3,7 @@
 //! A model whose [plan](crate::plan) is recognized runs as that list of blocks, on kernels of our own (`kernels`, `network`). Any other runs
 //! on tract, with the Padé activation unit as an operator of ours; [`Runtime::fallback`] says why.
 //!
-//! A panic inside tract becomes an error at this boundary. To keep its message off standard error, the first use of a
+//! A panic inside tract or a kernel becomes an error at this boundary. To keep its message off standard error, the first use of a
 //! [`Runtime`] wraps the process's panic hook; panics anywhere else are reported as before.
 
 mod convolution;

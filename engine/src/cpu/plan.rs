@@ -1,18 +1,20 @@
 //! A model made ready for one batch size.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::model::TypedSimplePlan;
+use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::internal::DimLike;
 
 use super::pade;
 use crate::model::Model;
 use crate::signal::{BINS, FRAMES, WINDOW, WINDOWS};
 
-/// Elements a value inside the network may have, for one record. The largest network of the ten stays below 2²⁵; shapes
-/// beyond this limit can only come from a file made to exhaust memory.
+/// Elements that the values inside the network may have together at any time, for one record. Those of the largest of the ten networks stay below
+/// 2²⁵; shapes beyond this limit can only come from a file made to exhaust memory.
 const MAX_ELEMENTS: usize = 1 << 28;
 
 /// Extents of the two inputs for a batch of `batch` records.
@@ -42,24 +44,42 @@ pub(super) fn typed(model: &ModelProto, batch: usize) -> TractResult<TypedModel>
         graph.set_input_fact(index, f32::fact(shape).into())?;
     }
     let graph = graph.into_typed()?;
-    check_sizes(&graph, batch)?;
+    check_sizes(&graph, MAX_ELEMENTS.saturating_mul(batch))?;
     Ok(graph)
 }
 
-fn check_sizes(graph: &TypedModel, batch: usize) -> TractResult<()> {
-    let limit = MAX_ELEMENTS.saturating_mul(batch);
-    for node in graph.nodes() {
-        for output in &node.outputs {
+/// Fails where values of more than `limit` elements are needed at the same time: each from the node that makes it to the last that reads it.
+fn check_sizes(graph: &TypedModel, limit: usize) -> TractResult<()> {
+    let order = graph.eval_order()?;
+    let mut last_readers = HashMap::new();
+    for (position, &node) in order.iter().enumerate() {
+        last_readers.extend(graph.node(node).inputs.iter().map(|&input| (input, position)));
+    }
+    let mut live = 0usize;
+    let mut read_last = vec![0; order.len()];
+    for (position, &node) in order.iter().enumerate() {
+        let node = graph.node(node);
+        // What the file holds is limited with the file.
+        let made = if node.op_is::<Const>() { &[][..] } else { &node.outputs };
+        for (slot, output) in made.iter().enumerate() {
             let elements = output.fact.shape.iter().try_fold(1usize, |product, extent| {
                 extent.to_usize().ok().and_then(|extent| product.checked_mul(extent))
             });
-            if elements.is_none_or(|elements| elements > limit) {
+            let elements = elements.filter(|elements| live.saturating_add(*elements) <= limit);
+            let Some(elements) = elements else {
                 return Err(TractError::msg(format!(
-                    "node `{}` makes {:?}, more than {limit} elements",
+                    "node `{}` makes {:?} beside {live} elements that are still needed: more than {limit}",
                     node.name, output.fact
                 )));
+            };
+            live += elements;
+            let outlet = OutletId::new(node.id, slot);
+            let kept = graph.outputs.contains(&outlet);
+            if let Some(&reader) = last_readers.get(&outlet).filter(|_| !kept) {
+                read_last[reader] += elements;
             }
         }
+        live -= read_last[position];
     }
     Ok(())
 }

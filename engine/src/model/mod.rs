@@ -1,6 +1,6 @@
 //! A model file: one ONNX file with its metadata, checked before any of it is used.
 //!
-//! [`Model::open`] accepts exactly what `export` writes: known operators with the attributes it gives them, known shapes, finite weights,
+//! [`Model::open`] accepts what `export` writes, and little else: known operators with known attributes, known shapes, finite weights,
 //! complete metadata, and the checksums of both the weights and the file. What passes can still fail to be prepared, but nothing in it names
 //! another file, and no byte of it is other than it was exported.
 

@@ -16,7 +16,6 @@ pub const OPERATORS: &[&str] = &[
     "AveragePool",
     "Cast",
     "Concat",
-    "Constant",
     "Conv",
     "DequantizeLinear",
     "Div",

@@ -111,8 +111,8 @@ impl<'a> Graph<'a> {
         &self.owners
     }
 
-    /// Holds the float parameters of a network of 8-bit values to magnitudes that keep every value in it finite: rounding would hide one
-    /// that is not.
+    /// Holds the float parameters of a network of 8-bit values to magnitudes that keep what its integer blocks make finite: rounding would hide
+    /// what is not. (Blocks of floats before them can still make what is not; whoever rounds it looks.)
     pub(super) fn check_magnitudes(&self) -> Result<(), Mismatch> {
         const LARGEST: f32 = (1 << 20) as f32;
         if !self.proto.node.iter().any(|node| node.op_type == "QuantizeLinear") {

@@ -178,6 +178,9 @@ impl<'a> Linear<'a> {
         } else {
             extents
         };
+        if inputs == 0 || outputs == 0 {
+            return Err(Mismatch::whole("a linear map without inputs or outputs".to_owned()));
+        }
         if bias.is_some_and(|bias| bias.len() != outputs) {
             return Err(Mismatch::whole(format!(
                 "a bias for {outputs} outputs is of another length"

@@ -9,6 +9,11 @@ pub const MIN_RATE_HZ: f64 = 50.0;
 /// The highest sampling rate that can be resampled, in Hz.
 pub const MAX_RATE_HZ: f64 = 20_000.0;
 
+/// Sums of samples up to this magnitude are finite.
+const LARGEST: f32 = 2.0 * (1u128 << 120) as f32;
+/// What samples beyond that are resampled times: a power of two, so that nothing is rounded.
+const SMALLER: f32 = 1.0 / (1u64 << 32) as f32;
+
 /// Brings `samples` from `from_hz` to the network's 300 Hz; see [`resample_to`].
 ///
 /// # Errors
@@ -39,12 +44,15 @@ pub fn resample_to(samples: &[f32], from_hz: f64, to_hz: f64) -> Result<Vec<f32>
     }
     let length = (samples.len() as f64 * to_hz / from_hz).round() as usize;
     let kernel = Kernel::new((to_hz / from_hz).min(1.0));
-    let extended = extend(samples, kernel.reach())?;
+    let beyond = samples.iter().any(|sample| sample.abs() > LARGEST);
+    let [smaller, larger] = if beyond { [SMALLER, SMALLER.recip()] } else { [1.0, 1.0] };
+    let extended = extend(samples, kernel.reach(), smaller)?;
     let mut out = reserve(length)?;
     out.extend((0..length).map(|index| {
         let position = index as f64 * from_hz / to_hz;
         let whole = position as usize;
-        kernel.apply(&extended[whole + 1..], position - whole as f64)
+        let sample = larger * kernel.apply(&extended[whole + 1..], position - whole as f64);
+        sample.clamp(f32::MIN, f32::MAX)
     }));
     Ok(out)
 }
@@ -61,16 +69,17 @@ fn check_rate(rate_hz: f64) -> Result<(), SignalError> {
     }
 }
 
-/// `samples` with `reach` more on either side, by point reflection in the end samples.
+/// `samples` times `factor` with `reach` more on either side, by point reflection in the end samples.
 ///
 /// What the reflection of a short lead does not reach is held at its last value.
-fn extend(samples: &[f32], reach: usize) -> Result<Vec<f32>, SignalError> {
+fn extend(samples: &[f32], reach: usize, factor: f32) -> Result<Vec<f32>, SignalError> {
     let mut extended = reserve(samples.len().saturating_add(2 * reach))?;
     if let (Some(&first), Some(&last)) = (samples.first(), samples.last()) {
         let furthest = samples.len() - 1;
-        extended.extend((1..=reach).rev().map(|k| 2.0 * first - samples[k.min(furthest)]));
-        extended.extend_from_slice(samples);
-        extended.extend((1..=reach).map(|k| 2.0 * last - samples[furthest - k.min(furthest)]));
+        let (first, last) = (2.0 * factor * first, 2.0 * factor * last);
+        extended.extend((1..=reach).rev().map(|k| first - factor * samples[k.min(furthest)]));
+        extended.extend(samples.iter().map(|sample| factor * sample));
+        extended.extend((1..=reach).map(|k| last - factor * samples[furthest - k.min(furthest)]));
     }
     Ok(extended)
 }

@@ -263,6 +263,7 @@ struct Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::kernels::testing::isas;
 
     /// Sums in `f64`.
     pub(super) fn reference(x: &[f32], weight: &[f32], maps: Maps, (outputs, inputs): (usize, usize)) -> Vec<f64> {
@@ -301,10 +302,16 @@ mod tests {
         (0..length).map(|_| next()).collect()
     }
 
-    /// Numbers of magnitude 1: within 1e-6·√(9·C_in)·4, four times what the kernels state on average.
+    /// Numbers of magnitude 1, the worst of up to 74 000: within 1.6e-5·√(9·C_in), sixteen times what the kernels state on average. (The worst that was seen is
+    /// 7e-6·√(9·C_in).) What nobody wrote is NaN, and further off than that.
     #[test]
     fn forward_and_input_gradient_equal_sums() {
-        let isa = Isa::detect().expect("an instruction set");
+        for isa in isas() {
+            equals_sums(isa);
+        }
+    }
+
+    fn equals_sums(isa: Isa) {
         for (records, height, width, inputs, outputs) in [
             (3, 13, 5, 16, 32),
             (5, 7, 2, 48, 16),
@@ -317,13 +324,16 @@ mod tests {
             let x = noise(records * height * width * inputs, 2);
             let mut y = vec![f32::NAN; records * height * width * outputs];
             Filters::new(isa, &weight, (outputs, inputs), width).convolve(isa, maps, &x, &mut y);
-            let tolerance = |channels: usize| 4e-6 * ((9 * channels) as f64).sqrt() * 4.0;
+            let tolerance = |channels: usize| 1.6e-5 * ((9 * channels) as f64).sqrt();
             let far = |got: &[f32], exact: &[f64]| {
                 let differences = got
                     .iter()
                     .zip(exact)
                     .map(|(got, exact)| (f64::from(*got) - exact).abs());
-                differences.fold(0.0, f64::max)
+                differences.fold(
+                    0.0,
+                    |most: f64, next| if next > most || next.is_nan() { next } else { most },
+                )
             };
             let difference = far(&y, &reference(&x, &weight, maps, (outputs, inputs)));
             assert!(difference < tolerance(inputs), "{maps:?}: {difference}");

@@ -28,15 +28,12 @@ impl Kernel for Activate<'_> {
         let Affine { scale, shift } = self.affine;
         let channels = scale.len();
         for (index, pixel) in self.pixels.chunks_exact_mut(channels).enumerate() {
-            let mut largest = simd.splat(0.0);
             for c in (0..channels).step_by(S::LANES) {
                 let mut u = simd.mul_add(simd.load(&scale[c..]), simd.load(&pixel[c..]), simd.load(&shift[c..]));
                 if let Some(shortcut) = self.shortcut {
                     u = simd.add(u, simd.load(&shortcut[index * channels + c..]));
                 }
-                let magnitude = simd.abs(u);
-                largest = simd.max(magnitude, largest);
-                if pau.beyond(magnitude) {
+                if pau.beyond(simd.abs(u)) {
                     simd.store(u, &mut pixel[c..]);
                     self.pau.exact_in_place(&mut pixel[c..c + S::LANES]);
                 } else {

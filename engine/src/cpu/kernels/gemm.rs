@@ -65,7 +65,8 @@ impl Kernel for Gemm<'_> {
         let depth = length.div_ceil(length.div_ceil(DEPTH).max(1)).max(1);
         let block = (SWEPT / depth / 12 * 12).max(48);
         for p in 0..self.batch {
-            for from in (0..length).step_by(depth) {
+            // An empty contraction leaves the bias.
+            for from in (0..length.max(1)).step_by(depth) {
                 for first in (0..rows).step_by(block) {
                     let part = Part {
                         p,
@@ -234,6 +235,7 @@ mod tests {
             for (m, k, n) in [
                 (1, 1, 1),
                 (2, 9, 16),
+                (3, 0, 17),
                 (5, 3, 17),
                 (12, 40, 32),
                 (25, 33, 70),

@@ -1,8 +1,8 @@
 //! The attention of a Transformer layer, both operands of its products rounded to 8 bits.
 
-use super::super::kernels::integer::{PairPanels, Product, Quantize, Results, Rounding};
+use super::super::kernels::integer::{PairPanels, Product, Quantize, Results};
 use super::super::kernels::{Aligned, Buffer, Operand, PANEL, Softmax, padded};
-use crate::plan::{AttentionRounding, Quantization};
+use crate::plan::AttentionRounding;
 use crate::signal::WINDOWS;
 use crate::simd::Isa;
 
@@ -10,10 +10,6 @@ use crate::simd::Isa;
 #[derive(Clone, Debug)]
 pub(super) struct IntegerAttention {
     rounding: AttentionRounding,
-}
-
-fn rounding(quantization: Quantization) -> Rounding {
-    Rounding::new(quantization.scale, quantization.zero_point)
 }
 
 impl IntegerAttention {
@@ -70,7 +66,7 @@ impl IntegerAttention {
         isa.run(Quantize {
             from: scaled,
             to: rounded_queries,
-            rounding: rounding(query),
+            rounding: query.into(),
         });
         let (rounded_keys, rounded_values) = rest.split_at_mut(WINDOWS * width);
         for step in 0..WINDOWS {
@@ -82,7 +78,7 @@ impl IntegerAttention {
                 isa.run(Quantize {
                     from: &projected[step * row + first..][..width],
                     to: &mut to[step * width..][..width],
-                    rounding: rounding(quantization),
+                    rounding: quantization.into(),
                 });
             }
         }
@@ -128,7 +124,7 @@ impl IntegerAttention {
             isa.run(Quantize {
                 from: scores,
                 to: weights,
-                rounding: rounding(weight),
+                rounding: weight.into(),
             });
             factors.fill(weight.scale * value.scale);
             let mixed_rows: Vec<usize> = (0..WINDOWS).map(|step| step * stride + first).collect();

@@ -78,10 +78,6 @@ pub(super) struct Buffers {
     row: Aligned,
 }
 
-fn rounding(quantization: Quantization) -> Rounding {
-    Rounding::new(quantization.scale, quantization.zero_point)
-}
-
 impl Planar {
     fn new(convolution: &plan::Convolution<'_>, input: Quantization) -> Self {
         let (inputs, outputs) = (convolution.inputs, convolution.outputs);
@@ -98,7 +94,7 @@ impl Planar {
             length,
             rows: (0..outputs).map(|output| output * length).collect(),
             factors: (0..outputs).map(factor).collect(),
-            rounding: rounding(input),
+            rounding: input.into(),
         }
     }
 
@@ -192,17 +188,17 @@ impl Attention {
             projection: Planar::new(&attention.projection, input),
             bias: attention.bias.iter().collect(),
             parts: PartRoundings {
-                query: rounding(by.queries[0]),
-                key: rounding(by.keys[0]),
-                value: rounding(by.values[1]),
+                query: by.queries[0].into(),
+                key: by.keys[0].into(),
+                value: by.values[1].into(),
             },
             stride,
             forward_queries: pairs(0, by.queries[1], false),
             maps: [pairs(0, by.queries[1], true), pairs(half, by.keys[1], true)],
             values,
             map_factors,
-            map_roundings: by.maps.map(rounding),
-            weight: rounding(by.values[0]),
+            map_roundings: by.maps.map(Rounding::from),
+            weight: by.values[0].into(),
             similarity,
             value_factor: scale(by.values),
             position_factors: attention
@@ -359,13 +355,13 @@ impl IntegerAxial {
             output: Pairs::of(inputs, block.output_map.outputs, |row, output| {
                 block.output_map.weight.byte(output * inputs + row).into()
             }),
-            output_rounding: rounding(output_input),
+            output_rounding: output_input.into(),
             output_norm: Norm::new(&block.output_norm, latent, Some(&output_factors)),
             projection: match &block.shortcut {
                 plan::Shortcut::Identity => None,
                 plan::Shortcut::Projection(convolution) => {
                     let input = convolution.input?;
-                    Some((IntegerPointwise::new(convolution, input), rounding(input)))
+                    Some((IntegerPointwise::new(convolution, input), input.into()))
                 }
             },
             activation: fused_order(&block.activation),

@@ -41,7 +41,7 @@ impl Dense {
                 for (output, factor) in factors.iter_mut().take(linear.outputs).enumerate() {
                     *factor = rounding.scale * linear.byte(output, 0).1;
                 }
-                Weights::Integer(packed, factors, Rounding::new(rounding.scale, rounding.zero_point))
+                Weights::Integer(packed, factors, rounding.into())
             }
         };
         let mut bias = Aligned::zeros(padded(linear.outputs));

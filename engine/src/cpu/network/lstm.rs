@@ -89,7 +89,7 @@ impl Layer {
                 };
                 let (input, recurrent) = (layer.input_weights, layer.hidden_weights);
                 Weights::Integer {
-                    rounding: Rounding::new(quantization.scale, quantization.zero_point),
+                    rounding: quantization.into(),
                     input: Pairs::of(padded(layer.inputs), columns, |i, column| {
                         byte(input, layer.inputs, i, column).into()
                     }),

@@ -1,6 +1,6 @@
 //! Feature maps, channels-last with a border of zeros, and the stretch of equal rows in them.
 
-use super::super::kernels::integer::{Quantize, Rounding, Target};
+use super::super::kernels::integer::{Quantize, Target};
 use super::super::kernels::{Aligned, Buffer, Equal, Scheme, padded};
 use crate::plan::Quantization;
 use crate::simd::Isa;
@@ -70,7 +70,7 @@ impl Map {
         isa.run(Quantize {
             from: &self.data,
             to: self.bytes.resize((self.rows + 1) * self.row_length()),
-            rounding: Rounding::new(quantization.scale, quantization.zero_point),
+            rounding: quantization.into(),
         });
     }
 
@@ -125,7 +125,7 @@ impl Map {
     pub(super) fn target(&mut self) -> Target<'_> {
         match self.quantization {
             None => Target::Floats(&mut self.data),
-            Some(to) => Target::Quantized(&mut self.bytes, Rounding::new(to.scale, to.zero_point)),
+            Some(to) => Target::Quantized(&mut self.bytes, to.into()),
         }
     }
 

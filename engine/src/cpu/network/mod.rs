@@ -143,6 +143,8 @@ impl Network {
         }
         for (index, block) in self.blocks.iter().enumerate() {
             if let (Some(rounding), None) = (self.inputs[index], input.quantization) {
+                // Rounding would hide what a block of floats has made of a number beyond all others.
+                scratch.undefined |= index > 0 && !input.data().iter().all(|value| value.is_finite());
                 input.quantize(isa, rounding);
             }
             let next = self.inputs.get(index + 1).copied().flatten();

@@ -1,5 +1,6 @@
 //! From floats to 8-bit values, and where the results of a layer go.
 
+use crate::plan::Quantization;
 use crate::simd::{Integer, Kernel};
 
 /// `round(x/scale)` between the ends of 8 bits, minus the zero point throughout: `QuantizeLinear`, centred. Ties go to the even number. `x`
@@ -38,7 +39,13 @@ impl Rounding {
     }
 }
 
-/// `to = rounding(from)`: equally long, whole panels; anything longer is left alone.
+impl From<Quantization> for Rounding {
+    fn from(quantization: Quantization) -> Self {
+        Self::new(quantization.scale, quantization.zero_point)
+    }
+}
+
+/// `to = rounding(from)`, equally long.
 pub(in crate::cpu) struct Quantize<'a> {
     pub(in crate::cpu) from: &'a [f32],
     pub(in crate::cpu) to: &'a mut [i16],
@@ -50,6 +57,7 @@ impl Kernel for Quantize<'_> {
 
     #[inline(always)]
     fn run<S: Integer>(self, simd: S) {
+        assert_eq!(self.from.len(), self.to.len());
         let mut to = self.to.chunks_exact_mut(S::LANES);
         let mut from = self.from.chunks_exact(S::LANES);
         for (from, to) in (&mut from).zip(&mut to) {
