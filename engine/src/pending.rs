@@ -91,6 +91,19 @@ impl Drop for PendingFile {
     }
 }
 
+/// Whether two files, there or not, are one however they are named: writing one would replace the other.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let beside = || {
+            let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+            Some(folder.join(path.file_name()?))
+        };
+        path.canonicalize().ok().or_else(beside)
+    };
+    one == other || place(one).is_some_and(|one| place(other) == Some(one))
+}
+
 /// A new file beside `path`. A process of the same number that was killed, as in another container, may have left the first names taken.
 fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -29,6 +29,7 @@ fn an_output_overwrites_nothing_that_is_read() {
     let folder = folder();
     let inside = |name: &str| folder.path().join(name);
     fs::copy(fixture("A00001.mat"), inside("A00004.mat")).unwrap();
+    write(folder.path(), "signal.DAT", [0; 4]);
     write(folder.path(), "s.onnx", dualnet_engine::Model::EMBEDDED_FILE);
     let forest = dualnet_engine::beats::BeatForest::embedded().unwrap();
     write(folder.path(), "beats.json", forest.to_json());
@@ -42,6 +43,9 @@ fn an_output_overwrites_nothing_that_is_read() {
         (&["--output=A00001.hea", "A00001.mat"], "A00001.hea"),
         (&["--output=./A00004.mat", "."], "A00004.mat"),
         (&linked, "A00001.mat"),
+        // Of a recording that is not read, or of one whose header names it.
+        (&["--output=A00004.mat", "A00001.mat"], "A00004.mat"),
+        (&["--output=signal.DAT", "A00001.mat"], "signal.DAT"),
         (&["--output=s.onnx", "--model=s.onnx", "A00001.mat"], "s.onnx"),
         (
             &["--output=beats.json", "--beats=beats.json", "A00001.mat"],

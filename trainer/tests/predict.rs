@@ -190,10 +190,11 @@ fn a_bad_record_is_named_and_the_others_go_on() {
     assert_eq!(output.status.code(), Some(1));
     let errors = lines(&output.stderr);
     assert!(
-        errors[0].contains("broken.mat") && errors[1].contains("absent.mat"),
+        errors[0].contains("broken.mat") && errors[2].contains("absent.mat"),
         "{errors:?}"
     );
-    assert_eq!(errors[2], "trainer: 2 of 3 records have no answer");
+    assert!(errors[1].contains("fine.mat: sampling rate assumed"), "{errors:?}");
+    assert_eq!(errors[3], "trainer: 2 of 3 records have no answer");
     let rows = lines(&output.stdout);
     assert_eq!(rows[1], "broken,,,,,");
     assert!(
@@ -201,6 +202,36 @@ fn a_bad_record_is_named_and_the_others_go_on() {
         "{rows:?}"
     );
     assert_eq!(rows[3], "absent,,,,,");
+}
+
+#[test]
+fn what_is_read_is_not_written_over_and_folders_in_folders_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let inside = |name: &str| folder.path().join(name);
+    std::fs::create_dir(inside("deeper")).expect("a folder");
+    for name in ["A00001.mat", "A00001.hea"] {
+        std::fs::copy(records_dir().join(name), inside(name)).expect("a copy");
+    }
+    std::fs::copy(embedded(), inside("s.onnx")).expect("a copy");
+    for output in ["A00001.mat", "A00001.hea", "s.onnx"] {
+        let before = std::fs::read(inside(output)).expect("a file");
+        let refused = trainer(&[&"predict", &inside("s.onnx"), &folder.path(), &"-o", &inside(output)]);
+        assert_eq!(refused.status.code(), Some(2), "{output}");
+        let message = lines(&refused.stderr).pop().expect("a message");
+        assert!(
+            message.contains(output) && message.contains("would be lost"),
+            "{message}"
+        );
+        assert_eq!(std::fs::read(inside(output)).expect("a file"), before);
+    }
+    let output = trainer(&[&"predict", &inside("s.onnx"), &folder.path()]);
+    assert_eq!(output.status.code(), Some(0));
+    let errors = lines(&output.stderr);
+    assert!(
+        errors[0].contains("the folders in it (1) are not searched"),
+        "{errors:?}"
+    );
+    assert_eq!(errors.len(), 1, "{errors:?}");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::Args;
 use dualnet_engine::beats::BeatForest;
-use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ, read_ahead, record_name};
+use dualnet_engine::pending::is_same_file;
+use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ, is_recording, read_ahead, record_name};
 use dualnet_engine::{Classifier, Device, Error, Options, Precision, Prediction};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -142,17 +143,21 @@ impl Arguments {
         let Some(output) = self.output.as_ref().filter(|path| path.as_os_str() != "-") else {
             return Ok(());
         };
-        let Some(there) = output.canonicalize().ok().filter(|path| path.is_file()) else {
-            return Ok(());
-        };
-        let is_output = |path: &Path| path.canonicalize().is_ok_and(|path| path == there);
         let beats = self.beats.as_ref().and_then(Option::as_deref);
-        let what = if inputs.iter().any(|input| inputs::is_read(input, &there)) {
-            "a recording that is read"
+        let is_output = |path: &Path| is_same_file(path, output);
+        let is_read = || {
+            inputs
+                .iter()
+                .any(|input| matches!(input, Input::File(path) if is_output(path)))
+        };
+        let what = if is_recording(output) {
+            "a file of a recording"
         } else if self.model.as_deref().is_some_and(is_output) {
             "the model"
         } else if beats.is_some_and(is_output) {
             "the forest that reads the beats"
+        } else if output.is_file() && is_read() {
+            "a recording that is read"
         } else {
             return Ok(());
         };

@@ -1,10 +1,9 @@
 //! What the command line names: files, folders of records, standard input.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use dualnet_engine::record::records_in;
+use dualnet_engine::record::{folders_in, records_in};
 
 /// Something to classify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,33 +44,13 @@ fn is_standard(argument: &Path) -> bool {
 pub fn left_out(arguments: &[PathBuf]) -> impl Iterator<Item = String> {
     let folders = arguments.iter().filter(|argument| !is_standard(argument));
     folders.filter_map(|folder| {
-        let inside = match folders_in(folder) {
+        let inside = match folders_in(folder).unwrap_or(0) {
             0 => return None,
             1 => "1 folder in it is not searched; name it to classify what it holds".to_owned(),
             count => format!("{count} folders in it are not searched; name them to classify what they hold"),
         };
         Some(format!("{}: {inside}", folder.display()))
     })
-}
-
-/// How many folders lie in `folder`, without hidden ones.
-fn folders_in(folder: &Path) -> usize {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_hidden = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
-    let is_folder = |entry: &fs::DirEntry| {
-        let kind = entry.file_type();
-        kind.is_ok_and(|kind| kind.is_dir() || kind.is_symlink() && entry.path().is_dir())
-    };
-    entries.filter(|entry| !is_hidden(entry) && is_folder(entry)).count()
-}
-
-/// Whether `output`, the full name of a file that is there, is one that reading `input` reads: its own, or header or signal beside it.
-pub fn is_read(input: &Input, output: &Path) -> bool {
-    let Input::File(path) = input else { return false };
-    let is_output = |path: &Path| path.canonicalize().is_ok_and(|path| path == output);
-    let extension = output.extension().and_then(|extension| extension.to_str());
-    let beside = extension.filter(|extension| ["mat", "hea", "dat"].contains(&extension.to_ascii_lowercase().as_str()));
-    is_output(path) || beside.is_some_and(|extension| is_output(&path.with_extension(extension)))
 }
 
 fn folder(path: &Path) -> Vec<Input> {
@@ -93,6 +72,7 @@ fn folder(path: &Path) -> Vec<Input> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_folder_gives_each_record_once_and_sorted() {
@@ -139,23 +119,6 @@ mod tests {
             let notes: Vec<String> = left_out(&named).collect();
             assert!(notes.len() == 1 && notes[0].contains(said), "{notes:?}");
         }
-    }
-
-    #[test]
-    fn an_output_is_read_when_it_is_a_record_or_beside_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().canonicalize().unwrap();
-        for name in ["a.mat", "a.hea", "a.csv", "b.mat"] {
-            fs::write(folder.join(name), b"").unwrap();
-        }
-        for (input, read) in [("a.mat", ["a.mat", "a.hea"]), ("a", ["a.mat", "a.hea"])] {
-            let input = Input::File(folder.join(input));
-            assert!(read.iter().all(|name| is_read(&input, &folder.join(name))), "{input:?}");
-            for other in ["a.csv", "b.mat", "new.mat"] {
-                assert!(!is_read(&input, &folder.join(other)), "{input:?} {other}");
-            }
-        }
-        assert!(!is_read(&Input::Standard, &folder.join("a.mat")));
     }
 
     #[test]

@@ -35,3 +35,30 @@ pub fn records_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     records.sort_unstable_by(|a, b| (a.file_stem(), a).cmp(&(b.file_stem(), b)));
     Ok(records)
 }
+
+/// How many folders lie in `folder`, whose records [`records_in`] does not give. Hidden ones do not count.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn folders_in(folder: &Path) -> io::Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let is_folder = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
+        count += usize::from(is_folder && !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    }
+    Ok(count)
+}
+
+/// Whether `path`, or what it links to, is there and named like a file of a recording, `.mat`, `.hea` or `.dat` in either case: nothing else should
+/// be written over it.
+pub fn is_recording(path: &Path) -> bool {
+    let Some(path) = path.canonicalize().ok().filter(|path| path.is_file()) else {
+        return false;
+    };
+    let extension = path.extension().unwrap_or_default();
+    ["mat", "hea", "dat"]
+        .iter()
+        .any(|name| extension.eq_ignore_ascii_case(name))
+}

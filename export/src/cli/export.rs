@@ -4,6 +4,8 @@ use super::say;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use dualnet_engine::model::{ModelFault, keys};
+use dualnet_engine::pending::is_same_file;
+use dualnet_engine::record::is_recording;
 use dualnet_engine::{Model, Precision};
 use dualnet_export::network::{ClassSet, Network, NetworkConfig, PRESETS, preset};
 use dualnet_export::onnx::{Card, export, narrow, write};
@@ -226,10 +228,12 @@ impl Export {
     }
 }
 
-/// Fails where writing `output` would overwrite `input`, which is `what`.
+/// Fails where writing `output` would overwrite `input`, which is `what`, or any recording.
 pub(super) fn keep(input: &Path, output: &Path, what: &str) -> Result<()> {
-    let same = matches!((input.canonicalize(), output.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    if same {
+    if is_recording(output) {
+        bail!("{}: is a file of a recording, which would be lost", output.display());
+    }
+    if is_same_file(input, output) {
         bail!("{}: is {what}, which would be lost", output.display());
     }
     Ok(())

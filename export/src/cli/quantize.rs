@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use dualnet_engine::Model;
 use dualnet_engine::plan::{Plan, SignalEncoder};
-use dualnet_engine::record::records_in;
 use dualnet_export::onnx::{Card, write};
 use dualnet_export::quantize::{Recordings, quantize, sensitive};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,7 +13,7 @@ use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-/// Make an int8 file of a float one, which runs faster and takes less than half the space.
+/// Make an int8 file of a float one: less than half the size of one with weights of 32 bits, and faster, an ECG-DualNet++ hardly.
 ///
 /// The network runs over real records to find the range of every value that becomes 8-bit integers. These must be records it was
 /// trained on: with validation records among them, what is measured on those is no longer a measurement on unseen data. Either DIR
@@ -75,9 +74,6 @@ impl Quantize {
     pub fn run(self) -> Result<()> {
         let bytes = std::fs::read(&self.model).with_context(|| self.model.display().to_string())?;
         keep(&self.model, &self.output, "the float file itself")?;
-        for recording in records_in(&self.calibrate).into_iter().flatten() {
-            keep(&recording, &self.output, "a recording")?;
-        }
         let mut card = Card::default();
         for entry in &self.card {
             card.set(entry)?;

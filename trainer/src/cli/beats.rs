@@ -1,7 +1,7 @@
 //! `trainer beats`
 
 use super::answers::Answers;
-use super::{check_output, figures, is_same_file, thread_count, use_threads, write};
+use super::{check_output, figures, thread_count, use_threads, write};
 use crate::beats::{BeatOptions, BeatTable};
 use crate::data::Labels;
 use crate::evaluate::Predictions;
@@ -9,6 +9,7 @@ use crate::train::{Records, TrainOptions};
 use anyhow::bail;
 use clap::Args;
 use dualnet_engine::beats::BeatForest;
+use dualnet_engine::pending::is_same_file;
 use dualnet_engine::score::Label;
 use serde_json::json;
 use std::path::PathBuf;

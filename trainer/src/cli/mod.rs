@@ -18,14 +18,17 @@ mod reproduce;
 mod train;
 mod weights;
 
+use crate::device::device;
 use crate::distributed::Place;
 use anyhow::{Context, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
+use dualnet_engine::record::is_recording;
 use dualnet_export::weights::write_beside;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use tch::Device;
 
 /// Train and evaluate ECG-DualNet.
 #[derive(Debug, Parser)]
@@ -38,10 +41,10 @@ use std::process::ExitCode;
         trainer launch --nproc 2 train --data training2017 --network dualnet-s --run runs/s  two processes\n  \
         trainer evaluate runs/s/best.safetensors --data training2017          accuracy and F1\n  \
         trainer crossval --data training2017 --network dualnet-s --runs runs/cv  5 folds, labels v3\n  \
-        trainer beats --data training2017 --output beats.json                 a second reading, of the beats\n  \
+        trainer beats --data training2017 --output beats.json   read the beats too\n  \
         trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n  \
         trainer data verify training2017                                      is it as it was released?\n\n\
-        Exit status: 0 done; 1 some records failed, a data set is not whole, or a report lacks what a run's broken files hold; 2 wrong usage,\n\
+        Exit status: 0 done; 1 some records failed, a data set is not whole, or a report lacks what a run's broken files hold; 2 wrong usage, \
         or an error."
 )]
 struct Cli {
@@ -166,9 +169,9 @@ fn use_threads(threads: Option<usize>) -> anyhow::Result<()> {
 }
 
 /// Threads that prepare batches: one keeps up with a processor, a GPU is faster than that.
-fn loader_threads(device: &str) -> usize {
-    match device {
-        "cpu" => 1,
+fn loader_threads(name: &str) -> usize {
+    match device(name, 0) {
+        Ok(Device::Cpu) => 1,
         _ => (cores() / Place::processes_here() / 2).clamp(1, 4),
     }
 }
@@ -183,25 +186,15 @@ fn check_output(path: &Path) -> anyhow::Result<()> {
     if path.is_dir() {
         bail!("{}: is a folder, not a file to write", path.display());
     }
+    if is_recording(path) {
+        bail!("{}: is a file of a recording, which would be lost", path.display());
+    }
     match path.parent() {
         Some(folder) if folder != Path::new("") && !folder.is_dir() => {
             bail!("{}: there is no such folder to write to", folder.display())
         }
         _ => Ok(()),
     }
-}
-
-/// Whether two files that need not be there yet are one, however they are named.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    let place = |path: &Path| {
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let beside = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
-        path.canonicalize().ok().or_else(beside)
-    };
-    one == other || place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 /// Writes a file that appears when it is complete.

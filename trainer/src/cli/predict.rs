@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use dualnet_engine::beats::BeatReader;
 use dualnet_engine::classifier::{lead_at_300_hz, mean_of_parts};
-use dualnet_engine::record::{Record, records_in};
+use dualnet_engine::pending::is_same_file;
+use dualnet_engine::record::{Record, Warning, folders_in, records_in};
 use dualnet_engine::signal::{ECG_LEN, Excerpt, Inputs, Preprocessor, SPECTROGRAM_LEN, SignalError};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
@@ -45,6 +46,23 @@ pub(super) struct Arguments {
     threads: Option<usize>,
 }
 
+impl Arguments {
+    /// Fails where the answers could not be written, or would be written over what is read.
+    fn check_output(&self) -> anyhow::Result<()> {
+        let Some(output) = &self.output else { return Ok(()) };
+        check_output(output)?;
+        let forest = self.beats.as_ref().and_then(Option::as_deref);
+        let what = if is_same_file(&self.weights.file(), output) {
+            "the network's file"
+        } else if forest.is_some_and(|forest| is_same_file(forest, output)) {
+            "the forest's file"
+        } else {
+            return Ok(());
+        };
+        bail!("{}: is {what}, which would be lost", output.display());
+    }
+}
+
 /// Some of the records have no answer: exit status 1.
 #[derive(Debug, thiserror::Error)]
 #[error("{failed} of {records} records have no answer")]
@@ -56,7 +74,7 @@ pub(super) struct SomeFailed {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let paths = expand(&arguments.records)?;
-    arguments.output.as_deref().map_or(Ok(()), check_output)?;
+    arguments.check_output()?;
     let Opened {
         mut predictor, classes, ..
     } = arguments.weights.open()?;
@@ -71,7 +89,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             .zip(predict(predictor.as_mut(), reader.as_ref(), excerpts, paths)?)
         {
             match answer {
-                Ok((record, probabilities)) => answers.add(&record, &probabilities)?,
+                Ok(Answer {
+                    record,
+                    warnings,
+                    probabilities,
+                }) => {
+                    for warning in warnings {
+                        bar.suspend(|| eprintln!("trainer: {}: {warning}", path.display()));
+                    }
+                    answers.add(&record, &probabilities)?;
+                }
                 Err(reason) => {
                     failed += 1;
                     bar.suspend(|| eprintln!("trainer: {reason}"));
@@ -98,7 +125,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The records that the command line names; a folder stands for its records, sorted by name.
+/// The records that the command line names; a folder stands for its records, sorted by name. Says of folders in it that they are left out.
 fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for argument in arguments {
@@ -110,23 +137,38 @@ fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             Ok(records) if records.is_empty() => {
                 bail!("{}: this folder holds no recording (.mat or .hea)", argument.display())
             }
-            Ok(records) => paths.extend(records),
+            Ok(records) => {
+                let inside = folders_in(argument).unwrap_or(0);
+                if inside > 0 {
+                    eprintln!(
+                        "trainer: {}: the folders in it ({inside}) are not searched; name them to read what they hold",
+                        argument.display()
+                    );
+                }
+                paths.extend(records);
+            }
             Err(error) => bail!("{}: this folder cannot be read: {error}", argument.display()),
         }
     }
     Ok(paths)
 }
 
-/// For each record its name and probabilities, or what is wrong with it.
-type Answer = Result<(String, Vec<f32>), String>;
+/// What is said of a record.
+struct Answer {
+    /// Its name.
+    record: String,
+    /// What makes the answer less certain.
+    warnings: Vec<String>,
+    probabilities: Vec<f32>,
+}
 
-/// The answers for records that fit into one batch: a batch of each excerpt.
+/// The answers for records that fit into one batch, or what is wrong with a record: a batch of each excerpt.
 fn predict(
     predictor: &mut dyn Predictor,
     reader: Option<&BeatReader>,
     excerpts: &[Excerpt],
     paths: &[PathBuf],
-) -> anyhow::Result<Vec<Answer>> {
+) -> anyhow::Result<Vec<Result<Answer, String>>> {
     let mut prepared: Vec<Result<Prepared, String>> = paths
         .par_iter()
         .map_init(Preprocessor::new, |preprocessor, path| {
@@ -164,9 +206,23 @@ fn predict(
             let averaged = reader.average_with_record(&record, &mut mean);
             averaged.map_err(|error| format!("{}: {error}", path.display()))?;
         }
-        Ok((record.name().to_owned(), mean))
+        Ok(Answer {
+            record: record.name().to_owned(),
+            warnings: record.warnings().iter().map(said_of).collect(),
+            probabilities: mean,
+        })
     };
     Ok(prepared.into_par_iter().zip(paths).map(finish).collect())
+}
+
+/// A warning as this program says it, which takes no sampling rate.
+fn said_of(warning: &Warning) -> String {
+    match warning {
+        Warning::AssumedSamplingRate { hz, missing } => format!(
+            "sampling rate assumed to be {hz} Hz ({missing}); a header states another, as does `engine classify --sampling-rate`"
+        ),
+        other => other.to_string(),
+    }
 }
 
 /// A record on its way through the network.

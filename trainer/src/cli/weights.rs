@@ -48,9 +48,14 @@ pub(super) struct Opened {
 }
 
 impl Weights {
+    /// The file that is read.
+    pub(super) fn file(&self) -> PathBuf {
+        file_of(&self.weights)
+    }
+
     /// The network, ready to predict.
     pub(super) fn open(&self) -> anyhow::Result<Opened> {
-        let path = file_of(&self.weights);
+        let path = self.file();
         if path
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
