@@ -27,5 +27,6 @@ pub mod optimizer;
 pub mod pau;
 pub mod random;
 mod shim;
+mod statistics;
 pub mod torch;
 pub mod train;

@@ -733,6 +733,13 @@ fn what_cannot_be_launched_is_refused() {
     let arguments = few.arguments(1, &run, &several);
     let message = few.program.refuses(&arguments);
     assert!(message.contains("--devices"), "{message}");
+    // Started already, by a launcher that knows nothing of the devices.
+    let several = ["--network", "dualnet-s", "--data-parallel", "--devices", "cpu,cpu"];
+    let arguments = few.arguments(1, &run, &several);
+    let message = few
+        .program
+        .refuses(&[&["launch", "--nproc", "3"], &arguments[..]].concat());
+    assert!(message.contains("leave it out"), "{message}");
     let output = few
         .program
         .output(&["launch", "--nproc", "2", "train", "--no-such-flag"]);

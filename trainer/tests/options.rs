@@ -202,6 +202,8 @@ fn devices_that_are_not_there_are_refused() {
         (&["--device", "gpu"][..], "cpu, cuda, cuda:N and auto"),
         (&["--devices", "cpu,cpu"], "--data-parallel"),
         (&["--data-parallel"], "--devices"),
+        (&["--accumulate", "25"], "at most batch_size"),
+        (&["--keep-last-layer"], "load"),
     ] {
         let message = program.refuses(&[&SMALL_RUN[..], flags, &["--run", &run]].concat());
         assert!(message.contains(named), "{message}");

@@ -271,6 +271,8 @@ fn what_was_kept_of_a_run_is_not_overwritten() {
     let folder = tempfile::tempdir().expect("a folder");
     best(folder.path(), Some(1));
     start(folder.path()).expect("a run");
+    // A resumed run would take it for its own.
+    assert!(!folder.path().join("best.safetensors").exists());
     std::fs::write(folder.path().join("result.json"), "{}").expect("a file");
     let error = start(folder.path()).expect_err("refused").to_string();
     assert!(error.contains("result.json: is an earlier run's"), "{error}");

@@ -4,8 +4,9 @@ use super::backward::{Arriving, queries_and_keys, similarities};
 use super::bundle::Source;
 use super::embeddings::Embeddings;
 use super::forward::{products, results};
-use super::norm::{Norm, Statistics, from_batch, from_running};
+use super::norm::{Norm, Statistics};
 use super::shape::Shape;
+use crate::statistics::{from_batch, from_running};
 use dualnet_engine::pau::affine::{InputGradient, affine_input_gradient, channel_moments};
 use dualnet_engine::simd::Isa;
 use rayon::prelude::*;
@@ -121,7 +122,7 @@ unsafe extern "C" fn forward(operands: *const Operands, out: *mut f32) -> i32 {
             )
         };
         match moments {
-            Some(moments) => from_batch(moments, count, (means, reciprocals), running),
+            Some(moments) => from_batch(moments, count as f64, (means, reciprocals), running),
             None => from_running((running.0, running.1), (means, reciprocals)),
         }
         norms[index].lines(&Statistics {

@@ -1,7 +1,5 @@
 //! Batch normalization per channel, as affine maps, in float64.
 
-use dualnet_export::network::{NORM_EPSILON, NORM_MOMENTUM};
-
 /// Weight, bias and running statistics of one batch normalization.
 pub(super) struct Norm<'a> {
     pub(super) gamma: &'a [f32],
@@ -12,36 +10,6 @@ pub(super) struct Norm<'a> {
 pub(super) struct Statistics<'a> {
     pub(super) mean: &'a [f64],
     pub(super) reciprocal: &'a [f64],
-}
-
-/// Fills mean and reciprocal deviation from the batch's moments (`count` numbers per channel), and moves the running ones.
-pub(super) fn from_batch(
-    (mean, variance): (&[f64], &[f64]),
-    count: usize,
-    statistics: (&mut [f64], &mut [f64]),
-    running: (&mut [f32], &mut [f32]),
-) {
-    let count = count as f64;
-    let move_towards = |running: &mut f32, value: f64| {
-        *running = (f64::from(*running) * (1.0 - NORM_MOMENTUM) + value * NORM_MOMENTUM) as f32;
-    };
-    for channel in 0..mean.len() {
-        statistics.0[channel] = mean[channel];
-        statistics.1[channel] = 1.0 / (variance[channel] + NORM_EPSILON).sqrt();
-        move_towards(&mut running.0[channel], mean[channel]);
-        move_towards(
-            &mut running.1[channel],
-            variance[channel] * count / (count - 1.0).max(1.0),
-        );
-    }
-}
-
-/// Fills mean and reciprocal deviation from the running ones.
-pub(super) fn from_running(running: (&[f32], &[f32]), statistics: (&mut [f64], &mut [f64])) {
-    for channel in 0..running.0.len() {
-        statistics.0[channel] = f64::from(running.0[channel]);
-        statistics.1[channel] = 1.0 / (f64::from(running.1[channel]) + NORM_EPSILON).sqrt();
-    }
 }
 
 impl Norm<'_> {

@@ -81,7 +81,7 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "WEIGHTS")]
     load: Option<PathBuf>,
     /// Keep the last layer of --load too, to go on with the same classes.
-    #[arg(long, requires = "load")]
+    #[arg(long)]
     keep_last_layer: bool,
     /// Draw the crops of Icentia11k anew in every epoch.
     #[arg(long)]
@@ -102,7 +102,7 @@ pub(super) struct RunFlags {
     #[arg(long, value_name = "NORM")]
     clip_gradients: Option<f64>,
     /// Learn also what these trained networks of the same classes say of each record, one of them in each step (.safetensors with what it was
-    /// trained on, or folder of a run: its best.safetensors). They must have the run's split, and hold the same records back.
+    /// trained on, or folder of a run: its best.safetensors). They must not have learned records that validate here.
     #[arg(long, value_name = "WEIGHTS,…", value_delimiter = ',')]
     teacher: Option<Vec<PathBuf>>,
     /// Learn also what these files say of each record: predictions by models that had not learned it, as `trainer crossval

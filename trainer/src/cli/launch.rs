@@ -49,6 +49,12 @@ const GRACE: Duration = Duration::from_secs(8);
 /// The environment's name for the launcher's process.
 const LAUNCHER: &str = "TRAINER_LAUNCHER";
 
+/// The environment's name for the number of devices that each process has one of.
+const DEVICES: &str = "TRAINER_DEVICES";
+
+const LAUNCHED_TWICE: &str = "--data-parallel starts processes of its own, which a launcher has done already: leave it out; with --device cuda each process \
+    takes the GPU of its number, of those that CUDA_VISIBLE_DEVICES names";
+
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -57,10 +63,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     // Wrong usage is said once, not by every process.
     let words = std::iter::once(OsString::from("trainer")).chain(arguments.command.iter().cloned());
-    if let Err(error) = Cli::try_parse_from(words) {
-        error.exit();
+    match Cli::try_parse_from(words) {
+        Err(error) => error.exit(),
+        Ok(cli) if matches!(&cli.command, super::Command::Train(train) if train.is_data_parallel()) => {
+            bail!("{LAUNCHED_TWICE}")
+        }
+        Ok(_) => {}
     }
-    start(arguments.nproc, &arguments.command, None)
+    start(arguments.nproc, &arguments.command, &[], None)
 }
 
 /// Starts this very command line once for each of `devices`.
@@ -68,7 +78,15 @@ pub(super) fn again(devices: &[String]) -> anyhow::Result<()> {
     let inherited = std::env::var("CUDA_VISIBLE_DEVICES").ok();
     let visible = visible(devices, inherited.as_deref())?;
     let command: Vec<OsString> = std::env::args_os().skip(1).collect();
-    start(devices.len(), &command, visible)
+    start(devices.len(), &command, devices, visible)
+}
+
+/// Refuses several devices in a process that another launcher than [`again`] has started: it would compute on others.
+pub(super) fn check_devices(count: usize) -> anyhow::Result<()> {
+    match std::env::var(DEVICES) {
+        Ok(devices) if devices == count.to_string() => Ok(()),
+        _ => bail!("{LAUNCHED_TWICE}"),
+    }
 }
 
 /// The CUDA devices that the processes shall see, if that is to be said: each takes the one of its number.
@@ -102,7 +120,8 @@ fn visible(devices: &[String], inherited: Option<&str>) -> anyhow::Result<Option
     Ok(Some(seen.join(",")))
 }
 
-fn start(count: usize, command: &[OsString], visible: Option<String>) -> anyhow::Result<()> {
+/// Starts `count` processes, each on one of `devices` if there are any.
+fn start(count: usize, command: &[OsString], devices: &[String], visible: Option<String>) -> anyhow::Result<()> {
     if Place::is_in_environment() {
         bail!("this process is one of several already (RANK, LOCAL_RANK or WORLD_SIZE is set); start train directly");
     }
@@ -125,6 +144,8 @@ fn start(count: usize, command: &[OsString], visible: Option<String>) -> anyhow:
             .env("TORCHELASTIC_USE_AGENT_STORE", "True")
             .env(LAUNCHER, std::process::id().to_string())
             .env_remove("TORCHELASTIC_RESTART_COUNT")
+            .env_remove(DEVICES)
+            .envs((!devices.is_empty()).then(|| (DEVICES, devices.len().to_string())))
             .envs(visible.iter().map(|list| ("CUDA_VISIBLE_DEVICES", list)))
             .stdin(Stdio::null());
         if rank > 0 {

@@ -4,7 +4,7 @@ use super::check::check;
 use super::progress::Terminal;
 use super::{answer, loader_threads, say, thread_count, use_threads};
 use crate::data::Shard;
-use crate::device::said_of_auto;
+use crate::device::{device, said_of_auto};
 use crate::error::TrainerError;
 use crate::experiments::{
     Beginning, Group, Listener, Outcome, Overrides, Recipe, Reproduction, Run, Standing, TABLE, published, run_folder,
@@ -103,6 +103,9 @@ fn reproduce(rows: Vec<&'static Recipe>, how: &How) -> anyhow::Result<()> {
     };
     if how.list {
         return answer(list(&reproduction));
+    }
+    if let Some(name) = &how.device {
+        device(name, 0)?;
     }
     interrupt::listen();
     use_threads(how.threads)?;

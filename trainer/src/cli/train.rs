@@ -52,6 +52,13 @@ pub(super) struct Arguments {
     flags: RunFlags,
 }
 
+impl Arguments {
+    /// Whether it starts a process for each of its devices.
+    pub(super) fn is_data_parallel(&self) -> bool {
+        self.data_parallel
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.resume {
         refuse_decided_flags()?;
@@ -61,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         (0 | 1, true) => bail!("--data-parallel needs more than one of --devices, such as cuda:0,cuda:1 or cpu,cpu"),
         (_, false) => bail!("several --devices need --data-parallel"),
         (_, true) if !Team::is_in_environment() => return launch::again(&arguments.devices),
-        (_, true) => {}
+        (count, true) => launch::check_devices(count)?,
     }
     let resolved = match arguments.resume {
         true => None,

@@ -54,7 +54,7 @@ impl Standing {
     pub fn read(folder: &Path) -> Result<Option<Self>, TrainerError> {
         let path = folder.join("last.safetensors");
         match header(&path) {
-            Ok(text) => Self::parse(&text)
+            Ok((text, tensors)) => Self::parse(&text, tensors)
                 .map(Some)
                 .map_err(|reason| TrainerError::File { path, reason }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -62,9 +62,17 @@ impl Standing {
         }
     }
 
-    fn parse(header: &[u8]) -> Result<Self, String> {
+    /// What a header says, behind which there are so many bytes of tensors.
+    fn parse(header: &[u8], tensors: u64) -> Result<Self, String> {
         let header: Header =
             serde_json::from_slice(header).map_err(|error| format!("is no safetensors file: {error}"))?;
+        let stated = header.tensors.values().map(|tensor| tensor.data_offsets[1]).max();
+        if stated.unwrap_or(0) != tensors {
+            return Err(format!(
+                "is not whole: it holds {tensors} bytes of tensors, its header states {}",
+                stated.unwrap_or(0)
+            ));
+        }
         let entry = |name: &str| {
             let text = header.entries.get(&format!("dualnet.{name}"));
             text.ok_or_else(|| format!("has no entry dualnet.{name}: it is no checkpoint of a run"))
@@ -120,11 +128,20 @@ pub(super) fn recipe_options(mut options: TrainOptions, training: &Value) -> Tra
 struct Header {
     #[serde(rename = "__metadata__", default)]
     entries: BTreeMap<String, String>,
+    #[serde(flatten)]
+    tensors: BTreeMap<String, Extent>,
 }
 
-/// The header of a safetensors file, without its length and its tensors.
-fn header(path: &Path) -> std::io::Result<Vec<u8>> {
+/// Where a tensor lies behind the header.
+#[derive(Deserialize)]
+struct Extent {
+    data_offsets: [u64; 2],
+}
+
+/// The header of a safetensors file, without its length, and how many bytes follow it.
+fn header(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
     let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
     let mut bytes = vec![0; 8];
     file.read_exact(&mut bytes)?;
     let length = bytes
@@ -137,7 +154,7 @@ fn header(path: &Path) -> std::io::Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok((bytes, size.saturating_sub(8 + length)))
 }
 
 #[cfg(test)]
@@ -163,7 +180,7 @@ mod tests {
                 "dualnet.training": json!({ "processes": processes, "options": options }).to_string(),
                 "dualnet.progress": json!(Progress { epoch: 1, ..Progress::default() }).to_string(),
             }});
-            let standing = Standing::parse(header.to_string().as_bytes()).expect("a standing");
+            let standing = Standing::parse(header.to_string().as_bytes(), 0).expect("a standing");
             deviations((&network, &standing.recipe_options()), (&network, &wanted))
         };
         assert_eq!(differences(4, 1), [""; 0]);

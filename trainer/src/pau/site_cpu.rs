@@ -3,11 +3,11 @@
 use super::callbacks::Operands;
 use super::site_channels::{Site, Small, Statistics, input_coefficients, join_moments, small_gradients};
 use crate::distributed::Group;
+use crate::statistics::{from_batch, from_running};
 use dualnet_engine::pau::affine::{
     ChannelsLast, ElementDropout, Gain, InputGradient, PooledMaps, affine_backward, affine_backward_pooled,
     affine_forward, affine_forward_pooled, affine_input_gradient, channel_moments,
 };
-use dualnet_export::network::{NORM_EPSILON, NORM_MOMENTUM};
 use std::ffi::c_void;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
@@ -133,24 +133,14 @@ unsafe extern "C" fn forward(
                 Err(answer) => return answer,
             }
         }
-        let move_towards = |running: &mut f32, value: f64| {
-            *running = (f64::from(*running) * (1.0 - NORM_MOMENTUM) + value * NORM_MOMENTUM) as f32;
-        };
-        for channel in 0..site.shape.channels {
-            let variance = moments.variance[channel];
-            mean[channel] = moments.mean[channel];
-            reciprocal[channel] = 1.0 / (variance + NORM_EPSILON).sqrt();
-            move_towards(&mut running_mean[channel], moments.mean[channel]);
-            move_towards(
-                &mut running_variance[channel],
-                variance * count / (count - 1.0).max(1.0),
-            );
-        }
+        from_batch(
+            (&moments.mean, &moments.variance),
+            count,
+            (mean, reciprocal),
+            (running_mean, running_variance),
+        );
     } else {
-        for channel in 0..site.shape.channels {
-            mean[channel] = f64::from(running_mean[channel]);
-            reciprocal[channel] = 1.0 / (f64::from(running_variance[channel]) + NORM_EPSILON).sqrt();
-        }
+        from_running((running_mean, running_variance), (mean, reciprocal));
     }
     let (scale, shift) = site.lines(Statistics { mean, reciprocal });
     match operands.pool {

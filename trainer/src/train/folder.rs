@@ -75,11 +75,7 @@ impl RunFolder {
 
     /// Removes what an earlier end of the run measured.
     pub(super) fn forget_result(&self) -> Result<(), TrainerError> {
-        let path = self.result();
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(TrainerError::Io { path, source }),
-            _ => Ok(()),
-        }
+        forget(self.result())
     }
 
     /// Takes the folder for this process: two trainers would mix their logs and checkpoints. Where a folder cannot be locked, nothing is.
@@ -156,6 +152,8 @@ impl RunFolder {
         // Another may have come and gone while this one read its data.
         self.check_free()?;
         self.sweep(&lock);
+        // Of a run that was killed in its first epoch: this one would take it for its own.
+        forget(self.best())?;
         self.write_configuration(network, options)?;
         Ok(lock)
     }
@@ -173,6 +171,14 @@ impl RunFolder {
         })?;
         let text = format!("# trainer {}\n{text}\n{}", super::card::REVISION, network.to_toml());
         write_text(&path, &text)
+    }
+}
+
+/// Removes a file that need not be there.
+fn forget(path: PathBuf) -> Result<(), TrainerError> {
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(TrainerError::Io { path, source }),
+        _ => Ok(()),
     }
 }
 

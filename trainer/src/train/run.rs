@@ -226,14 +226,18 @@ impl Training {
     /// What is behind an error of a step or of a validation: a lost process, or weights that have diverged, which operations refuse.
     pub(super) fn explained(&self, error: TrainerError) -> TrainerError {
         let error = self.team.explain(error);
-        let is_finite = |name: &str| {
+        if !matches!(error, TrainerError::Torch(_)) {
+            return error;
+        }
+        // Weights that cannot be read either are not what is wrong.
+        let has_diverged = |name: &str| {
             let values = self.parameters.values(name);
-            values.is_ok_and(|values| values.iter().all(|value| value.is_finite()))
+            values.is_ok_and(|values| values.iter().any(|value| !value.is_finite()))
         };
-        let mut diverged = self.parameters.weights().filter(|(name, _)| !is_finite(name));
-        match (&error, diverged.next()) {
-            (TrainerError::Torch(_), Some((name, _))) => TrainerError::NotFinite { name: name.to_owned() },
-            _ => error,
+        let mut diverged = self.parameters.weights().filter(|(name, _)| has_diverged(name));
+        match diverged.next() {
+            Some((name, _)) => TrainerError::NotFinite { name: name.to_owned() },
+            None => error,
         }
     }
 

@@ -104,6 +104,7 @@ impl Training {
                 ..Progress::default()
             },
         };
+        device(&options.device, team.local_rank())?;
         let records = records(&options)?.restrict(&options)?;
         check_source(&source, &options, &records)?;
         let mut run = Self::new(team, network, options, state, (folder, None), records, notes)?;
@@ -221,6 +222,7 @@ impl Training {
             options.epochs = epochs;
             check(&options, &network)?;
         }
+        device(&options.device, team.local_rank())?;
         let records = records(&options)?.restrict(&options)?;
         let digest = &checkpoint.training()["records_digest"];
         if digest.as_str().is_some_and(|digest| digest != records.digest()) {

@@ -31,6 +31,12 @@ impl TrainOptions {
         if let Some((name, _)) = positive.iter().find(|&&(_, value)| value == 0) {
             return Some(format!("{name} must be at least 1"));
         }
+        if self.accumulate > self.batch_size {
+            return Some(format!(
+                "accumulate must be at most batch_size, {}: a part of a step has at least one record",
+                self.batch_size
+            ));
+        }
         let others = [
             ("clean_epochs", self.clean_epochs),
             ("checkpoint_every", self.checkpoint_every),
