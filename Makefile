@@ -12,6 +12,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 RESULTS ?= benches/results/$(shell date -u +%F).md
 # Those that need no GPU.
 BENCHES := $(patsubst benches/benches/%.rs,--bench %,$(wildcard benches/benches/*.rs))
+# Cargo runs tests and benchmarks in the folders of their packages: what is named from here becomes absolute. Blanks in it divide nothing.
+absolute := for name in ECG_GOLDEN_DIR ECG_DATA_DIR ECG_ICENTIA_DIR; do eval "value=\$${$$name-}"; \
+	[ -z "$$value" ] || export "$$name=$$(realpath -- "$$value")"; done;
 # What the program `engine` classifies in `make run`.
 RECORDS ?= fixtures/records
 
@@ -34,23 +37,23 @@ check: libtorch ## format, lints, documentation, and the engine with CUDA and wi
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(RELEASE) --locked --no-deps
 
 test: libtorch venv ## every test but the slow ones; prints how many golden numbers were compared
-	$(CARGO) test $(RELEASE)
-	$(CARGO) test $(RELEASE) --features $(CUDA) --test gpu
+	@$(absolute) set -x; $(CARGO) test $(RELEASE)
+	@$(absolute) set -x; $(CARGO) test $(RELEASE) --features $(CUDA) --test gpu
 
 test-golden: libtorch venv ## the golden numbers of all ten networks; ECG_GOLDEN_DIR names another set of them
-	$(CARGO) test $(RELEASE) --tests -- --ignored golden
+	@$(absolute) set -x; $(CARGO) test $(RELEASE) --tests -- --ignored golden
 
 test-icentia: libtorch venv ## Icentia11k: ECG_ICENTIA_DIR names its patients, ECG_GOLDEN_DIR a set of golden numbers that has them
-	@test -n "$(ECG_ICENTIA_DIR)" || { echo "test-icentia: set ECG_ICENTIA_DIR to a folder with 00010_batched.pkl.gz and its like" >&2; exit 1; }
-	ECG_ICENTIA_DIR="$(abspath $(ECG_ICENTIA_DIR))" $(CARGO) test $(RELEASE) --tests -- --ignored icentia11k
+	@test -n "$$ECG_ICENTIA_DIR" || { echo "test-icentia: set ECG_ICENTIA_DIR to a folder with 00010_batched.pkl.gz and its like" >&2; exit 1; }
+	@$(absolute) set -x; $(CARGO) test $(RELEASE) --tests -- --ignored icentia11k
 
 test-data: libtorch venv ## the tests on the full PhysioNet/CinC 2017 training set, which ECG_DATA_DIR names
-	@test -n "$(ECG_DATA_DIR)" || { echo "test-data: set ECG_DATA_DIR to the unpacked training set" >&2; exit 1; }
-	ECG_DATA_DIR="$(abspath $(ECG_DATA_DIR))" $(CARGO) test $(RELEASE) --tests -- --ignored data
+	@test -n "$$ECG_DATA_DIR" || { echo "test-data: set ECG_DATA_DIR to the unpacked training set" >&2; exit 1; }
+	@$(absolute) set -x; $(CARGO) test $(RELEASE) --tests -- --ignored data
 
 test-pytorch: libtorch ## PyTorch, safetensors and TensorBoard open what runs write, and torchrun starts them; ECG_PEER_PYTHON names a Python that has them
 	@test -n "$(ECG_PEER_PYTHON)" || { echo "test-pytorch: set ECG_PEER_PYTHON to a Python with torch, safetensors and tensorboard" >&2; exit 1; }
-	ECG_PEER_PYTHON="$$(command -v "$(ECG_PEER_PYTHON)")" $(CARGO) test $(RELEASE) --test pytorch -- --ignored
+	ECG_PEER_PYTHON="$$(realpath -s -- "$$(command -v "$(ECG_PEER_PYTHON)")")" $(CARGO) test $(RELEASE) --test pytorch -- --ignored
 
 # Golden networks with the answers they must give, in a folder that goes away with the shell.
 with_files = folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
@@ -63,8 +66,8 @@ valgrind: libtorch ## kernels and golden networks under valgrind: AVX2 and porta
 	@$(with_files) $(PYTHON) scripts/valgrind.py $$folder
 
 bench: libtorch peers engine ## the benchmarks; tables with peers are appended to benches/results
-	@{ echo; date -u '+# %F %H:%M UTC'; rustc --version; uptime | sed 's/.*load/load/'; } >> $(RESULTS)
-	ECG_BENCH_RESULTS=$(abspath $(RESULTS)) $(CARGO) bench --workspace $(BENCHES)
+	@{ echo; date -u '+# %F %H:%M UTC'; echo "\`make bench\` at $$(git describe --always --dirty --abbrev=12 --exclude='*')"; rustc --version; uptime | sed 's/.*load/load/'; } >> "$(RESULTS)"
+	@$(absolute) export ECG_BENCH_RESULTS="$$(realpath -- "$(RESULTS)")"; set -x; $(CARGO) bench --workspace $(BENCHES)
 
 kernels: ## compile the CUDA kernels into the cache folder, no GPU needed; RECORD=1 renews cuda/resources.csv
 	@$(PYTHON) cuda/tools/compile.py $(if $(RECORD),--record)
@@ -78,8 +81,8 @@ gpu-bundle: libtorch kernels ## pack what proves and times the CUDA kernels on a
 	$(PYTHON) cuda/tools/bundle.py
 
 gpu-data: ## pack the training set that ECG_DATA_DIR names for the bundle's `run.sh train`, into target/gpu-data.tar.gz
-	@test -n "$(ECG_DATA_DIR)" || { echo "gpu-data: set ECG_DATA_DIR to the unpacked training set" >&2; exit 1; }
-	$(PYTHON) cuda/tools/bundle.py data "$(abspath $(ECG_DATA_DIR))"
+	@test -n "$$ECG_DATA_DIR" || { echo "gpu-data: set ECG_DATA_DIR to the unpacked training set" >&2; exit 1; }
+	$(PYTHON) cuda/tools/bundle.py data "$$(realpath -- "$$ECG_DATA_DIR")"
 
 libtorch: ## fetch libtorch into the user's cache folder (nothing to do where LIBTORCH names one)
 	@test -n "$(LIBTORCH)" || $(PYTHON) scripts/fetch_libtorch.py

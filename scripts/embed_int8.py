@@ -33,6 +33,7 @@ def page(card):
         f"- The float file with weights SHA-256 `{how['float_weights_sha256']}`, quantized by `export quantize`; its card says how it was trained.",
         f"- Ranges of activations: {how['ranges']}, on {how['records']} training records of the split *{card['training']['split']}*"
         f" (seed {how['seed']}, SHA-256 of the records `{how['records_sha256']}`).",
+        f"- Trained and calibrated on {card['training']['data']}.",
         f"- Weights: {how['weights']}; activations: {how['activations']}. Layers kept in float: {kept}.",
         f"- Measured on the split's {validation['records']} validation records with {validation['measured_with']}.",
         f"- Classes {', '.join(card['classes'])}; {card['sampling_rate_hz']:g} Hz; weights SHA-256 `{card['weights_sha256']}`.",

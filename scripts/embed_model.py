@@ -10,12 +10,13 @@ RUN may be an exported ONNX file with weights of 32 bits instead: it is stored i
 
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROGRAMS = ROOT / "target" / "release"
+PROGRAMS = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 
 
 def run(*command):
@@ -44,9 +45,13 @@ def figures(rows, classes):
             return "not stated"
         return f"{value:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else "")
 
-    lines = ["In brackets 95 % intervals, by bootstrap over the records.", ""]
+    lines = []
+    if any("intervals" in row for row in rows.values()):
+        lines += ["In brackets 95 % intervals, by bootstrap over the records.", ""]
     lines += ["| | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
     for title, key in names:
+        if all(row.get(key) is None for row in rows.values()):
+            continue
         cells = [cell(row.get(key), row.get("intervals", {}).get(key)) for row in rows.values()]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     for index, name in enumerate(classes):
@@ -92,8 +97,8 @@ def page(card):
         lines.append(f"- Records blended with each other (mixup), α {options['mixup']}.")
     if options.get("clean_epochs"):
         lines.append(f"- The last {options['clean_epochs']} epochs trained without augmentation.")
-    if "dropout_unit" in training:
-        lines.append(f"- Dropout of {training['dropout_unit']} in the spectrogram encoder.")
+    # Cards that do not say are of when there was no other.
+    lines.append(f"- Dropout of {training.get('dropout_unit', 'channels')} in the spectrogram encoder.")
     if "note" in training:
         lines.append(f"- {training['note']}")
     lines += [

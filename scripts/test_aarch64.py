@@ -7,7 +7,8 @@ that the engine finds there. Times under an emulator say nothing
 and are not reported.
 
 What is missing is installed from Debian's archive where this runs as root, and named otherwise. Needed are a cross compiler, the emulator, and
-a rustc that has the target's standard library: that of the PATH, or Debian's `rustc-web`.
+a rustc that has the target's standard library: that of the PATH, or Debian's `rustc-web`, in whatever versions the archive has. Exit status 3
+where they are not here and cannot be installed.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 from programs import ROOT, build, instruction_sets, passed
 
@@ -51,15 +53,20 @@ def missing():
     return absent + ([] if compiler() else [f"a rustc with {TARGET}"])
 
 
+def unavailable(reason):
+    """Ends with the status that says that nothing was tested because something is not here."""
+    print(f"test-aarch64: {reason}", file=sys.stderr)
+    raise SystemExit(3)
+
+
 def install():
     """Installs what is missing from Debian's archive, or says what it is."""
     absent = missing()
     if not absent:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise SystemExit(
-            f"test-aarch64: missing: {', '.join(absent)}. On Debian: dpkg --add-architecture arm64, apt-get update, "
-            f"apt-get install {' '.join(PACKAGES)}"
+        unavailable(
+            f"missing: {', '.join(absent)}. On Debian: dpkg --add-architecture arm64, apt-get update, apt-get install {' '.join(PACKAGES)}"
         )
     print(f"test-aarch64: installing {', '.join(PACKAGES)}", flush=True)
     quiet = {"check": True, "stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
@@ -69,9 +76,9 @@ def install():
         subprocess.run([*apt, "update"], **quiet)
         subprocess.run([*apt, "install", "-y", "--no-install-recommends", *PACKAGES], **quiet)
     except subprocess.CalledProcessError as error:
-        raise SystemExit(f"test-aarch64: {' '.join(error.cmd[:1])} failed: {', '.join(absent)} cannot be installed here") from None
+        unavailable(f"{' '.join(error.cmd[:1])} failed: {', '.join(absent)} cannot be installed here")
     if missing():
-        raise SystemExit(f"test-aarch64: still missing after the installation: {', '.join(missing())}")
+        unavailable(f"still missing after the installation: {', '.join(missing())}")
 
 
 def cross_build():

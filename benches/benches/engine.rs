@@ -35,7 +35,7 @@ fn main() {
     }
     let notes = format!(
         "{}; ONNX Runtime {version}, tract 0.23.9. Least milliseconds of {rounds} turns over {} records, one record after the other; a ratio \
-         is the median over the turns of ONNX Runtime's float time to this one, \"alone\" for the first run after the peers' turns. Padding is the share of the spectrogram's frames behind the record. GFLOP/s count the graph as \
+         is the median over the turns of ONNX Runtime's float time to this one, in brackets its quartiles, \"alone\" for the first run after the peers' turns. Padding is the share of the spectrogram's frames behind the record. GFLOP/s count the graph as \
          written for 60 s: skipped padding and Winograd's savings count as done.",
         setting(),
         RECORDS.len()
@@ -60,6 +60,14 @@ fn main() {
         "GFLOP/s",
     ];
     publish("Whole networks", &notes, &header, &rows);
+}
+
+/// The median of ratios, and their quartiles.
+fn spread(ratios: impl Iterator<Item = f64>) -> String {
+    let mut ratios: Vec<f64> = ratios.collect();
+    ratios.sort_by(f64::total_cmp);
+    let [lower, upper] = [1, 3].map(|quarter| ratios[(ratios.len() - 1) * quarter / 4]);
+    format!("{:.2} ({lower:.2} to {upper:.2})", median(ratios.iter().copied()))
 }
 
 /// The rows of one network.
@@ -96,13 +104,13 @@ fn network(name: &str, rounds: usize, version: &mut String) -> Vec<Vec<String>> 
             let padding = 100.0 * (1.0 - (1 + seconds * 300 / 32).min(FRAMES) as f64 / FRAMES as f64);
             let least = |times: &Vec<f64>| times.iter().copied().fold(f64::INFINITY, f64::min);
             let ratio =
-                |times: &Vec<f64>, float: &Vec<f64>| median(float.iter().zip(times).map(|(float, time)| float / time));
+                |times: &Vec<f64>, float: &Vec<f64>| spread(float.iter().zip(times).map(|(float, time)| float / time));
             let Times { alone, many } = &times;
             let [fused, integer, tract, float, int8, relu] = many;
             let mut row = vec![name.to_owned(), format!("{seconds} s"), format!("{padding:.0} %")];
             row.extend(many.iter().map(|times| format!("{:.2}", least(times))));
-            row.extend([fused, integer, tract, int8, relu].map(|times| format!("{:.2}", ratio(times, float))));
-            row.extend([&alone[0], &alone[1]].map(|times| format!("{:.2}", ratio(times, &alone[FLOAT]))));
+            row.extend([fused, integer, tract, int8, relu].map(|times| ratio(times, float)));
+            row.extend([&alone[0], &alone[1]].map(|times| ratio(times, &alone[FLOAT])));
             row.push(format!("{:.0}", 2e-6 * work as f64 / least(fused)));
             println!("{}", row.join("  "));
             row

@@ -55,7 +55,7 @@ fn main() {
         .flat_map(|(network, rate, gigabytes)| compare(network, rate, gigabytes))
         .collect();
     if !rows.is_empty() {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads();
         let notes = format!(
             "{}, {threads} threads. Batch {BATCH}, float32, dropout of channels as in the original's released code; median and range of {REPEATS} runs of {STEPS} steps, in turn.",
             common::processor()
@@ -87,6 +87,12 @@ fn compare(network: &str, rate: f64, gigabytes: f64) -> Vec<Vec<String>> {
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/original_training.py");
             let mut command = Command::new(python);
             command.arg(script).arg("--code").arg(code).args(["--network", network]);
+            let options = [("--threads", threads()), ("--steps", STEPS), ("--batch", BATCH)];
+            command.args(
+                options
+                    .iter()
+                    .flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]),
+            );
             command.env("OMP_WAIT_POLICY", "passive");
             for (name, _) in environment::ALLOCATOR {
                 command.env_remove(name);
@@ -145,6 +151,11 @@ fn answer(command: &mut Command) -> Value {
         .unwrap_or_else(|error| panic!("{error}: {line}\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
+/// Both compute with as many threads as there are cores.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Trains [`STEPS`] timed steps and says how fast, and what the whole process took.
 fn train(network: &str) -> Value {
     let folder = tempfile::tempdir().expect("a folder");
@@ -155,9 +166,9 @@ fn train(network: &str) -> Value {
         dropout_unit: Some(DropoutUnit::Channels),
         ..TrainOptions::default()
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    tch::set_num_threads(threads() as i32);
     let network = Network::preset(network).expect("a published network");
-    let records = records(threads);
+    let records = records(threads());
     let mut run = Training::start(network, options, &folder.path().join("run"), records).expect("a run");
     let mut clock = Clock::default();
     let result = run.run(&mut clock);

@@ -2,8 +2,8 @@
 
 The code itself is not part of this repository. To measure it:
 
-1. Check out the original project, ChristophReich1996/ECG_Classification, into a folder of its own.
-2. Make a virtual environment and install `torch torchaudio numpy scipy tqdm rtpt torch_optimizer==0.1.0`.
+1. Check out the original project, ChristophReich1996/ECG_Classification, at 3694a7e (what every page of results measured), into a folder of its own.
+2. Make a virtual environment and install `torch==2.11.0 torch_optimizer==0.1.0 torchaudio numpy scipy tqdm rtpt`.
 3. `OMP_WAIT_POLICY=passive PYTHON original_training.py --code CHECKOUT --network dualnet-s`, or let
    `cargo bench -p dualnet-benches --bench training` call it: ECG_ORIGINAL_CODE=CHECKOUT, ECG_PEER_PYTHON=PYTHON.
    Idle threads sleep, as in our trainer; its allocator settings, MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_, are not

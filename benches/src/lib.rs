@@ -1,4 +1,4 @@
-//! Measurements of ECG-DualNet's parts, with criterion: `cargo bench -p dualnet-benches` runs them all, and
+//! Measurements of ECG-DualNet's parts: `make bench` runs them all, and
 //! `cargo bench -p dualnet-benches --bench pau -- avx2` those of one file whose name contains a word.
 //!
 //! - `benches/engine.rs`: whole networks for one record, fused kernels (float and int8) beside tract and ONNX Runtime (float, its own int8, Relu

@@ -98,6 +98,7 @@ def bundle() -> None:
         raise SystemExit("bundle: no compiled kernels; run `make kernels` first")
     kernels = compiled.read_bytes()
     target = ROOT / "target" / "gpu-bundle.tar.xz"
+    target.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "gpu-bundle"
         (folder / "bin").mkdir(parents=True)
@@ -114,6 +115,8 @@ def bundle() -> None:
         shutil.copy(ROOT / "fixtures" / "golden" / "pau.json", folder / "golden")
         for record in RECORDS:
             shutil.copy(ROOT / "fixtures" / "records" / record, folder / "records")
+        shutil.copy(ROOT / "fixtures" / "README.md", folder / "records")
+        shutil.copy(ROOT / "LICENSE", folder)
         revision = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
@@ -129,7 +132,9 @@ def data(source: Path) -> None:
     if not (source / "REFERENCE.csv").exists():
         raise SystemExit(f"bundle: {source} has no REFERENCE.csv; it is not the unpacked training set")
     target = ROOT / "target" / "gpu-data.tar.gz"
+    target.parent.mkdir(exist_ok=True)
     with tarfile.open(target, "w:gz") as archive:
+        archive.add(ROOT / "fixtures" / "README.md", "gpu-data/README.md", filter=nobody)
         for file in sorted(source.iterdir()):
             if file.suffix in (".mat", ".hea", ".csv"):
                 archive.add(file, f"gpu-data/training2017/{file.name}", filter=nobody)
