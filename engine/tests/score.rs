@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use dualnet_engine::score::{
-    Bootstrap, ConfusionMatrix, Evaluation, Intervals, Label, ScoreError, competition, expected_calibration_error,
-    loss, read_reference, score_files,
+    Bootstrap, ConfusionMatrix, Evaluation, Intervals, Label, ScoreError, competition, loss, read_reference,
+    score_files,
 };
 use dualnet_fixtures::{golden_dir, stream};
 
@@ -129,14 +129,24 @@ fn what_cannot_be_evaluated_is_an_error() {
     assert!(loss::weighted_cross_entropy(&[0.5; 4], &[0, 0], &[1.0; 4]).is_err());
 }
 
+/// Bins of a fifteenth: three records in one, two right, and one in another. Probabilities are 32-bit numbers: 1e-7.
 #[test]
 fn calibration_is_the_weighted_gap() {
-    let predictions = [(0.95, true), (0.95, true), (0.95, false), (0.55, true)];
+    let calibration_error = |predictions: &[(f32, bool)]| {
+        let rows: Vec<f32> = predictions
+            .iter()
+            .flat_map(|&(largest, _)| [largest, 1.0 - largest])
+            .collect();
+        let labels: Vec<i64> = predictions.iter().map(|&(_, right)| i64::from(!right)).collect();
+        Evaluation::new(&rows, 2, &labels).unwrap().calibration_error
+    };
     let expected = (3.0 * (0.95_f64 - 2.0 / 3.0).abs() + 0.45) / 4.0;
-    assert!((expected_calibration_error(&predictions, 10) - expected).abs() < 1e-12);
-    assert_eq!(expected_calibration_error(&[], 10), 0.0);
-    assert_eq!(expected_calibration_error(&predictions, 0), 0.0);
-    assert_eq!(expected_calibration_error(&[(1.0, true)], 10), 0.0);
+    let found = calibration_error(&[(0.95, true), (0.95, true), (0.95, false), (0.55, true)]);
+    assert!((found - expected).abs() < 1e-7, "{found}");
+    assert_eq!(calibration_error(&[]), 0.0);
+    // The upper end belongs to the last bin.
+    assert_eq!(calibration_error(&[(1.0, true)]), 0.0);
+    assert_eq!(calibration_error(&[(1.0, true), (1.0, false)]), 0.5);
 }
 
 #[test]

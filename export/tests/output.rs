@@ -167,7 +167,7 @@ fn what_is_read_is_not_overwritten() {
         folder.path(),
         &["quantize", "model.onnx", "--calibrate", ".", "-o", "A00001.mat"],
     );
-    assert!(message.contains("A00001.mat: is a recording"), "{message}");
+    assert!(message.contains("A00001.mat: is a file of a recording"), "{message}");
     assert_eq!(fs::read(inside("A00001.mat")).unwrap(), fs::read(recording).unwrap());
 }
 

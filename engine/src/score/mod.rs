@@ -2,7 +2,6 @@
 //! score of the PhysioNet/CinC 2017 competition. Written once; the trainer's validation and `engine score` both use it.
 
 mod bootstrap;
-mod calibration;
 pub mod competition;
 mod confusion;
 mod error;
@@ -12,7 +11,6 @@ pub mod loss;
 mod outcome;
 
 pub use bootstrap::{Bootstrap, Intervals};
-pub use calibration::expected_calibration_error;
 pub use competition::{CompetitionScore, score_files};
 pub use confusion::ConfusionMatrix;
 pub use error::ScoreError;

@@ -1,12 +1,11 @@
 //! What became of each record, and the figures of a set of records, from counts alone.
 
-use super::calibration::bin_of;
 use super::confusion::{f1, mean};
 use super::evaluation::challenge_f1;
 use super::{ConfusionMatrix, ScoreError};
 
-/// Bins of the calibration error.
-pub(super) const BINS: usize = 15;
+/// Bins of the calibration error: equal parts of [0, 1].
+const BINS: usize = 15;
 
 /// What a network made of one record.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +45,7 @@ pub(super) fn outcomes(probabilities: &[f32], classes: usize, labels: &[i64]) ->
             tied: (predicted + 1..classes)
                 .filter(|&class| row[class] == largest)
                 .collect(),
-            bin: bin_of(confidence, BINS),
+            bin: ((confidence * BINS as f64) as usize).min(BINS - 1),
             gap: confidence - f64::from(u8::from(predicted == reference)),
         })
     };
@@ -74,6 +73,8 @@ pub(super) struct Figures {
     pub(super) f1_macro: f64,
     pub(super) f1_challenge: Option<f64>,
     pub(super) f1_per_class: Vec<f64>,
+    /// The expected calibration error (Guo et al. 2017, equation 5): in each bin the gap between mean probability and share of right predictions, weighted by the
+    /// share of records. 0 without records.
     pub(super) calibration_error: f64,
     pub(super) af_sensitivity: Option<f64>,
     pub(super) af_specificity: Option<f64>,
