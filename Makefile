@@ -13,8 +13,10 @@ RESULTS ?= benches/results/$(shell date -u +%F).md
 # Those that need no GPU.
 BENCHES := $(patsubst benches/benches/%.rs,--bench %,$(wildcard benches/benches/*.rs))
 # Cargo runs tests and benchmarks in the folders of their packages: what is named from here becomes absolute. Blanks in it divide nothing.
-absolute := for name in ECG_GOLDEN_DIR ECG_DATA_DIR ECG_ICENTIA_DIR; do eval "value=\$${$$name-}"; \
-	[ -z "$$value" ] || export "$$name=$$(realpath -- "$$value")"; done;
+absolute := for name in ECG_GOLDEN_DIR ECG_DATA_DIR ECG_ICENTIA_DIR ECG_ORIGINAL_CODE; do eval "value=\$${$$name-}"; \
+	[ -z "$$value" ] || export "$$name=$$(realpath -m -- "$$value")"; done;
+# The same for a program; a link stays, by which a virtual environment is known.
+absolute_python := [ -z "$$ECG_PEER_PYTHON" ] || export ECG_PEER_PYTHON="$$(realpath -s -m -- "$$(command -v "$$ECG_PEER_PYTHON" || echo "$$ECG_PEER_PYTHON")")";
 # What the program `engine` classifies in `make run`.
 RECORDS ?= fixtures/records
 
@@ -52,11 +54,11 @@ test-data: libtorch venv ## the tests on the full PhysioNet/CinC 2017 training s
 	@$(absolute) set -x; $(CARGO) test $(RELEASE) --tests -- --ignored data
 
 test-pytorch: libtorch ## PyTorch, safetensors and TensorBoard open what runs write, and torchrun starts them; ECG_PEER_PYTHON names a Python that has them
-	@test -n "$(ECG_PEER_PYTHON)" || { echo "test-pytorch: set ECG_PEER_PYTHON to a Python with torch, safetensors and tensorboard" >&2; exit 1; }
-	ECG_PEER_PYTHON="$$(realpath -s -- "$$(command -v "$(ECG_PEER_PYTHON)")")" $(CARGO) test $(RELEASE) --test pytorch -- --ignored
+	@test -n "$$ECG_PEER_PYTHON" || { echo "test-pytorch: set ECG_PEER_PYTHON to a Python with torch, safetensors and tensorboard" >&2; exit 1; }
+	@$(absolute) $(absolute_python) set -x; $(CARGO) test $(RELEASE) --test pytorch -- --ignored
 
 # Golden networks with the answers they must give, in a folder that goes away with the shell.
-with_files = folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+with_files = $(absolute) folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	ECG_MODEL_DIR=$$folder $(CARGO) test $(RELEASE) --test golden_onnx -- --ignored files_for_another_processor &&
 
 test-aarch64: ## cross-build the engine for 64-bit Arm; kernels and golden networks under qemu (root installs what is missing)
@@ -66,23 +68,24 @@ valgrind: libtorch ## kernels and golden networks under valgrind: AVX2 and porta
 	@$(with_files) $(PYTHON) scripts/valgrind.py $$folder
 
 bench: libtorch peers engine ## the benchmarks; tables with peers are appended to benches/results
-	@{ echo; date -u '+# %F %H:%M UTC'; echo "\`make bench\` at $$(git describe --always --dirty --abbrev=12 --exclude='*')"; rustc --version; uptime | sed 's/.*load/load/'; } >> "$(RESULTS)"
-	@$(absolute) export ECG_BENCH_RESULTS="$$(realpath -- "$(RESULTS)")"; set -x; $(CARGO) bench --workspace $(BENCHES)
+	@revision=$$(git describe --always --dirty --abbrev=12 --exclude='*'); \
+		{ echo; date -u '+# %F %H:%M UTC'; echo "\`make bench\` at $$revision"; rustc --version; uptime | sed 's/.*load/load/'; } >> "$(RESULTS)"
+	@$(absolute) $(absolute_python) export ECG_BENCH_RESULTS="$$(realpath -- "$(RESULTS)")"; set -x; $(CARGO) bench --workspace $(BENCHES)
 
 kernels: ## compile the CUDA kernels into the cache folder, no GPU needed; RECORD=1 renews cuda/resources.csv
 	@$(PYTHON) cuda/tools/compile.py $(if $(RECORD),--record)
 
 cuda-matrix: libtorch ## every order, type and size of the CUDA kernels on their host build, unit tests with CUDA, networks as programs for a GPU, small ones run
-	$(CARGO) test $(RELEASE) --test proof -- --ignored matrix
-	$(CARGO) test $(RELEASE) --features $(CUDA) --lib
-	$(CARGO) test $(RELEASE) --features $(CUDA) --test gpu -- --ignored golden matrix
+	@$(absolute) set -x; $(CARGO) test $(RELEASE) --test proof -- --ignored matrix
+	@$(absolute) set -x; $(CARGO) test $(RELEASE) --features $(CUDA) --lib
+	@$(absolute) set -x; $(CARGO) test $(RELEASE) --features $(CUDA) --test gpu -- --ignored golden matrix
 
 gpu-bundle: libtorch kernels ## pack what proves and times the CUDA kernels on a machine with a GPU, into target/gpu-bundle.tar.xz
 	$(PYTHON) cuda/tools/bundle.py
 
 gpu-data: ## pack the training set that ECG_DATA_DIR names for the bundle's `run.sh train`, into target/gpu-data.tar.gz
 	@test -n "$$ECG_DATA_DIR" || { echo "gpu-data: set ECG_DATA_DIR to the unpacked training set" >&2; exit 1; }
-	$(PYTHON) cuda/tools/bundle.py data "$$(realpath -- "$$ECG_DATA_DIR")"
+	$(PYTHON) cuda/tools/bundle.py data "$$(realpath -m -- "$$ECG_DATA_DIR")"
 
 libtorch: ## fetch libtorch into the user's cache folder (nothing to do where LIBTORCH names one)
 	@test -n "$(LIBTORCH)" || $(PYTHON) scripts/fetch_libtorch.py

@@ -11,15 +11,7 @@ import json
 import pathlib
 import tempfile
 
-from embed_model import PROGRAMS, ROOT, build, figures, measure, run
-
-
-def training_names(data, split):
-    """Names of the training records of the split."""
-    lines = (data / "REFERENCE.csv").read_text().split()
-    text = (ROOT / "trainer" / "src" / "data" / "splits" / f"{split}.txt").read_text()
-    indexes = next(line for line in text.splitlines() if line.startswith("train ")).split()[1:]
-    return [lines[int(index)].split(",")[0] for index in indexes]
+from embed_model import PROGRAMS, ROOT, build, figures, labels_of, measure, run
 
 
 def page(card):
@@ -51,7 +43,7 @@ def main(network, data, split, options, is_built):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         names, draft = folder / "train.txt", folder / "int8.onnx"
-        names.write_text("\n".join(training_names(data, split)) + "\n")
+        names.write_text("\n".join(labels_of(data, split, "train")) + "\n")
         quantize = (PROGRAMS / "export", "quantize", source, "--calibrate", data, "--only", names, *options)
         print(run(*quantize, "-o", draft), end="")
         metrics = {

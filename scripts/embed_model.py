@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROGRAMS = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+PROGRAMS = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release"
 
 
 def run(*command):
@@ -27,6 +27,14 @@ def measure(model, data, split):
     """What the engine reaches with `model` on the validation records of the split, with 95 % intervals, as `trainer evaluate` measures it."""
     words = ("evaluate", model, "--data", data, "--split", split, "--format", "json")
     return json.loads(run(PROGRAMS / "trainer", *words))
+
+
+def labels_of(data, split, part):
+    """Names and labels of the records of a part of the split, `train` or `validation`."""
+    lines = (data / "REFERENCE.csv").read_text().split()
+    text = (ROOT / "trainer" / "src" / "data" / "splits" / f"{split}.txt").read_text()
+    indexes = next(line for line in text.splitlines() if line.startswith(f"{part} ")).split()[1:]
+    return dict(lines[int(index)].split(",")[:2] for index in indexes)
 
 
 def figures(rows, classes):

@@ -2,7 +2,8 @@
 """Takes the validation records of a split to other sampling rates and says how many of them `engine` then has right.
 
 DATA is the unpacked PhysioNet/CinC 2017 training set. Each record is resampled with scipy's resample_poly, which has nothing of the engine's own
-resampling, and written as a WFDB record of format 16, a number for each count. Needs numpy and scipy, and `engine` built in the release profile. Prints a table: the
+resampling, and written as a WFDB record of format 16, a number for each count. Needs numpy and scipy, and `engine` built in the release profile; further options are those of
+`engine classify`. Prints a table: the
 rate, the accuracy, and how many records have the class that they have at 300 Hz.
 """
 
@@ -16,17 +17,9 @@ import numpy
 import scipy.io
 import scipy.signal
 
-from embed_model import PROGRAMS, ROOT, run
+from embed_model import PROGRAMS, labels_of, run
 
 RATES = [500, 360, 300, 250, 200, 180, 128, 110, 100, 90, 80, 72, 60, 50]
-
-
-def validation_records(data, split):
-    """Names and labels of the validation records of the split."""
-    lines = (data / "REFERENCE.csv").read_text().split()
-    text = (ROOT / "trainer" / "src" / "data" / "splits" / f"{split}.txt").read_text()
-    indexes = next(line for line in text.splitlines() if line.startswith("validation ")).split()[1:]
-    return dict(lines[int(index)].split(",")[:2] for index in indexes)
 
 
 def write(folder, name, samples, rate):
@@ -44,7 +37,7 @@ def classes(folder, options):
 
 
 def main(data, split, options):
-    labels = validation_records(data, split)
+    labels = labels_of(data, split, "validation")
     leads = {name: scipy.io.loadmat(data / f"{name}.mat")["val"][0].astype(float) for name in labels}
     answers = {}
     for rate in sorted(RATES, key=lambda rate: rate != 300):
@@ -67,6 +60,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--split", default="paper")
-    parser.add_argument("options", nargs="*", metavar="OPTION", help="of `engine classify`, behind --")
-    arguments = parser.parse_args()
-    main(arguments.data, arguments.split, arguments.options)
+    arguments, options = parser.parse_known_args()
+    main(arguments.data, arguments.split, options)

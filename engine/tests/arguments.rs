@@ -34,10 +34,17 @@ fn an_output_overwrites_nothing_that_is_read() {
     let forest = dualnet_engine::beats::BeatForest::embedded().unwrap();
     write(folder.path(), "beats.json", forest.to_json());
     let linked = ["--output=link.mat", "A00001.mat"];
+    write(folder.path(), "stored", [0; 4]);
     #[cfg(unix)]
-    std::os::unix::fs::symlink("A00001.mat", inside("link.mat")).unwrap();
+    {
+        std::os::unix::fs::symlink("A00001.mat", inside("link.mat")).unwrap();
+        std::os::unix::fs::symlink("stored", inside("A00005.mat")).unwrap();
+    }
     #[cfg(not(unix))]
-    fs::hard_link(inside("A00001.mat"), inside("link.mat")).unwrap();
+    {
+        fs::hard_link(inside("A00001.mat"), inside("link.mat")).unwrap();
+        fs::hard_link(inside("stored"), inside("A00005.mat")).unwrap();
+    }
     for (arguments, output) in [
         (&["--output=A00001.mat", "A00001.mat"] as &[_], "A00001.mat"),
         (&["--output=A00001.hea", "A00001.mat"], "A00001.hea"),
@@ -46,6 +53,8 @@ fn an_output_overwrites_nothing_that_is_read() {
         // Of a recording that is not read, or of one whose header names it.
         (&["--output=A00004.mat", "A00001.mat"], "A00004.mat"),
         (&["--output=signal.DAT", "A00001.mat"], "signal.DAT"),
+        // Whose content lies elsewhere.
+        (&["--output=A00005.mat", "A00001.mat"], "stored"),
         (&["--output=s.onnx", "--model=s.onnx", "A00001.mat"], "s.onnx"),
         (
             &["--output=beats.json", "--beats=beats.json", "A00001.mat"],

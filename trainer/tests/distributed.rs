@@ -722,6 +722,16 @@ fn variables_that_do_not_fit_are_named() {
 }
 
 #[test]
+fn data_parallel_starts_a_process_for_each_device() {
+    let few = Few::new(&[0, 1]);
+    let run = few.program.run("run");
+    let several = ["--network", "dualnet-s", "--data-parallel", "--devices", "cpu,cpu"];
+    few.train(1, &run, &several);
+    let training = &last_checkpoint(&run).metadata["dualnet.training"];
+    assert!(training.contains("\"processes\":2"), "{training}");
+}
+
+#[test]
 fn what_cannot_be_launched_is_refused() {
     let few = Few::new(&[0, 1]);
     let message = few
@@ -733,12 +743,22 @@ fn what_cannot_be_launched_is_refused() {
     let arguments = few.arguments(1, &run, &several);
     let message = few.program.refuses(&arguments);
     assert!(message.contains("--devices"), "{message}");
-    // Started already, by a launcher that knows nothing of the devices.
+    // Started already, by a launcher that knows nothing of the devices: ours, or any other.
     let several = ["--network", "dualnet-s", "--data-parallel", "--devices", "cpu,cpu"];
     let arguments = few.arguments(1, &run, &several);
     let message = few
         .program
         .refuses(&[&["launch", "--nproc", "3"], &arguments[..]].concat());
+    assert!(message.contains("leave it out"), "{message}");
+    let mut command = few.program.command(&arguments);
+    command.envs([
+        ("RANK", "0"),
+        ("LOCAL_RANK", "0"),
+        ("WORLD_SIZE", "2"),
+        ("LOCAL_WORLD_SIZE", "2"),
+    ]);
+    command.envs([("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "29500")]);
+    let message = String::from_utf8(command.output().expect("the program starts").stderr).expect("text");
     assert!(message.contains("leave it out"), "{message}");
     let output = few
         .program

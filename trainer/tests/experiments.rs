@@ -302,6 +302,12 @@ fn two_epochs_of_every_kind_on_the_fixtures_then_nothing_is_left_to_do() {
         let standing = Standing::read(&folder).expect("a checkpoint").expect("a run");
         assert!(standing.is_finished());
         assert_eq!(standing.done(), 2);
+        // Cut off behind its header, it is no finished run.
+        let last = std::fs::read(folder.join("last.safetensors")).expect("a file");
+        let cut = tempfile::tempdir().expect("a folder");
+        std::fs::write(cut.path().join("last.safetensors"), &last[..last.len() - 1]).expect("a file");
+        let error = Standing::read(cut.path()).expect_err("damaged").to_string();
+        assert!(error.contains("is damaged"), "{error}");
     }
     let mut listener = Silent::new();
     assert_eq!(

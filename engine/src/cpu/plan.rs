@@ -48,7 +48,8 @@ pub(super) fn typed(model: &ModelProto, batch: usize) -> TractResult<TypedModel>
     Ok(graph)
 }
 
-/// Fails where values of more than `limit` elements are needed at the same time: each from the node that makes it to the last that reads it.
+/// Fails where values of more than `limit` elements are needed at the same time, each from the node that makes it to the last that reads it, if nodes run depth
+/// first, as tract runs them unless another order needs less.
 fn check_sizes(graph: &TypedModel, limit: usize) -> TractResult<()> {
     let order = graph.eval_order()?;
     let mut last_readers = HashMap::new();

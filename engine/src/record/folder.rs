@@ -54,11 +54,10 @@ pub fn folders_in(folder: &Path) -> io::Result<usize> {
 /// Whether `path`, or what it links to, is there and named like a file of a recording, `.mat`, `.hea` or `.dat` in either case: nothing else should
 /// be written over it.
 pub fn is_recording(path: &Path) -> bool {
-    let Some(path) = path.canonicalize().ok().filter(|path| path.is_file()) else {
-        return false;
+    let is_named = |path: &Path| {
+        let extension = path.extension().unwrap_or_default();
+        let names = ["mat", "hea", "dat"];
+        names.iter().any(|name| extension.eq_ignore_ascii_case(name))
     };
-    let extension = path.extension().unwrap_or_default();
-    ["mat", "hea", "dat"]
-        .iter()
-        .any(|name| extension.eq_ignore_ascii_case(name))
+    path.is_file() && (is_named(path) || path.canonicalize().is_ok_and(|path| is_named(&path)))
 }

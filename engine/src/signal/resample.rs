@@ -10,8 +10,8 @@ pub const MIN_RATE_HZ: f64 = 50.0;
 pub const MAX_RATE_HZ: f64 = 20_000.0;
 
 /// Sums of samples up to this magnitude are finite.
-const LARGEST: f32 = 2.0 * (1u128 << 120) as f32;
-/// What samples beyond that are resampled times: a power of two, so that nothing is rounded.
+const LARGEST: f32 = (1u128 << 121) as f32;
+/// A lead with larger samples is resampled times this, a power of two.
 const SMALLER: f32 = 1.0 / (1u64 << 32) as f32;
 
 /// Brings `samples` from `from_hz` to the network's 300 Hz; see [`resample_to`].
@@ -27,7 +27,7 @@ pub fn resample(samples: &[f32], from_hz: f64) -> Result<Vec<f32>, SignalError> 
 /// A Kaiser-windowed sinc passes what lies below 0.85 of the lower Nyquist frequency unchanged (ripple below 0.1 dB)
 /// and what lies above that Nyquist frequency at most at −60 dB. The gain at 0 Hz is 1. The kernel is symmetric, so
 /// nothing is delayed: output m is the lead at the time `m / to_hz`, sample 0 being at time 0 on both sides. The result
-/// has `round(n · to_hz / from_hz)` samples; at equal rates it is an exact copy.
+/// has `round(n · to_hz / from_hz)` samples; at equal rates it is an exact copy. What overshoots the largest number is that number.
 ///
 /// Beyond its ends the lead is taken to continue as its point reflection in the end sample, `2·x₀ − x₋ₖ`: value and
 /// slope go on, so neither an electrode's offset nor a wandering baseline makes a step there.

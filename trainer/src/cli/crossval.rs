@@ -7,7 +7,7 @@ use super::{answer, figures, loader_threads, say, thread_count, use_threads, wri
 use crate::beats::BeatOptions;
 use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, Summary, WithBeats, WithExcerpts};
 use crate::data::{Labels, Split, physionet};
-use crate::device::said_of_auto;
+use crate::device::{device, said_of_auto};
 use crate::folds::subset;
 use crate::train::{PHYSIONET, TrainOptions, interrupt};
 use anyhow::{Context, bail};
@@ -103,6 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .map(|&class| class.to_owned())
         .collect();
     let beats = arguments.beat_options(&classes)?;
+    device(&train.device, 0)?;
     let mut dataset = physionet::read(&arguments.data, train.labels)?;
     if arguments.training_records {
         let split = Split::find(&train.split)?;

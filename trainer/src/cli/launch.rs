@@ -52,8 +52,8 @@ const LAUNCHER: &str = "TRAINER_LAUNCHER";
 /// The environment's name for the number of devices that each process has one of.
 const DEVICES: &str = "TRAINER_DEVICES";
 
-const LAUNCHED_TWICE: &str = "--data-parallel starts processes of its own, which a launcher has done already: leave it out; with --device cuda each process \
-    takes the GPU of its number, of those that CUDA_VISIBLE_DEVICES names";
+const LAUNCHED_TWICE: &str = "--data-parallel starts processes of its own, which a launcher has done already: leave it out, and name one --device; with cuda each \
+    process takes the GPU of its number, of those that CUDA_VISIBLE_DEVICES names";
 
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 

@@ -41,7 +41,7 @@ use tch::Device;
         trainer launch --nproc 2 train --data training2017 --network dualnet-s --run runs/s  two processes\n  \
         trainer evaluate runs/s/best.safetensors --data training2017          accuracy and F1\n  \
         trainer crossval --data training2017 --network dualnet-s --runs runs/cv  5 folds, labels v3\n  \
-        trainer beats --data training2017 --output beats.json   read the beats too\n  \
+        trainer beats --data training2017 --output beats.json                 read the beats too\n  \
         trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n  \
         trainer data verify training2017                                      is it as it was released?\n\n\
         Exit status: 0 done; 1 some records failed, a data set is not whole, or a report lacks what a run's broken files hold; 2 wrong usage, \

@@ -48,7 +48,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     /// Fails where the answers could not be written, or would be written over what is read.
-    fn check_output(&self) -> anyhow::Result<()> {
+    fn check_output(&self, records: &[PathBuf]) -> anyhow::Result<()> {
         let Some(output) = &self.output else { return Ok(()) };
         check_output(output)?;
         let forest = self.beats.as_ref().and_then(Option::as_deref);
@@ -56,6 +56,8 @@ impl Arguments {
             "the network's file"
         } else if forest.is_some_and(|forest| is_same_file(forest, output)) {
             "the forest's file"
+        } else if output.is_file() && records.iter().any(|record| is_same_file(record, output)) {
+            "a recording that is read"
         } else {
             return Ok(());
         };
@@ -74,7 +76,7 @@ pub(super) struct SomeFailed {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let paths = expand(&arguments.records)?;
-    arguments.check_output()?;
+    arguments.check_output(&paths)?;
     let Opened {
         mut predictor, classes, ..
     } = arguments.weights.open()?;

@@ -147,13 +147,15 @@ impl Recipe {
         } else {
             epochs
         };
+        let batch_size = overrides.batch_size.unwrap_or(self.batch_size);
         TrainOptions {
             dataset: dataset.to_owned(),
             split: split.to_owned(),
             epochs,
-            batch_size: overrides.batch_size.unwrap_or(self.batch_size),
+            batch_size,
             seed,
-            accumulate: overrides.accumulate.unwrap_or(self.accumulate),
+            // A trial of few records has no more parts than these.
+            accumulate: overrides.accumulate.unwrap_or(self.accumulate.min(batch_size)),
             augmentation: self.augmentation,
             dropout: Some(self.dropout),
             dropout_unit: Some(self.dropout_unit),

@@ -69,7 +69,7 @@ impl Standing {
         let stated = header.tensors.values().map(|tensor| tensor.data_offsets[1]).max();
         if stated.unwrap_or(0) != tensors {
             return Err(format!(
-                "is not whole: it holds {tensors} bytes of tensors, its header states {}",
+                "is damaged: it holds {tensors} bytes of tensors, its header states {}",
                 stated.unwrap_or(0)
             ));
         }
@@ -180,7 +180,9 @@ mod tests {
                 "dualnet.training": json!({ "processes": processes, "options": options }).to_string(),
                 "dualnet.progress": json!(Progress { epoch: 1, ..Progress::default() }).to_string(),
             }});
-            let standing = Standing::parse(header.to_string().as_bytes(), 0).expect("a standing");
+            let header = header.to_string();
+            let standing = Standing::parse(header.as_bytes(), 0).expect("a standing");
+            assert!(Standing::parse(header.as_bytes(), 1).is_err());
             deviations((&network, &standing.recipe_options()), (&network, &wanted))
         };
         assert_eq!(differences(4, 1), [""; 0]);

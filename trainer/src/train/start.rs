@@ -104,6 +104,7 @@ impl Training {
                 ..Progress::default()
             },
         };
+        // Before the data set is read, which takes long.
         device(&options.device, team.local_rank())?;
         let records = records(&options)?.restrict(&options)?;
         check_source(&source, &options, &records)?;
