@@ -213,7 +213,7 @@ fn what_is_read_is_not_written_over_and_folders_in_folders_are_named() {
         std::fs::copy(records_dir().join(name), inside(name)).expect("a copy");
     }
     std::fs::copy(embedded(), inside("s.onnx")).expect("a copy");
-    std::fs::copy(records_dir().join("A00002.mat"), inside("other.bin")).expect("a copy");
+    std::fs::copy(records_dir().join("A00001.mat"), inside("other.bin")).expect("a copy");
     for output in ["A00001.mat", "A00001.hea", "s.onnx", "other.bin"] {
         let before = std::fs::read(inside(output)).expect("a file");
         let records: [&dyn AsRef<OsStr>; 2] = [&folder.path(), &inside("other.bin")];
