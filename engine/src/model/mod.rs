@@ -82,9 +82,15 @@ impl Model {
     /// [`ModelError`] when the file cannot be read, is not what `export` wrote, or is not supported by this engine.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ModelError> {
         let path = path.as_ref();
-        let name = path.display().to_string();
-        let bytes = read_file(path).map_err(|fault| ModelError::new(&name, fault))?;
-        Self::from_bytes(&name, &bytes)
+        Self::from_bytes(&path.display().to_string(), &Self::bytes_of(path)?)
+    }
+
+    /// The bytes of a model file, nothing of which is checked yet but their number.
+    ///
+    /// # Errors
+    /// A file that cannot be read or has more than [`MAX_FILE_BYTES`].
+    pub fn bytes_of(path: &Path) -> Result<Vec<u8>, ModelError> {
+        read_file(path).map_err(|fault| ModelError::new(&path.display().to_string(), fault))
     }
 
     /// Checks the bytes of a model file; `name` is what errors call it.
@@ -162,6 +168,13 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ModelFault> {
     }
     let mut contents = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents)?;
+    // Of a device, which has no length before it is read.
+    if contents.len() as u64 > MAX_FILE_BYTES {
+        return Err(ModelFault::TooLarge {
+            bytes: contents.len() as u64,
+            limit: MAX_FILE_BYTES,
+        });
+    }
     Ok(contents)
 }
 

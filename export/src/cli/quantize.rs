@@ -72,7 +72,7 @@ pub struct Quantize {
 impl Quantize {
     /// Reads the file, calibrates, and writes the int8 file.
     pub fn run(self) -> Result<()> {
-        let bytes = std::fs::read(&self.model).with_context(|| self.model.display().to_string())?;
+        let bytes = Model::bytes_of(&self.model)?;
         keep(&self.model, &self.output, "the float file itself")?;
         let mut card = Card::default();
         for entry in &self.card {

@@ -2,10 +2,13 @@
 
 use super::error::ExportError;
 use super::graph::{FLOAT, FLOAT16};
+use dualnet_engine::Model;
+use dualnet_engine::model::ModelFault;
 use dualnet_engine::record::printable;
 use onnx_ir::{Message, ModelProto, TensorProto, ValueInfoProto};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 /// An operator: its domain (empty for the standard one) and name.
@@ -44,11 +47,14 @@ impl Inspection {
     /// # Errors
     /// [`ExportError::Io`] when it cannot be read, [`ExportError::Model`] when it is no ONNX model.
     pub fn open(path: &Path) -> Result<Self, ExportError> {
-        let bytes = std::fs::read(path).map_err(|cause| ExportError::io(path, cause))?;
         let wrong = |message: String| ExportError::Model {
             path: path.to_owned(),
             message,
         };
+        let bytes = Model::bytes_of(path).map_err(|error| match error.fault() {
+            ModelFault::Io(cause) => ExportError::io(path, io::Error::new(cause.kind(), cause.to_string())),
+            fault => wrong(fault.to_string()),
+        })?;
         let model =
             ModelProto::parse_from_bytes(&bytes).map_err(|error| wrong(format!("is no ONNX model ({error})")))?;
         if model.graph.node.is_empty() {
