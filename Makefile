@@ -17,6 +17,7 @@ absolute := for name in ECG_GOLDEN_DIR ECG_DATA_DIR ECG_ICENTIA_DIR ECG_ORIGINAL
 	[ -z "$$value" ] || export "$$name=$$(realpath -m -- "$$value")"; done;
 # The same for a program; a link stays, by which a virtual environment is known.
 absolute_python := [ -z "$$ECG_PEER_PYTHON" ] || export ECG_PEER_PYTHON="$$(realpath -s -m -- "$$(command -v "$$ECG_PEER_PYTHON" || echo "$$ECG_PEER_PYTHON")")";
+cargo_test = $(absolute) set -x; $(CARGO) test $(RELEASE)
 # What the program `engine` classifies in `make run`.
 RECORDS ?= fixtures/records
 
@@ -39,23 +40,23 @@ check: libtorch ## format, lints, documentation, and the engine with CUDA and wi
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(RELEASE) --locked --no-deps
 
 test: libtorch venv ## every test but the slow ones; prints how many golden numbers were compared
-	@$(absolute) set -x; $(CARGO) test $(RELEASE)
-	@$(absolute) set -x; $(CARGO) test $(RELEASE) --features $(CUDA) --test gpu
+	@$(cargo_test)
+	@$(cargo_test) --features $(CUDA) --test gpu
 
 test-golden: libtorch venv ## the golden numbers of all ten networks; ECG_GOLDEN_DIR names another set of them
-	@$(absolute) set -x; $(CARGO) test $(RELEASE) --tests -- --ignored golden
+	@$(cargo_test) --tests -- --ignored golden
 
 test-icentia: libtorch venv ## Icentia11k: ECG_ICENTIA_DIR names its patients, ECG_GOLDEN_DIR a set of golden numbers that has them
 	@test -n "$$ECG_ICENTIA_DIR" || { echo "test-icentia: set ECG_ICENTIA_DIR to a folder with 00010_batched.pkl.gz and its like" >&2; exit 1; }
-	@$(absolute) set -x; $(CARGO) test $(RELEASE) --tests -- --ignored icentia11k
+	@$(cargo_test) --tests -- --ignored icentia11k
 
 test-data: libtorch venv ## the tests on the full PhysioNet/CinC 2017 training set, which ECG_DATA_DIR names
 	@test -n "$$ECG_DATA_DIR" || { echo "test-data: set ECG_DATA_DIR to the unpacked training set" >&2; exit 1; }
-	@$(absolute) set -x; $(CARGO) test $(RELEASE) --tests -- --ignored data
+	@$(cargo_test) --tests -- --ignored data
 
 test-pytorch: libtorch ## PyTorch, safetensors and TensorBoard open what runs write, and torchrun starts them; ECG_PEER_PYTHON names a Python that has them
 	@test -n "$$ECG_PEER_PYTHON" || { echo "test-pytorch: set ECG_PEER_PYTHON to a Python with torch, safetensors and tensorboard" >&2; exit 1; }
-	@$(absolute) $(absolute_python) set -x; $(CARGO) test $(RELEASE) --test pytorch -- --ignored
+	@$(absolute_python) $(cargo_test) --test pytorch -- --ignored
 
 # Golden networks with the answers they must give, in a folder that goes away with the shell.
 with_files = $(absolute) folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
@@ -76,9 +77,9 @@ kernels: ## compile the CUDA kernels into the cache folder, no GPU needed; RECOR
 	@$(PYTHON) cuda/tools/compile.py $(if $(RECORD),--record)
 
 cuda-matrix: libtorch ## every order, type and size of the CUDA kernels on their host build, unit tests with CUDA, networks as programs for a GPU, small ones run
-	@$(absolute) set -x; $(CARGO) test $(RELEASE) --test proof -- --ignored matrix
-	@$(absolute) set -x; $(CARGO) test $(RELEASE) --features $(CUDA) --lib
-	@$(absolute) set -x; $(CARGO) test $(RELEASE) --features $(CUDA) --test gpu -- --ignored golden matrix
+	@$(cargo_test) --test proof -- --ignored matrix
+	@$(cargo_test) --features $(CUDA) --lib
+	@$(cargo_test) --features $(CUDA) --test gpu -- --ignored golden matrix
 
 gpu-bundle: libtorch kernels ## pack what proves and times the CUDA kernels on a machine with a GPU, into target/gpu-bundle.tar.xz
 	$(PYTHON) cuda/tools/bundle.py

@@ -6,6 +6,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::record::is_recording;
+
 /// How the name of a file ends while it is written: `.NAME.PROCESS.NUMBER.partial`.
 pub const PARTIAL: &str = ".partial";
 
@@ -91,17 +93,16 @@ impl Drop for PendingFile {
     }
 }
 
-/// Whether two files, there or not, are one however they are named: writing one would replace the other.
-pub fn is_same_file(one: &Path, other: &Path) -> bool {
-    let place = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let beside = || {
-            let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
-            Some(folder.join(path.file_name()?))
-        };
-        path.canonicalize().ok().or_else(beside)
-    };
-    one == other || place(one).is_some_and(|one| place(other) == Some(one))
+/// What would be lost if `output` were written: a recording's file, read or not, or the first of `read`, each a path and what it is. Nothing where
+/// no file is there yet.
+pub fn lost<'a>(output: &Path, read: impl IntoIterator<Item = (&'a Path, &'a str)>) -> Option<&'a str> {
+    let there = output.canonicalize().ok().filter(|path| path.is_file())?;
+    if [output, &there].into_iter().any(is_recording) {
+        return Some("a file of a recording");
+    }
+    let is_there = |path: &Path| path.canonicalize().is_ok_and(|path| path == there);
+    let mut read = read.into_iter();
+    read.find_map(|(path, what)| is_there(path).then_some(what))
 }
 
 /// A new file beside `path`. A process of the same number that was killed, as in another container, may have left the first names taken.

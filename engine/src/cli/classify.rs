@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::Args;
 use dualnet_engine::beats::BeatForest;
-use dualnet_engine::pending::is_same_file;
-use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ, is_recording, read_ahead, record_name};
+use dualnet_engine::pending::lost;
+use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ, read_ahead, record_name};
 use dualnet_engine::{Classifier, Device, Error, Options, Precision, Prediction};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -143,25 +143,17 @@ impl Arguments {
         let Some(output) = self.output.as_ref().filter(|path| path.as_os_str() != "-") else {
             return Ok(());
         };
-        let beats = self.beats.as_ref().and_then(Option::as_deref);
-        let is_output = |path: &Path| is_same_file(path, output);
-        let is_read = || {
-            inputs
-                .iter()
-                .any(|input| matches!(input, Input::File(path) if is_output(path)))
-        };
-        let what = if is_recording(output) {
-            "a file of a recording"
-        } else if self.model.as_deref().is_some_and(is_output) {
-            "the model"
-        } else if beats.is_some_and(is_output) {
-            "the forest that reads the beats"
-        } else if output.is_file() && is_read() {
-            "a recording that is read"
-        } else {
-            return Ok(());
-        };
-        bail!("{}: is {what}, which would be lost", output.display());
+        let model = self.model.as_deref().map(|path| (path, "the model"));
+        let forest = self.beats.as_ref().and_then(Option::as_deref);
+        let forest = forest.map(|path| (path, "the forest that reads the beats"));
+        let records = inputs.iter().filter_map(|input| match input {
+            Input::File(path) => Some((path.as_path(), "a recording that is read")),
+            _ => None,
+        });
+        if let Some(what) = lost(output, model.into_iter().chain(forest).chain(records)) {
+            bail!("{}: is {what}, which would be lost", output.display());
+        }
+        Ok(())
     }
 
     fn threads(&self) -> usize {

@@ -44,7 +44,7 @@ fn is_standard(argument: &Path) -> bool {
 pub fn left_out(arguments: &[PathBuf]) -> impl Iterator<Item = String> {
     let folders = arguments.iter().filter(|argument| !is_standard(argument));
     folders.filter_map(|folder| {
-        let inside = match folders_in(folder).unwrap_or(0) {
+        let inside = match folders_in(folder) {
             0 => return None,
             1 => "1 folder in it is not searched; name it to classify what it holds".to_owned(),
             count => format!("{count} folders in it are not searched; name them to classify what they hold"),

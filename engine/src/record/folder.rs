@@ -37,27 +37,19 @@ pub fn records_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// How many folders lie in `folder`, whose records [`records_in`] does not give. Hidden ones do not count.
-///
-/// # Errors
-/// A folder that cannot be read.
-pub fn folders_in(folder: &Path) -> io::Result<usize> {
-    let mut count = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        let is_folder = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
-        count += usize::from(is_folder && !entry.file_name().as_encoded_bytes().starts_with(b"."));
-    }
-    Ok(count)
+pub fn folders_in(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_hidden = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
+    let is_folder = |entry: &fs::DirEntry| {
+        let kind = entry.file_type();
+        kind.is_ok_and(|kind| kind.is_dir() || kind.is_symlink() && entry.path().is_dir())
+    };
+    entries.filter(|entry| !is_hidden(entry) && is_folder(entry)).count()
 }
 
-/// Whether `path`, or what it links to, is there and named like a file of a recording, `.mat`, `.hea` or `.dat` in either case: nothing else should
-/// be written over it.
-pub fn is_recording(path: &Path) -> bool {
-    let is_named = |path: &Path| {
-        let extension = path.extension().unwrap_or_default();
-        let names = ["mat", "hea", "dat"];
-        names.iter().any(|name| extension.eq_ignore_ascii_case(name))
-    };
-    path.is_file() && (is_named(path) || path.canonicalize().is_ok_and(|path| is_named(&path)))
+/// Whether `path` is named like a file of a recording: `.mat`, `.hea` or `.dat`, in either case.
+pub(crate) fn is_recording(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    let names = ["mat", "hea", "dat"];
+    names.iter().any(|name| extension.eq_ignore_ascii_case(name))
 }

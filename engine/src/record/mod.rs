@@ -34,7 +34,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 pub use error::RecordError;
-pub use folder::{folders_in, is_recording, records_in};
+pub(crate) use folder::is_recording;
+pub use folder::{folders_in, records_in};
 use lead::Lead;
 pub use open::record_name;
 pub use options::OpenOptions;

@@ -4,8 +4,7 @@ use super::say;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use dualnet_engine::model::{ModelFault, keys};
-use dualnet_engine::pending::is_same_file;
-use dualnet_engine::record::is_recording;
+use dualnet_engine::pending::lost;
 use dualnet_engine::{Model, Precision};
 use dualnet_export::network::{ClassSet, Network, NetworkConfig, PRESETS, preset};
 use dualnet_export::onnx::{Card, export, narrow, write};
@@ -230,10 +229,7 @@ impl Export {
 
 /// Fails where writing `output` would overwrite `input`, which is `what`, or any recording.
 pub(super) fn keep(input: &Path, output: &Path, what: &str) -> Result<()> {
-    if is_recording(output) {
-        bail!("{}: is a file of a recording, which would be lost", output.display());
-    }
-    if is_same_file(input, output) {
+    if let Some(what) = lost(output, [(input, what)]) {
         bail!("{}: is {what}, which would be lost", output.display());
     }
     Ok(())

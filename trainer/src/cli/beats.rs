@@ -1,7 +1,7 @@
 //! `trainer beats`
 
 use super::answers::Answers;
-use super::{check_output, figures, thread_count, use_threads, write};
+use super::{check_output, figures, is_same_file, thread_count, use_threads, write};
 use crate::beats::{BeatOptions, BeatTable};
 use crate::data::Labels;
 use crate::evaluate::Predictions;
@@ -9,7 +9,6 @@ use crate::train::{Records, TrainOptions};
 use anyhow::bail;
 use clap::Args;
 use dualnet_engine::beats::BeatForest;
-use dualnet_engine::pending::is_same_file;
 use dualnet_engine::score::Label;
 use serde_json::json;
 use std::path::PathBuf;
@@ -134,8 +133,9 @@ impl Arguments {
         if answers.is_some_and(|answers| is_same_file(answers, &self.output)) {
             bail!("--answers and --output are the same file");
         }
-        check_output(&self.output)?;
-        answers.map_or(Ok(()), check_output)?;
+        for output in std::iter::once(self.output.as_path()).chain(answers) {
+            check_output(output, [])?;
+        }
         Ok(BeatOptions {
             trees: self.trees,
             leaves: self.leaves,

@@ -23,7 +23,7 @@ use crate::distributed::Place;
 use anyhow::{Context, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
-use dualnet_engine::record::is_recording;
+use dualnet_engine::pending::lost;
 use dualnet_export::weights::write_beside;
 use std::io::Write;
 use std::path::Path;
@@ -181,13 +181,13 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Refuses a file that could not be written once its content is made.
-fn check_output(path: &Path) -> anyhow::Result<()> {
+/// Refuses a file that could not be written once its content is made, or would be written over a recording or one of `read`, each a path and what it is.
+fn check_output<'a>(path: &Path, read: impl IntoIterator<Item = (&'a Path, &'a str)>) -> anyhow::Result<()> {
     if path.is_dir() {
         bail!("{}: is a folder, not a file to write", path.display());
     }
-    if is_recording(path) {
-        bail!("{}: is a file of a recording, which would be lost", path.display());
+    if let Some(what) = lost(path, read) {
+        bail!("{}: is {what}, which would be lost", path.display());
     }
     match path.parent() {
         Some(folder) if folder != Path::new("") && !folder.is_dir() => {
@@ -195,6 +195,19 @@ fn check_output(path: &Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether two files that need not be there yet are one, however they are named.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let beside = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
+        path.canonicalize().ok().or_else(beside)
+    };
+    one == other || place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 /// Writes a file that appears when it is complete.

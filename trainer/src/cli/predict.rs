@@ -8,7 +8,6 @@ use anyhow::{Context, bail};
 use clap::Args;
 use dualnet_engine::beats::BeatReader;
 use dualnet_engine::classifier::{lead_at_300_hz, mean_of_parts};
-use dualnet_engine::pending::is_same_file;
 use dualnet_engine::record::{Record, Warning, folders_in, records_in};
 use dualnet_engine::signal::{ECG_LEN, Excerpt, Inputs, Preprocessor, SPECTROGRAM_LEN, SignalError};
 use indicatif::ProgressBar;
@@ -50,18 +49,14 @@ impl Arguments {
     /// Fails where the answers could not be written, or would be written over what is read.
     fn check_output(&self, records: &[PathBuf]) -> anyhow::Result<()> {
         let Some(output) = &self.output else { return Ok(()) };
-        check_output(output)?;
+        let network = self.weights.file();
         let forest = self.beats.as_ref().and_then(Option::as_deref);
-        let what = if is_same_file(&self.weights.file(), output) {
-            "the network's file"
-        } else if forest.is_some_and(|forest| is_same_file(forest, output)) {
-            "the forest's file"
-        } else if output.is_file() && records.iter().any(|record| is_same_file(record, output)) {
-            "a recording that is read"
-        } else {
-            return Ok(());
-        };
-        bail!("{}: is {what}, which would be lost", output.display());
+        let records = records
+            .iter()
+            .map(|record| (record.as_path(), "a recording that is read"));
+        let read = std::iter::once((network.as_path(), "the network's file"));
+        let read = read.chain(forest.map(|forest| (forest, "the forest's file")));
+        check_output(output, read.chain(records))
     }
 }
 
@@ -140,7 +135,7 @@ fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
                 bail!("{}: this folder holds no recording (.mat or .hea)", argument.display())
             }
             Ok(records) => {
-                let inside = folders_in(argument).unwrap_or(0);
+                let inside = folders_in(argument);
                 if inside > 0 {
                     eprintln!(
                         "trainer: {}: the folders in it ({inside}) are not searched; name them to read what they hold",
