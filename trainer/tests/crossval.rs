@@ -98,6 +98,25 @@ fn a_stopped_cross_validation_goes_on_and_ends_with_the_same_predictions() {
         assert!(figures.pooled_with_temperature.is_some());
     }
 
+    // Nor is what another plan made, whoever put it there.
+    std::fs::remove_file(pieces.join("crossval.toml")).expect("a plan");
+    let mut other = plan(0.2);
+    other.train.label_smoothing = 0.1;
+    let other = open(other, dataset(), &pieces).expect("a cross-validation");
+    let refusal = |error: TrainerError| error.to_string();
+    let predictions = other.done(0).map_err(refusal).expect_err("another plan");
+    assert!(
+        predictions.contains("another plan (label_smoothing 0.0, now 0.1)"),
+        "{predictions}"
+    );
+    std::fs::remove_file(other.folder(0).join("predictions.json")).expect("predictions");
+    let training = other.fold(0, &mut never()).map_err(refusal).expect_err("another plan");
+    assert!(
+        training.contains("another plan (label_smoothing 0.0, not 0.1)"),
+        "{training}"
+    );
+    std::fs::remove_file(pieces.join("crossval.toml")).expect("a plan");
+
     // Reading predictions of other labels as this data set's would be silent nonsense.
     let mut relabelled = dataset();
     let labels: Vec<_> = relabelled.recordings.iter().map(|recording| recording.label).collect();
@@ -109,7 +128,7 @@ fn a_stopped_cross_validation_goes_on_and_ends_with_the_same_predictions() {
     let other = open(plan(0.2), relabelled, &pieces).expect("the same plan");
     assert!(
         other
-            .done(0)
+            .done(1)
             .expect_err("other records")
             .to_string()
             .contains("other records or labels")
@@ -166,6 +185,7 @@ fn beats_are_read_by_forests_that_have_not_learned_the_fold() {
                 probabilities: [0.1, 0.2, 0.3, 0.4].repeat(recordings.len()),
             };
             FoldPredictions {
+                plan: String::new(),
                 records: recordings.clone().map(|recording| recording.name.clone()).collect(),
                 labels: recordings.map(|recording| recording.label.index() as i64).collect(),
                 last,

@@ -379,7 +379,7 @@ fn icentia11k_pre_training_on_two_patients() {
     }
     let rows = ["pretrain-dualnet-xl", "fine-tuned-dualnet-xl"];
     let mut reproduction = short(&rows, runs.path(), "dualnet-s");
-    reproduction.overrides.batch_size = Some(8);
+    reproduction.overrides.batch_size = None;
     reproduction.overrides.limit = Some(8);
     let made = outcomes_on(&mut all_records(icentia.path()), &reproduction, &mut Silent::new());
     assert_eq!(made, [Outcome::Trained, Outcome::Trained]);
@@ -475,6 +475,14 @@ fn a_run_of_another_recipe_is_neither_resumed_nor_counted() {
     let runs = tempfile::tempdir().expect("a folder");
     let mut reproduction = short(&["no-augmentation"], runs.path(), "dualnet-s");
     assert_eq!(outcomes(&reproduction, &mut Silent::new()), [Outcome::Trained]);
+    // What was measured of it is measured again where the file is damaged, and nothing is trained.
+    let folder = run_folder(runs.path(), "no-augmentation", 1);
+    let [result, log] = ["result.json", "log.jsonl"].map(|name| folder.join(name));
+    let [whole, steps] = [&result, &log].map(|path| std::fs::read(path).expect("a file"));
+    std::fs::write(&result, &whole[..whole.len() / 2]).expect("a damaged file");
+    assert_eq!(outcomes(&reproduction, &mut Silent::new()), [Outcome::WasDone]);
+    assert_eq!(std::fs::read(&result).expect("a result"), whole);
+    assert_eq!(std::fs::read(&log).expect("a log"), steps);
     reproduction.overrides.limit = None;
     reproduction.overrides.network = None;
     let made = outcomes(&reproduction, &mut Silent::new());

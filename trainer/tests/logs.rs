@@ -1,6 +1,6 @@
 //! The logs that other programs read, decoded here by other code than wrote them.
 
-use dualnet_trainer::logs::{JsonLines, LogOptions, RunLogs};
+use dualnet_trainer::logs::{JsonLines, RunLogs};
 use dualnet_trainer::train::EpochRecord;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -136,7 +136,7 @@ fn record(epoch: usize, accuracy: Option<f64>) -> EpochRecord {
 
 /// Two epochs of three steps, the first not validated.
 fn run(folder: &Path) {
-    let mut logs = RunLogs::open(folder, 0, LogOptions::default()).expect("logs");
+    let mut logs = RunLogs::open(folder, 0, 0).expect("logs");
     for epoch in [1, 2] {
         for step in 1..=3 {
             let step = (epoch as u64 - 1) * 3 + step;
@@ -205,13 +205,9 @@ fn a_resumed_run_begins_a_new_event_file_that_takes_back_the_later_steps() {
     run(folder.path());
     let first = event_files(folder.path()).remove(0);
     let before = std::fs::read(&first).expect("the file");
-    let options = LogOptions {
-        steps: 4,
-        ..LogOptions::default()
-    };
     // Within the same second twice.
     for _ in 0..2 {
-        RunLogs::open(folder.path(), 1, options).expect("logs");
+        RunLogs::open(folder.path(), 1, 4).expect("logs");
     }
     let files = event_files(folder.path());
     assert_eq!(files.len(), 3);
@@ -312,43 +308,32 @@ fn a_file_that_is_no_log_is_named_and_left_alone() {
     let path = folder.path().join(JsonLines::NAME);
     for foreign in [&b"{}\nnot JSON\n{}\n"[..], b"{}\n[1]\n", b"{}\n\xff\xfe\n", b"{}\n\n"] {
         std::fs::write(&path, foreign).expect("a file");
-        let error = RunLogs::open(folder.path(), 1, LogOptions::default())
-            .expect_err("refused")
-            .to_string();
+        let error = RunLogs::open(folder.path(), 1, 0).expect_err("refused").to_string();
         assert!(error.contains("log.jsonl") && error.contains("line 2"), "{error}");
         assert_eq!(std::fs::read(&path).expect("the file"), foreign);
     }
     assert_eq!(event_files(folder.path()).len(), 0);
-    RunLogs::open(&folder.path().join("missing"), 0, LogOptions::default()).expect_err("there is no folder");
+    RunLogs::open(&folder.path().join("missing"), 0, 0).expect_err("there is no folder");
 }
 
 #[test]
-fn logs_can_be_thinned_and_left_out() {
+fn a_loss_that_is_no_number_is_null() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = LogOptions {
-        step_every: 2,
-        tensorboard: false,
-        ..LogOptions::default()
-    };
-    let mut logs = RunLogs::open(folder.path(), 0, options).expect("logs");
-    (1..=5).for_each(|step| logs.step(1, step, f64::NAN, 0.001).expect("a step"));
-    let steps: Vec<Value> = lines(folder.path()).iter().map(|line| line["step"].clone()).collect();
-    assert_eq!(steps, [2, 4]);
+    let mut logs = RunLogs::open(folder.path(), 0, 0).expect("logs");
+    logs.step(1, 1, f64::NAN, 0.001).expect("a step");
     assert!(lines(folder.path())[0]["loss"].is_null());
-    assert_eq!(event_files(folder.path()).len(), 0);
+}
 
-    let silent = tempfile::tempdir().expect("a folder");
-    let options = LogOptions {
-        json_lines: false,
-        step_every: 0,
-        ..LogOptions::default()
-    };
-    let mut logs = RunLogs::open(silent.path(), 0, options).expect("logs");
-    logs.step(1, 1, 1.0, 1.0).expect("passed over");
-    logs.epoch(&record(1, None)).expect("an epoch");
-    assert!(!silent.path().join(JsonLines::NAME).exists());
-    assert_eq!(
-        scalars(&std::fs::read(&event_files(silent.path())[0]).expect("the file")).len(),
-        3
-    );
+/// Files are read in the order of their names: what was written by a machine whose clock is ahead comes before what is written now.
+#[test]
+fn a_new_event_file_comes_after_those_of_a_clock_that_was_ahead() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ahead = folder.path().join("events.out.tfevents.9000000000.elsewhere");
+    std::fs::write(&ahead, b"").expect("a file");
+    std::fs::write(folder.path().join("events.out.tfevents.x.elsewhere"), b"").expect("a file");
+    RunLogs::open(folder.path(), 0, 0).expect("logs");
+    let files = event_files(folder.path());
+    assert_eq!(files[0], ahead);
+    let name = files[1].file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(name.starts_with("events.out.tfevents.9000000001."), "{name}");
 }

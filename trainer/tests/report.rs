@@ -248,6 +248,21 @@ fn processes_of_a_run_without_its_weights_count_as_parts_of_a_step() {
     );
 }
 
+/// The records a run had tell as much as its options.
+#[test]
+fn a_run_on_other_records_is_not_the_row_s() {
+    let program = Program::new();
+    let run = Run::create(&program, "dualnet-s", 1, |_| {});
+    let mut result = run.result((0.85, 0.8), (0.84, 0.79));
+    result["last"]["training"]["labels"] = "revised (REFERENCE-v3.csv)".into();
+    run.finish(&result);
+    let [markdown, _] = report(&program);
+    assert!(
+        markdown.contains("not in its mean: labels \"revised (REFERENCE-v3.csv)\", not as released (REFERENCE.csv)"),
+        "{markdown}"
+    );
+}
+
 /// A run that says it had another seed than its folder may be another one of the row, and a folder of another name is none.
 #[test]
 fn a_run_counts_once_and_by_its_own_seed() {

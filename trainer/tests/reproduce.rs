@@ -185,6 +185,10 @@ fn a_reproduction_killed_twice_ends_with_the_same_bits() {
     assert_eq!(losses(&pieces), losses(&whole));
     let said = trainer(&reproduce(data.path(), &pieces));
     assert!(said.contains("dualnet-s/seed-1: was done before"), "{said}");
+    let list = |how: &[&str]| trainer(&[&["reproduce", "dualnet-s", "--list", "--runs", text(&pieces)], how].concat());
+    let changed = ["--limit", "8", "--batch-size", "2", "--epochs", "4"];
+    assert!(list(&changed).ends_with("seed 1: done\n"));
+    assert!(list(&[]).ends_with("seed 1: done (of another recipe)\n"));
 }
 
 /// Row, name of the network, and whether it has a signal encoder, a spectrogram encoder and augmented records.

@@ -130,8 +130,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("--fold {fold}: the folds are 1 to {}", arguments.folds);
     }
     interrupt::listen();
-    if let Some(device) = said_of_auto(&plan.train.device).filter(|_| !arguments.quiet) {
-        say(device);
+    let tell = |text: &str| {
+        if !arguments.quiet {
+            say(text);
+        }
+    };
+    if let Some(device) = said_of_auto(&plan.train.device) {
+        tell(&device);
     }
     let threads = loader_threads(&plan.train.device);
     let validation = CrossValidation::open(plan, Arc::new(dataset), &arguments.runs, threads)?;
@@ -139,10 +144,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for fold in (0..count).filter(|fold| arguments.only.is_empty() || arguments.only.contains(&(fold + 1))) {
         let which = format!("fold {} of {count}: {}", fold + 1, validation.folder(fold).display());
         if validation.done(fold)?.is_some() {
-            say(format_args!("{which}: done already"));
+            tell(&format!("{which}: done already"));
             continue;
         }
-        say(&which);
+        tell(&which);
         let mut terminal = Terminal::new(arguments.quiet).with_records_per_step(validation.plan().train.batch_size);
         validation.fold(fold, &mut terminal)?;
     }
@@ -163,14 +168,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     write(&arguments.runs.join("crossval.csv"), &answers.finish()?)?;
     if arguments.excerpts {
-        eprintln!("reading the records of {count} folds in excerpts");
+        tell(&format!("reading the records of {count} folds in excerpts"));
         let read = |(fold, whole)| validation.excerpts(fold, whole);
         folds = folds.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         let Summary { last, best, .. } = validation.summary(&folds)?;
         summary.with_excerpts = Some(WithExcerpts { last, best });
     }
     if let Some(options) = &beats {
-        eprintln!("fitting {count} forests to the beats");
+        tell(&format!("fitting {count} forests to the beats"));
         summary.with_beats = Some(validation.with_beats(&folds, options)?);
     }
     let json = serde_json::to_vec_pretty(&summary).context("the figures")?;

@@ -247,7 +247,7 @@ fn list(reproduction: &Reproduction) -> String {
                 Some(row) => (figures(&row.accuracy), figures(&row.f1)),
                 None => ("not published".to_owned(), String::new()),
             };
-            let runs = standings(&reproduction.runs, recipe);
+            let runs = standings(&reproduction.runs, recipe, &reproduction.overrides);
             text += &format!("{:width$}  {accuracy:22}{f1:22}{runs}\n", recipe.name);
         }
     }
@@ -259,13 +259,22 @@ fn figures(values: &[f64]) -> String {
     texts.join(" ")
 }
 
-fn standings(runs: &Path, recipe: &Recipe) -> String {
+fn standings(runs: &Path, recipe: &Recipe, overrides: &Overrides) -> String {
     let texts: Vec<String> = seeds_of(runs, recipe.name)
         .into_iter()
         .map(|seed| match Standing::read(&run_folder(runs, recipe.name, seed)) {
             Ok(None) => format!("seed {seed}: no epoch"),
-            Ok(Some(run)) if run.is_finished() => format!("seed {seed}: done"),
-            Ok(Some(run)) => format!("seed {seed}: epoch {} of {}", run.done(), run.options.epochs),
+            Ok(Some(run)) => {
+                let state = match run.is_finished() {
+                    true => "done".to_owned(),
+                    false => format!("epoch {} of {}", run.done(), run.options.epochs),
+                };
+                let is_the_rows = run
+                    .differences(recipe, seed, overrides)
+                    .is_ok_and(|differences| differences.is_empty());
+                let recipe = if is_the_rows { "" } else { " (of another recipe)" };
+                format!("seed {seed}: {state}{recipe}")
+            }
             Err(error) => format!("seed {seed}: {error}"),
         })
         .collect();

@@ -3,6 +3,7 @@
 use super::{CrossValidation, Figures, FoldPredictions, Summary};
 use crate::beats::{BeatOptions, BeatTable};
 use crate::error::TrainerError;
+use crate::train::interrupt;
 use serde::Serialize;
 use std::collections::HashSet;
 
@@ -29,6 +30,11 @@ impl CrossValidation {
         let table = BeatTable::measure(&self.dataset, &all)?;
         let mut averaged = folds.to_vec();
         for (fold, predictions) in averaged.iter_mut().enumerate() {
+            if interrupt::requested() {
+                return Err(TrainerError::Interrupted {
+                    epoch: predictions.last.epoch,
+                });
+            }
             let tested: HashSet<u32> = self.records(fold).iter().copied().collect();
             let forest = table.fit_without(&tested, options)?;
             forest

@@ -5,9 +5,10 @@ use crate::data::{Classes, Dataset, Source, Split};
 use crate::device::device;
 use crate::error::TrainerError;
 use crate::evaluate::{Temperature, TorchPredictor, evaluate, evaluate_excerpts, log_probabilities};
+use crate::experiments::{Standing, deviations};
 use crate::folds::{hold_back, subset};
 use crate::train::{
-    Changes, Checkpoint, Records, Report, RunFolder, Team, Training, interrupt, network_of, parameters_of,
+    Changes, Checkpoint, Records, Report, RunFolder, Team, TrainOptions, Training, interrupt, network_of, parameters_of,
 };
 use dualnet_export::weights::{StateDict, write_beside};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ const PREDICTIONS: &str = "predictions.json";
 /// What a fold's networks say of its records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoldPredictions {
+    /// The plan, as `crossval.toml` has it.
+    pub plan: String,
     /// The names of the records.
     pub records: Vec<String>,
     /// The class of each.
@@ -60,6 +63,7 @@ impl CrossValidation {
             return Ok(done);
         }
         let (train, held) = self.others(fold)?;
+        self.check_training(fold)?;
         self.train(fold, &folder, &train, &held, report)?;
         let predictions = self.predictions(fold, &held, Reading::Whole)?;
         let text = serde_json::to_vec(&predictions).map_err(|error| TrainerError::File {
@@ -76,6 +80,7 @@ impl CrossValidation {
     /// Checkpoints that are no longer there, cannot be read, or are of other epochs than `whole`, what they said of the whole records.
     pub fn excerpts(&self, fold: usize, whole: &FoldPredictions) -> Result<FoldPredictions, TrainerError> {
         let (_, held) = self.others(fold)?;
+        self.check_training(fold)?;
         let read = self.predictions(fold, &held, Reading::Excerpts)?;
         let epochs = |of: &FoldPredictions| (of.last.epoch, of.best.as_ref().map(|best| best.epoch));
         match epochs(&read) == epochs(whole) {
@@ -108,6 +113,7 @@ impl CrossValidation {
         let files = RunFolder::new(&self.folder(fold));
         let predict = |file: PathBuf| self.predict(&file, self.records(fold), held, reading);
         Ok(FoldPredictions {
+            plan: self.plan().text().map_err(TrainerError::Options)?,
             records,
             labels,
             last: predict(files.last())?,
@@ -118,7 +124,7 @@ impl CrossValidation {
     /// The predictions of a fold that is done; `None` of one that is not.
     ///
     /// # Errors
-    /// Predictions that cannot be read, or are of other records or labels than the fold's.
+    /// Predictions that cannot be read, or are of another plan, or of other records or labels than the fold's.
     pub fn done(&self, fold: usize) -> Result<Option<FoldPredictions>, TrainerError> {
         let path = self.folder(fold).join(PREDICTIONS);
         if !path.exists() {
@@ -133,6 +139,11 @@ impl CrossValidation {
             reason,
         };
         let predictions: FoldPredictions = serde_json::from_slice(&text).map_err(|error| fault(error.to_string()))?;
+        if let Some(difference) = self.plan().difference_from(&predictions.plan).map_err(fault)? {
+            return Err(fault(format!(
+                "is of another plan ({difference}); choose another --runs"
+            )));
+        }
         let (names, labels) = self.named(fold);
         if predictions.records != names || predictions.labels != labels {
             return Err(fault("is of other records or labels; choose another --runs".to_owned()));
@@ -151,6 +162,34 @@ impl CrossValidation {
             .unzip()
     }
 
+    /// What a fold's network is trained with.
+    fn options(&self, fold: usize) -> TrainOptions {
+        TrainOptions {
+            split: format!("fold-{}-of-{}", fold + 1, self.folds()),
+            ..self.plan().train.clone()
+        }
+    }
+
+    /// Makes sure that a training in the fold's folder, if there is one, is of this plan.
+    fn check_training(&self, fold: usize) -> Result<(), TrainerError> {
+        let folder = self.folder(fold);
+        let Some(standing) = Standing::read(&folder)? else {
+            return Ok(());
+        };
+        let planned = (&self.plan().network, &self.options(fold));
+        let differences = deviations((&standing.network, &standing.recipe_options()), planned);
+        match differences.is_empty() {
+            true => Ok(()),
+            false => Err(TrainerError::File {
+                path: folder,
+                reason: format!(
+                    "the training there is of another plan ({}); choose another --runs",
+                    differences.join("; ")
+                ),
+            }),
+        }
+    }
+
     fn train(
         &self,
         fold: usize,
@@ -159,11 +198,11 @@ impl CrossValidation {
         held: &[u32],
         report: &mut dyn Report,
     ) -> Result<(), TrainerError> {
-        let name = format!("fold-{}-of-{}", fold + 1, self.folds());
+        let options = self.options(fold);
         let all: Vec<u32> = train.iter().chain(held).copied().collect();
         let last = (train.len() as u32, all.len() as u32);
         let split = Split {
-            name: name.clone(),
+            name: options.split.clone(),
             train: (0..last.0).collect(),
             validation: (last.0..last.1).collect(),
         };
@@ -177,8 +216,6 @@ impl CrossValidation {
             };
             Training::resume_in(Team::default(), folder, changes, |_| Ok(records))?
         } else {
-            let mut options = self.plan().train.clone();
-            options.split = name;
             Training::start(self.network.clone(), options, folder, records)?
         };
         training.run(report)

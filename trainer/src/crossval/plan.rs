@@ -85,13 +85,7 @@ impl Plan {
         };
         if path.exists() {
             let text = std::fs::read_to_string(&path).map_err(io)?;
-            let file: PlanFile = toml::from_str(&text).map_err(|error| fault(error.message().to_owned()))?;
-            let begun = Self {
-                crossval: file.crossval,
-                train: file.train.of_run(),
-                network: NetworkConfig::from_toml(&text)?,
-            };
-            return match difference(&json!(begun), &json!(self)) {
+            return match self.difference_from(&text).map_err(fault)? {
                 None => Ok(()),
                 Some(difference) => Err(fault(format!(
                     "the cross-validation here was begun with another plan ({difference}); choose another --runs"
@@ -99,14 +93,29 @@ impl Plan {
             };
         }
         std::fs::create_dir_all(folder).map_err(io)?;
-        let tables = json!({ "crossval": self.crossval, "train": self.train });
-        let tables = toml::to_string(&tables).map_err(|error| fault(error.to_string()))?;
-        let text = format!("{tables}\n{}", self.network.to_toml());
+        let text = self.text().map_err(fault)?;
         write_beside(&path, |file| file.write_all(text.as_bytes())).map_err(io)
+    }
+
+    /// The plan as TOML.
+    pub(super) fn text(&self) -> Result<String, String> {
+        let tables = json!({ "crossval": self.crossval, "train": self.train });
+        let tables = toml::to_string(&tables).map_err(|error| error.to_string())?;
+        Ok(format!("{tables}\n{}", self.network.to_toml()))
+    }
+
+    /// The first entry in which the plan of this [text](Self::text) differs from this one; where they compute may differ.
+    pub(super) fn difference_from(&self, text: &str) -> Result<Option<String>, String> {
+        let file: PlanFile = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        let begun = Self {
+            crossval: file.crossval,
+            train: file.train.of_run(),
+            network: NetworkConfig::from_toml(text).map_err(|error| error.to_string())?,
+        };
+        Ok(difference(&json!(begun), &json!(self)))
     }
 }
 
-/// The first entry in which two plans differ; where they compute may differ.
 fn difference(begun: &Value, asked: &Value) -> Option<String> {
     ["crossval", "train", "network"].into_iter().find_map(|table| {
         let (begun, asked) = (begun[table].as_object()?, asked[table].as_object()?);

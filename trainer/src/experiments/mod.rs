@@ -2,6 +2,7 @@
 
 mod deviation;
 mod overrides;
+mod provenance;
 mod published;
 mod recipe;
 pub mod report;

@@ -1,6 +1,7 @@
 //! What one experiment trains, on what and how.
 
 use super::Overrides;
+use crate::data::icentia::SEGMENTS;
 use crate::train::{DropoutUnit, ICENTIA11K, PHYSIONET, TrainOptions};
 use dualnet_export::network::{ClassSet, Network, NetworkConfig, NetworkError, preset};
 use std::path::PathBuf;
@@ -147,7 +148,12 @@ impl Recipe {
         } else {
             epochs
         };
-        let batch_size = overrides.batch_size.unwrap_or(self.batch_size);
+        let published = match (self.data, overrides.limit) {
+            // As many files a step as published, of which fewer segments are used.
+            (Data::Icentia11k, Some(limit)) => self.batch_size / SEGMENTS * limit.clamp(1, SEGMENTS),
+            _ => self.batch_size,
+        };
+        let batch_size = overrides.batch_size.unwrap_or(published);
         TrainOptions {
             dataset: dataset.to_owned(),
             split: split.to_owned(),

@@ -1,8 +1,8 @@
 //! Running experiments one by one: each run in its own folder, resumed where it was stopped, skipped when it is done.
 
-use super::{Overrides, Recipe, Standing, deviations, find, run_folder, seeds_of};
+use super::{Overrides, Recipe, Standing, find, run_folder, seeds_of};
 use crate::error::TrainerError;
-use crate::train::{Changes, Records, Report, Team, TrainOptions, Training};
+use crate::train::{Changes, Records, Report, RunFolder, Team, TrainOptions, Training};
 use dualnet_export::network::Network;
 use std::path::{Path, PathBuf};
 
@@ -128,10 +128,7 @@ impl Reproduction {
             Training::start(Network::new(network)?, options, &folder, records)?.run(listener)?;
             return Ok(Outcome::Trained);
         };
-        // Where the weights of a resumed run came from no longer matters.
-        let load = run.recipe.starts_from.map(PathBuf::from);
-        let options = run.recipe.options(run.seed, load, &self.overrides);
-        let differences = deviations((&standing.network, &standing.recipe_options()), (&network, &options));
+        let differences = standing.differences(run.recipe, run.seed, &self.overrides)?;
         if !differences.is_empty() {
             return Err(TrainerError::File {
                 path: folder,
@@ -142,7 +139,7 @@ impl Reproduction {
             });
         }
         let was_done = standing.is_finished();
-        if was_done && folder.join("result.json").exists() {
+        if was_done && RunFolder::new(&folder).has_result() {
             return Ok(Outcome::WasDone);
         }
         if !was_done {
@@ -192,21 +189,25 @@ impl Reproduction {
     fn checkpoint(&self, recipe: &Recipe, folder: &Path) -> Result<Option<PathBuf>, String> {
         let standing = Standing::read(folder).map_err(|error| format!("cannot be read ({error})"))?;
         let Some(standing) = standing else { return Ok(None) };
-        let network = recipe.network(&self.overrides).map_err(|error| error.to_string())?;
         let (done, epochs) = (standing.done(), standing.options.epochs);
         if !standing.is_finished() {
             return Err(format!("is in epoch {} of {epochs}", done + 1));
         }
         // As published, or changed as this reproduction is.
-        let published = Overrides::default();
-        let plain = recipe.network(&published).map_err(|error| error.to_string())?;
-        let differences = [(&plain, &published), (&network, &self.overrides)].map(|(network, overrides)| {
-            let options = recipe.options(standing.options.seed, None, overrides);
-            deviations((&standing.network, &standing.recipe_options()), (network, &options))
-        });
-        let least = differences.iter().min_by_key(|differences| differences.len());
-        if let Some(differences) = least.filter(|differences| !differences.is_empty()) {
-            return Err(format!("is of another recipe ({})", differences.join("; ")));
+        let seed = standing.options.seed;
+        let differences = |overrides| {
+            standing
+                .differences(recipe, seed, overrides)
+                .map_err(|error| error.to_string())
+        };
+        let (published, changed) = (differences(&Overrides::default())?, differences(&self.overrides)?);
+        let least = if changed.len() < published.len() {
+            changed
+        } else {
+            published
+        };
+        if !least.is_empty() {
+            return Err(format!("is of another recipe ({})", least.join("; ")));
         }
         let path = folder.join(format!("epoch-{epochs:03}.safetensors"));
         match path.is_file() {

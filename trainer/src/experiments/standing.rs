@@ -1,8 +1,10 @@
 //! How far the run in a folder has come, read from the header of its last checkpoint alone.
 
+use super::provenance::differences;
+use super::{Overrides, Recipe};
 use crate::error::TrainerError;
 use crate::train::{BatchNorm, Progress, TrainOptions};
-use dualnet_export::network::NetworkConfig;
+use dualnet_export::network::{NetworkConfig, NetworkError};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -99,6 +101,16 @@ impl Standing {
     /// The options as a recipe names them.
     pub fn recipe_options(&self) -> TrainOptions {
         recipe_options(self.options.clone(), &self.training)
+    }
+
+    /// Every difference of the run from a row that is trained with this seed and these overrides: of its network, its options, the records it had
+    /// and the weights it began from.
+    ///
+    /// # Errors
+    /// As [`Recipe::network`].
+    pub fn differences(&self, recipe: &Recipe, seed: u64, overrides: &Overrides) -> Result<Vec<String>, NetworkError> {
+        let run = (&self.network, &self.recipe_options());
+        differences(recipe, seed, overrides, run, &self.training)
     }
 
     /// Epochs that are done.

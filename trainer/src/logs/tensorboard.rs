@@ -9,6 +9,8 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+const PREFIX: &str = "events.out.tfevents.";
+
 /// One event file. A file is never appended to: a run that is resumed begins a new one, and TensorBoard joins them.
 #[derive(Debug)]
 pub struct EventFile {
@@ -24,10 +26,12 @@ impl EventFile {
     /// [`TrainerError::Io`] when the file cannot be written.
     pub fn create(folder: &Path, steps: u64) -> Result<Self, TrainerError> {
         let host = host();
-        let mut seconds = now().as_secs();
+        // TensorBoard reads the files in the order of their names, whatever a clock said that wrote them.
+        let mut seconds = newest(folder)
+            .map_or(0, |newest| newest.saturating_add(1))
+            .max(now().as_secs());
         let mut events = loop {
-            // TensorBoard reads the files in the order of their names.
-            let path = folder.join(format!("events.out.tfevents.{seconds:010}.{host}"));
+            let path = folder.join(format!("{PREFIX}{seconds:010}.{host}"));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => break Self { path, file },
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => seconds += 1,
@@ -38,11 +42,6 @@ impl EventFile {
         let start = Message::default().integer(session_log::STATUS, session_log::START);
         events.write(&Message::event(steps + 1).message(event::SESSION_LOG, &start))?;
         Ok(events)
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Adds the scalars of one step: pairs of tag and value, which is kept as float32.
@@ -72,6 +71,15 @@ impl EventFile {
             source,
         })
     }
+}
+
+/// The greatest number of seconds in the names of a folder's event files.
+fn newest(folder: &Path) -> Option<u64> {
+    let seconds = |entry: std::fs::DirEntry| {
+        let name = entry.file_name();
+        name.to_str()?.strip_prefix(PREFIX)?.split('.').next()?.parse().ok()
+    };
+    std::fs::read_dir(folder).ok()?.flatten().filter_map(seconds).max()
 }
 
 /// TFRecord's checksum: a CRC stored next to its own data would otherwise check as itself.

@@ -4,6 +4,7 @@ use super::{Checkpoint, TrainOptions};
 use crate::error::TrainerError;
 use dualnet_export::network::NetworkConfig;
 use dualnet_export::weights::{PARTIAL, write_beside};
+use serde::de::IgnoredAny;
 use serde_json::json;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -66,6 +67,12 @@ impl RunFolder {
     /// What the finished run reached.
     pub fn result(&self) -> PathBuf {
         self.path.join("result.json")
+    }
+
+    /// Whether what the finished run reached is there and whole.
+    pub fn has_result(&self) -> bool {
+        let text = std::fs::read(self.result());
+        text.is_ok_and(|text| serde_json::from_slice::<IgnoredAny>(&text).is_ok())
     }
 
     /// The resolved configuration.

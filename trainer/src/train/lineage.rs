@@ -22,7 +22,7 @@ pub(super) fn entry<'a>(sources: impl IntoIterator<Item = &'a Value>) -> Value {
 }
 
 /// What a network's training says of those it goes back to.
-pub(super) fn ancestors(training: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn ancestors(training: &Value) -> impl Iterator<Item = &Value> {
     training[ENTRY].as_array().into_iter().flatten()
 }
 

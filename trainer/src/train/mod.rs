@@ -29,6 +29,7 @@ pub use card::REVISION;
 pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 pub use folder::RunFolder;
 pub(crate) use leak::{data_set_known_to, stated_leak};
+pub(crate) use lineage::ancestors;
 pub(crate) use log::whole_lines;
 pub use log::{EpochLog, EpochRecord};
 pub use options::{
@@ -36,6 +37,7 @@ pub use options::{
     TrainOptions,
 };
 pub use records::Records;
+pub(crate) use records::{ICENTIA_LABELS, RELEASED_LABELS};
 pub use report::Report;
 pub use run::Training;
 pub use start::Changes;

@@ -30,10 +30,13 @@ pub struct Records {
 
 const PHYSIONET_DATA: &str = "PhysioNet/CinC 2017 training set (Clifford et al. 2017, ODC-BY 1.0)";
 const ICENTIA_DATA: &str = "Icentia11k (Tan et al. 2019, CC BY-NC-SA 4.0)";
-const ICENTIA_LABELS: &str =
+/// What the labels of Icentia11k are called.
+pub(crate) const ICENTIA_LABELS: &str =
     "beats' rhythms of a crop: ~ noise or unlabelled, N normal or not annotated, A AF, F atrial flutter";
 const COURSE_DATA: &str = "6000-record course set drawn from PhysioNet/CinC 2017";
 
+/// What the labels of the released archive are called.
+pub(crate) const RELEASED_LABELS: &str = "as released (REFERENCE.csv)";
 /// Records of each label (N, O, A, ~) in the released archive.
 const RELEASED: [usize; 4] = [5050, 2456, 738, 284];
 /// The same in the later set of labels, which the competition's ranking uses.
@@ -143,7 +146,7 @@ impl Records {
 /// Which of the published sets of labels the data set has, told by their counts; of another set the file it was read from and its counts.
 fn labels(dataset: &Dataset, read_from: Labels) -> String {
     match dataset.label_counts() {
-        RELEASED => "as released (REFERENCE.csv)".to_owned(),
+        RELEASED => RELEASED_LABELS.to_owned(),
         REVISED => "revised (REFERENCE-v3.csv)".to_owned(),
         [n, o, a, noise] => format!("{} with N {n}, O {o}, A {a}, ~ {noise}", read_from.file()),
     }

@@ -14,7 +14,7 @@ use super::{Records, Team, interrupt, result};
 use crate::data::{Classes, Loader, LoaderOptions};
 use crate::distributed::Reducer;
 use crate::error::TrainerError;
-use crate::logs::{LogOptions, RunLogs};
+use crate::logs::RunLogs;
 use crate::optimizer::{RAdam, clip_gradients};
 use crate::torch::Parameters;
 use dualnet_engine::score::Evaluation;
@@ -119,7 +119,7 @@ impl Training {
             self.keep(epoch, kept)?;
             report.finished(&record, self.progress.best);
         }
-        if self.team.is_first() && !self.records.split.validation.is_empty() && !self.folder.result().exists() {
+        if self.team.is_first() && !self.records.split.validation.is_empty() && !self.folder.has_result() {
             self.measure(report)?;
         }
         Ok(())
@@ -311,13 +311,9 @@ struct Logs {
 
 impl Logs {
     fn open(folder: &RunFolder, done: usize, steps: u64) -> Result<Self, TrainerError> {
-        let options = LogOptions {
-            steps,
-            ..LogOptions::default()
-        };
         Ok(Self {
             table: EpochLog::open(&folder.log(), done)?,
-            events: RunLogs::open(folder.path(), done, options)?,
+            events: RunLogs::open(folder.path(), done, steps)?,
         })
     }
 

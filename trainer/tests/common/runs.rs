@@ -116,7 +116,9 @@ impl Run {
                 "epoch": epoch,
                 "training": {
                     "data": "A & B <i>",
-                    "labels": "REFERENCE.csv",
+                    "labels": "as released (REFERENCE.csv)",
+                    "training_records": 7000,
+                    "validation_records": 1528,
                     "epoch": epoch,
                     "epochs": self.options.epochs,
                     "seed": self.seed,

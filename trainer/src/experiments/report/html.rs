@@ -2,7 +2,7 @@
 
 use super::chart::{Series, chart};
 use super::run_files::{EpochLine, Measured, RunFiles};
-use super::table::{COLUMNS, Figure, LEGEND, lines};
+use super::table::{COLUMNS, LEGEND, lines};
 use super::{Findings, Row};
 use crate::experiments::{Data, Group, published, published_source};
 use dualnet_export::network::ClassSet;
@@ -26,26 +26,8 @@ pub fn html(findings: &Findings) -> String {
         page += &format!("<h2>{}</h2>\n<div class=\"wide\">\n<table>\n", escaped(group.title()));
         page += &cells("th", &COLUMNS.map(str::to_owned));
         for line in lines(findings, group) {
-            let name = match line.figure {
-                Figure::Accuracy => line.row.recipe.title.to_owned(),
-                Figure::F1 => String::new(),
-            };
-            let [published, published_mean] = line.published;
-            let ([best, best_mean], [last, last_mean]) = (line.best, line.last);
-            let figure = line.figure.name().to_owned();
-            page += &cells(
-                "td",
-                &[
-                    name,
-                    figure,
-                    published,
-                    published_mean,
-                    best,
-                    best_mean,
-                    last,
-                    last_mean,
-                ],
-            );
+            let title = line.row.recipe.title.to_owned();
+            page += &cells("td", &line.cells(title));
         }
         page += "</table>\n</div>\n";
     }

@@ -1,7 +1,7 @@
 //! The report in Markdown.
 
 use super::Findings;
-use super::table::{COLUMNS, Figure, LEGEND, lines};
+use super::table::{COLUMNS, LEGEND, lines};
 use crate::experiments::{Group, published_source};
 
 /// The tables *published | ours*, and what there is to know about the runs.
@@ -12,23 +12,8 @@ pub fn markdown(findings: &Findings) -> String {
         text += &row(&COLUMNS.map(str::to_owned));
         text += &row(&COLUMNS.map(|_| "---".to_owned()));
         for line in lines(findings, group) {
-            let [published, published_mean] = line.published;
-            let ([best, best_mean], [last, last_mean]) = (line.best, line.last);
-            let name = match line.figure {
-                Figure::Accuracy => format!("{} (`{}`)", line.row.recipe.title, line.row.recipe.name),
-                Figure::F1 => String::new(),
-            };
-            let figure = line.figure.name().to_owned();
-            text += &row(&[
-                name,
-                figure,
-                published,
-                published_mean,
-                best,
-                best_mean,
-                last,
-                last_mean,
-            ]);
+            let recipe = line.row.recipe;
+            text += &row(&line.cells(format!("{} (`{}`)", recipe.title, recipe.name)));
         }
     }
     let notes = findings.notes();
@@ -42,12 +27,51 @@ pub fn markdown(findings: &Findings) -> String {
 }
 
 fn row(cells: &[String]) -> String {
-    let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
+    let cells: Vec<String> = cells.iter().map(|cell| in_one_line(cell).replace('|', "\\|")).collect();
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// Text of files in one line of Markdown that is neither markup nor the end of a cell.
+/// Text of files that is no markup.
 fn escaped(text: &str) -> String {
+    let line: Vec<char> = in_one_line(text).chars().collect();
+    let is_in_word = |at: usize| {
+        let is_letter = |at: usize| line.get(at).is_some_and(|letter| letter.is_alphanumeric());
+        at > 0 && is_letter(at - 1) && is_letter(at + 1)
+    };
+    let mut escaped = String::new();
+    for (at, &character) in line.iter().enumerate() {
+        let is_markup = match character {
+            '_' => !is_in_word(at),
+            character => "\\`*[]~|".contains(character),
+        };
+        if is_markup {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// Text in one line, without tags.
+fn in_one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.replace('&', "&amp;").replace('<', "&lt;").replace('|', "\\|")
+    line.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_files_say_is_no_markup() {
+        for (text, expected) in [
+            ("__old__: no row", "\\_\\_old\\_\\_: no row"),
+            ("batch_size 48", "batch_size 48"),
+            ("![a](b)\n`c` ~d~ *e*", "!\\[a\\](b) \\`c\\` \\~d\\~ \\*e\\*"),
+            ("<i>&|", "&lt;i>&amp;\\|"),
+            ("a\\b", "a\\\\b"),
+        ] {
+            assert_eq!(escaped(text), expected);
+        }
+    }
 }

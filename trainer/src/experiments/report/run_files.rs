@@ -1,13 +1,14 @@
 //! What the files of a run say. A missing or broken file is a problem to report, not an error.
 
+use super::super::provenance::differences;
 use super::super::standing::recipe_options;
-use super::super::{Recipe, Standing, deviations, run_folder};
+use super::super::{Recipe, Standing, run_folder};
 use crate::experiments::Overrides;
 use crate::train::{TrainOptions, whole_lines};
 use dualnet_export::network::NetworkConfig;
 use serde::Deserialize;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One run of a row.
 #[derive(Clone, Debug)]
@@ -211,12 +212,8 @@ impl RunFiles {
             }
         };
         let none = Overrides::default();
-        let load = recipe.starts_from.map(PathBuf::from);
-        match recipe.network(&none) {
-            Ok(wanted) => {
-                let wanted_options = recipe.options(self.seed, load, &none);
-                self.deviations = deviations((&network, &options), (&wanted, &wanted_options));
-            }
+        match differences(recipe, self.seed, &none, (&network, &options), &self.training) {
+            Ok(found) => self.deviations = found,
             Err(error) => self.problems.push(error.to_string()),
         }
         for plan in &options.earlier_plans {

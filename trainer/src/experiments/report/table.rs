@@ -16,6 +16,29 @@ pub(super) struct Line<'a> {
     pub(super) last: [String; 2],
 }
 
+impl Line<'_> {
+    /// The cells below [`COLUMNS`]; `name` stands beside the first figure of the row.
+    pub(super) fn cells(self, name: String) -> [String; 8] {
+        let name = match self.figure {
+            Figure::Accuracy => name,
+            Figure::F1 => String::new(),
+        };
+        let figure = self.figure.name().to_owned();
+        let [published, published_mean] = self.published;
+        let ([best, best_mean], [last, last_mean]) = (self.best, self.last);
+        [
+            name,
+            figure,
+            published,
+            published_mean,
+            best,
+            best_mean,
+            last,
+            last_mean,
+        ]
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Figure {
     Accuracy,

@@ -1,0 +1,134 @@
+//! What a run learned from: figures of other records, or of a network that began from other weights, are not the row's.
+
+use super::{Data, Overrides, Recipe, deviations};
+use crate::data::icentia::SEGMENTS;
+use crate::train::{ICENTIA_LABELS, ICENTIA11K, RELEASED_LABELS, TrainOptions, ancestors};
+use dualnet_export::network::{NetworkConfig, NetworkError};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Every difference of a run from a row: of its network and options, of the records it had, and of the weights it began from. `training` is what
+/// its files say of it, and nothing where they say nothing.
+///
+/// # Errors
+/// As [`Recipe::network`].
+pub(super) fn differences(
+    recipe: &Recipe,
+    seed: u64,
+    overrides: &Overrides,
+    (network, options): (&NetworkConfig, &TrainOptions),
+    training: &Value,
+) -> Result<Vec<String>, NetworkError> {
+    let load = recipe.starts_from.map(PathBuf::from);
+    let wanted = recipe.options(seed, load, overrides);
+    let mut found = deviations((network, options), (&recipe.network(overrides)?, &wanted));
+    // A limit leaves some of the records by intention, and differs from a row that has none.
+    if options.limit.is_none() {
+        found.extend(other_records(recipe.data, training));
+    }
+    if recipe.starts_from.is_some() {
+        found.extend(other_weights(options.limit, training));
+    }
+    Ok(found)
+}
+
+/// In what the records differ from those that were published.
+fn other_records(data: Data, training: &Value) -> Vec<String> {
+    if training.is_null() {
+        return Vec::new();
+    }
+    let (learned, validating, labels) = match data {
+        Data::Paper => (7000, 1528, RELEASED_LABELS),
+        Data::Challenge => (8028, 500, RELEASED_LABELS),
+        Data::Icentia11k => (10_000 * SEGMENTS, 1000 * SEGMENTS, ICENTIA_LABELS),
+    };
+    let mut found = Vec::new();
+    for (entry, wanted) in [("training_records", learned), ("validation_records", validating)] {
+        if training[entry].as_u64() != Some(wanted as u64) {
+            found.push(format!("{} {}, not {wanted}", entry.replace('_', " "), training[entry]));
+        }
+    }
+    if training["labels"].as_str() != Some(labels) {
+        found.push(format!("labels {}, not {labels}", training["labels"]));
+    }
+    found
+}
+
+/// Why the weights that a run began from are not those of a pre-training, if they say so. Weights of the original's format say nothing.
+fn other_weights(limit: Option<usize>, training: &Value) -> Option<String> {
+    let is_pre_training = |source: &Value| {
+        let options = &source["options"];
+        let is_whole = options["limit"].is_null();
+        options["dataset"] == ICENTIA11K && (is_whole || options["limit"].as_u64() == limit.map(|limit| limit as u64))
+    };
+    ancestors(training)
+        .any(|source| !is_pre_training(source))
+        .then(|| "starts from weights that go back to other records than Icentia11k's".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiments::find;
+    use crate::train::PHYSIONET;
+    use serde_json::json;
+
+    fn found(row: &str, training: &Value, limit: Option<usize>) -> Vec<String> {
+        let recipe = find(row).expect("a row");
+        let overrides = Overrides {
+            limit,
+            ..Overrides::default()
+        };
+        let network = recipe.network(&overrides).expect("a network");
+        let options = recipe.options(1, recipe.starts_from.map(PathBuf::from), &overrides);
+        differences(recipe, 1, &overrides, (&network, &options), training).expect("differences")
+    }
+
+    fn training(records: (u64, u64), labels: &str, sources: &Value) -> Value {
+        json!({
+            "training_records": records.0,
+            "validation_records": records.1,
+            "labels": labels,
+            "goes_back_to": sources,
+        })
+    }
+
+    #[test]
+    fn other_records_and_labels_are_another_recipe() {
+        let released = training((7000, 1528), RELEASED_LABELS, &json!([]));
+        assert_eq!(found("dualnet-s", &released, None), [""; 0]);
+        let revised = training((7000, 1528), "revised (REFERENCE-v3.csv)", &json!([]));
+        assert_eq!(
+            found("dualnet-s", &revised, None),
+            ["labels \"revised (REFERENCE-v3.csv)\", not as released (REFERENCE.csv)"]
+        );
+        let few = training((5000, 500), ICENTIA_LABELS, &json!([]));
+        assert_eq!(
+            found("pretrain-dualnet-xl", &few, None),
+            ["training records 5000, not 500000", "validation records 500, not 50000"]
+        );
+        assert_eq!(found("pretrain-dualnet-xl", &few, Some(8)), [""; 0]);
+        assert_eq!(found("dualnet-s", &Value::Null, None), [""; 0]);
+    }
+
+    #[test]
+    fn a_fine_tuned_network_comes_from_a_pre_training() {
+        let source = |dataset: &str, limit: Option<u64>| json!({ "options": { "dataset": dataset, "limit": limit } });
+        let of = |sources: &Value| training((7000, 1528), RELEASED_LABELS, sources);
+        let row = "fine-tuned-dualnet-xl";
+        let whole = source(ICENTIA11K, None);
+        assert_eq!(found(row, &of(&json!([])), None), [""; 0]);
+        assert_eq!(found(row, &of(&json!([whole])), None), [""; 0]);
+        assert_eq!(found(row, &of(&json!([source(ICENTIA11K, Some(8))])), Some(8)), [""; 0]);
+        for strange in [
+            json!([source(PHYSIONET, None)]),
+            json!([whole, source(PHYSIONET, None)]),
+            json!([source(ICENTIA11K, Some(8))]),
+        ] {
+            assert_eq!(
+                found(row, &of(&strange), None),
+                ["starts from weights that go back to other records than Icentia11k's"]
+            );
+        }
+    }
+}
