@@ -68,7 +68,8 @@ pub fn folds_of(dataset: &Dataset, indices: &[u32], count: usize, seed: u64) -> 
 /// Holds `fraction` of `indices` back: `(train, held)`, both in the order of `indices`.
 ///
 /// Of each label it holds back its share, rounded up or down such that the whole is rounded to the nearest, but at
-/// least one record. A group of sample-identical records is held back, by a draw, only where it fits its share.
+/// least one record. A group of sample-identical records is held back, by a draw, only where it fits its
+/// share; of a label whose records are nearly all in such groups fewer may be held back, or none.
 ///
 /// # Errors
 /// A fraction that is not between 0 and 1, an index outside the data set, too few records to leave one on each side.

@@ -116,6 +116,59 @@ fn every_protocol_and_type_gives_the_same_inputs() {
     }
 }
 
+/// Of the released patients some have fewer segments than 50: draws, labels and the places of records in a batch follow from what a file has.
+#[test]
+fn a_patient_may_have_fewer_segments() {
+    const FEW: usize = 7;
+    let folder = two_patients();
+    for protocol in [2, 5] {
+        let bytes = encode("i2", &samples(5)[..FEW * SAMPLES]);
+        write_samples(folder.path(), 5, &array(protocol, "i2", &[FEW, SAMPLES], &bytes));
+        write_annotations(folder.path(), 5, &annotations(2, &rhythms()[..FEW]));
+        let icentia = open(folder.path());
+        let records: Vec<usize> = (0..3).map(|unit| icentia.records_in(unit)).collect();
+        assert_eq!((records, icentia.records_per_unit()), (vec![50, FEW, 50], 50));
+        assert_eq!(load(&icentia, 1, 1).expect("a batch").labels, classes()[..FEW]);
+        let few = Icentia::open(folder.path(), Some(8), false).expect("patients");
+        assert_eq!([0, 1, 2].map(|unit| few.records_in(unit)), [8, FEW, 8]);
+        assert_eq!(load(&few, 1, 1).expect("a batch").labels, classes()[..FEW]);
+    }
+    // Draws are as many as the file's segments: all starts come first.
+    let (all, few) = (
+        Draws::Published.crops(50, SAMPLES as u32),
+        Draws::Published.crops(FEW, SAMPLES as u32),
+    );
+    assert!((0..FEW).all(|segment| all[segment].start == few[segment].start));
+    assert_ne!(all[0].length, few[0].length);
+
+    let source: Arc<dyn Source> = Arc::new(open(folder.path()));
+    let batch = |shard| {
+        let options = LoaderOptions {
+            shard,
+            ..LoaderOptions::validation(150, Classes::Four, 1)
+        };
+        let mut loader = Loader::new(Arc::clone(&source), &[1, 0, 2], options).expect("a loader");
+        loader.next().expect("a batch").expect("a batch")
+    };
+    let whole = batch(Shard::default());
+    assert_eq!((whole.labels.len(), whole.global_records), (107, 107));
+    let [first, second] = [0, 1].map(|rank| batch(Shard { rank, of: 2 }));
+    for (part, first_record, records) in [(&first, 0, FEW), (&second, FEW, 100)] {
+        assert_eq!((part.first_record, part.labels.len()), (first_record, records));
+        assert_eq!((part.global_records, part.smallest_shard), (107, FEW));
+    }
+    assert_eq!([first.ecg, second.ecg].concat(), whole.ecg);
+
+    write_annotations(folder.path(), 5, &annotations(2, &rhythms()));
+    let error = load(&open(folder.path()), 1, 1)
+        .expect_err("other annotations")
+        .to_string();
+    assert!(
+        error.contains("annotates 50 segments; the file of the samples has 7"),
+        "{error}"
+    );
+}
+
 /// The rule of the crops and of the interpolation, computed in float64 on the whole array. Float32 positions are off by up to
 /// 1e-3 of a sample, and so the windows by less than 1e-3 of their norm.
 #[test]
@@ -246,8 +299,8 @@ fn what_is_missing_or_of_another_shape_is_named_before_anything_is_trained() {
             &["10007_batched.pkl.gz is missing"],
         ),
         (
-            Box::new(put(shape([49, SAMPLES]))),
-            &["00003_batched.pkl.gz", "49 segments"],
+            Box::new(put(shape([51, SAMPLES]))),
+            &["00003_batched.pkl.gz", "51 segments; a file has 1 to 50"],
         ),
         (Box::new(put(shape([SEGMENTS, 21_600]))), &["segments of 21600 samples"]),
         (

@@ -5,6 +5,7 @@ mod icentia_files;
 use dualnet_fixtures::{data_dir, records_dir};
 use dualnet_trainer::data::icentia::{self, Released};
 use dualnet_trainer::data::verify::{Findings, Kind, Known, verify};
+use dualnet_trainer::data::{Labels, Split, physionet};
 use dualnet_trainer::train::{Records, TrainOptions};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -36,6 +37,48 @@ fn fixtures() -> tempfile::TempDir {
         std::fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
     }
     folder
+}
+
+/// A pipe or a device has no end that would come by itself; all that read a data set refuse them.
+#[test]
+fn what_is_no_regular_file_keeps_nobody_waiting() {
+    let folder = fixtures();
+    let pipe = |name: &str| {
+        let path = folder.path().join(name);
+        let _ = std::fs::remove_file(&path);
+        let made = Command::new("mkfifo").arg(&path).status().expect("mkfifo starts");
+        assert!(made.success());
+        path
+    };
+    let split = pipe("split.txt");
+    let error = Split::find(split.to_str().expect("a name"))
+        .expect_err("a pipe")
+        .to_string();
+    assert!(error.contains("is no regular file"), "{error}");
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("A00002.mat")).expect("a link");
+    pipe("A00005.hea");
+    let findings = found(Known::Physionet, folder.path());
+    assert_eq!(
+        of(&findings, Kind::Damaged),
+        ["A00002.mat: is no regular file", "A00005.hea: is no regular file"]
+    );
+    let error = physionet::read(folder.path(), Labels::Released)
+        .expect_err("a pipe")
+        .to_string();
+    assert!(error.contains("A00005.hea: is no regular file"), "{error}");
+
+    let patients = icentia_files::two_patients();
+    let samples = patients.path().join("00003_batched.pkl.gz");
+    std::fs::remove_file(&samples).expect("a file");
+    let made = Command::new("mkfifo").arg(&samples).status().expect("mkfifo starts");
+    assert!(made.success());
+    let error = icentia::Icentia::open(patients.path(), None, false)
+        .expect_err("a pipe")
+        .to_string();
+    assert!(
+        error.contains("00003_batched.pkl.gz") && error.contains("is no regular file"),
+        "{error}"
+    );
 }
 
 #[test]

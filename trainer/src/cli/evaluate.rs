@@ -106,7 +106,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         (true, dataset) => dataset.as_ref(),
         (false, _) => None,
     };
-    let bar = ProgressBar::new((indices.len() * records.source.records_per_unit()) as u64);
+    let bar = ProgressBar::new(records.source.records_in_all(indices) as u64);
     let mut progress = |done| {
         bar.set_position(done as u64);
         Ok(())

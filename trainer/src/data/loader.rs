@@ -1,5 +1,6 @@
 //! Batches of network inputs, prepared by threads ahead of their use.
 
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -235,18 +236,19 @@ impl Work {
         batch.spectrogram.clear();
         batch.labels.clear();
         batch.records.clear();
-        batch.global_records = units.len() * self.source.records_per_unit();
+        let records = |part: Range<usize>| self.source.records_in_all(&units[part]);
+        batch.global_records = records(0..units.len());
         batch.replicated = shard.of > 1 && units.len() < shard.of;
         let mine = match batch.replicated {
             true => 0..units.len(),
             false => shard.range(units.len()),
         };
-        batch.first_record = mine.start * self.source.records_per_unit();
-        let smallest = match batch.replicated {
-            true => units.len(),
-            false => units.len() / shard.of.max(1),
+        batch.first_record = records(0..mine.start);
+        let shards = (0..shard.of.max(1)).map(|rank| Shard { rank, ..shard }.range(units.len()));
+        batch.smallest_shard = match batch.replicated {
+            true => batch.global_records,
+            false => shards.map(records).min().unwrap_or(0),
         };
-        batch.smallest_shard = smallest * self.source.records_per_unit();
         for &unit in &units[mine] {
             self.source.load(unit, &pass, workspace, &mut batch)?;
         }

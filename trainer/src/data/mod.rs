@@ -5,6 +5,7 @@ mod excerpts;
 pub mod icentia;
 mod loader;
 pub mod physionet;
+mod regular;
 mod source;
 mod split;
 pub mod verify;

@@ -1,5 +1,6 @@
 //! The PhysioNet/CinC 2017 challenge data (Clifford et al. 2017): a folder of `.mat` records and their `REFERENCE.csv`.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -9,7 +10,7 @@ use dualnet_engine::signal::{MAX_SAMPLES, SAMPLING_RATE_HZ};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{DataError, Dataset, Label, Recording};
+use super::{DataError, Dataset, Label, Recording, regular};
 
 /// Which of the published sets of labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -23,6 +24,14 @@ pub enum Labels {
 }
 
 impl Labels {
+    /// How many records are N, O, A and ~ in the released archive and in the later set of labels, which the competition's ranking uses.
+    pub(crate) fn counts(self) -> [usize; 4] {
+        match self {
+            Self::Released => [5050, 2456, 738, 284],
+            Self::V3 => [5076, 2415, 758, 279],
+        }
+    }
+
     /// The file that holds them.
     pub fn file(self) -> &'static str {
         match self {
@@ -57,6 +66,12 @@ pub fn read(folder: &Path, labels: Labels) -> Result<Dataset, DataError> {
 
 fn read_one(folder: &Path, name: String, label: Label) -> Result<Recording, String> {
     let path = path_of(folder, &name).ok_or_else(|| format!("{name:?} is not the name of a file"))?;
+    for file in [&path, &path.with_extension("hea")] {
+        match regular::check(file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(format!("{}: {error}", file.display())),
+            _ => {}
+        }
+    }
     let record = Record::open(&path).map_err(|error| error.to_string())?;
     if record.sampling_rate_hz() != SAMPLING_RATE_HZ {
         return Err(format!(
@@ -66,6 +81,7 @@ fn read_one(folder: &Path, name: String, label: Label) -> Result<Recording, Stri
     }
     let mut samples = record.into_samples();
     samples.truncate(MAX_SAMPLES);
+    samples.shrink_to_fit();
     Ok(Recording { name, label, samples })
 }
 

@@ -14,8 +14,18 @@ pub trait Source: Send + Sync + Debug {
     /// How many units there are.
     fn units(&self) -> usize;
 
-    /// Records in each unit.
+    /// Records in a unit, of which some may have fewer.
     fn records_per_unit(&self) -> usize;
+
+    /// Records in `unit`, which is below [`units`](Self::units).
+    fn records_in(&self, _unit: u32) -> usize {
+        self.records_per_unit()
+    }
+
+    /// Records in all these units.
+    fn records_in_all(&self, units: &[u32]) -> usize {
+        units.iter().map(|&unit| self.records_in(unit)).sum()
+    }
 
     /// What the classes of the records are.
     fn class_set(&self) -> ClassSet {

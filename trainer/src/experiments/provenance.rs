@@ -1,7 +1,6 @@
 //! What a run learned from: figures of other records, or of a network that began from other weights, are not the row's.
 
 use super::{Data, Overrides, Recipe, deviations};
-use crate::data::icentia::SEGMENTS;
 use crate::train::{ICENTIA_LABELS, ICENTIA11K, RELEASED_LABELS, TrainOptions, ancestors};
 use dualnet_export::network::{NetworkConfig, NetworkError};
 use serde_json::Value;
@@ -37,15 +36,17 @@ fn other_records(data: Data, training: &Value) -> Vec<String> {
     if training.is_null() {
         return Vec::new();
     }
-    let (learned, validating, labels) = match data {
-        Data::Paper => (7000, 1528, RELEASED_LABELS),
-        Data::Challenge => (8028, 500, RELEASED_LABELS),
-        Data::Icentia11k => (10_000 * SEGMENTS, 1000 * SEGMENTS, ICENTIA_LABELS),
+    let (what, [learned, validating], labels) = match data {
+        Data::Paper => ("records", [7000, 1528], RELEASED_LABELS),
+        Data::Challenge => ("records", [8028, 500], RELEASED_LABELS),
+        // Files, of which some have fewer segments than others.
+        Data::Icentia11k => ("units", [10_000, 1000], ICENTIA_LABELS),
     };
     let mut found = Vec::new();
-    for (entry, wanted) in [("training_records", learned), ("validation_records", validating)] {
-        if training[entry].as_u64() != Some(wanted as u64) {
-            found.push(format!("{} {}, not {wanted}", entry.replace('_', " "), training[entry]));
+    for (part, wanted) in [("training", learned), ("validation", validating)] {
+        let count = &training[format!("{part}_{what}")];
+        if *count != wanted {
+            found.push(format!("{part} {what} {count}, not {wanted}"));
         }
     }
     if training["labels"].as_str() != Some(labels) {
@@ -88,6 +89,8 @@ mod tests {
         json!({
             "training_records": records.0,
             "validation_records": records.1,
+            "training_units": 100,
+            "validation_units": 10,
             "labels": labels,
             "goes_back_to": sources,
         })
@@ -105,7 +108,7 @@ mod tests {
         let few = training((5000, 500), ICENTIA_LABELS, &json!([]));
         assert_eq!(
             found("pretrain-dualnet-xl", &few, None),
-            ["training records 5000, not 500000", "validation records 500, not 50000"]
+            ["training units 100, not 10000", "validation units 10, not 1000"]
         );
         assert_eq!(found("pretrain-dualnet-xl", &few, Some(8)), [""; 0]);
         assert_eq!(found("dualnet-s", &Value::Null, None), [""; 0]);

@@ -17,14 +17,16 @@ pub(super) fn training(
     processes: usize,
     epoch: usize,
 ) -> Value {
-    let per_unit = records.source.records_per_unit();
+    let count = |units: &[u32]| records.source.records_in_all(units);
     json!({
         "data": records.data,
         "labels": records.labels,
         "split": records.split.name,
-        "training_records": records.split.train.len() * per_unit,
-        "held_back_records": records.held_back.as_ref().map_or(0, Vec::len) * per_unit,
-        "validation_records": records.split.validation.len() * per_unit,
+        "training_records": count(&records.split.train),
+        "held_back_records": records.held_back.as_deref().map_or(0, count),
+        "validation_records": count(&records.split.validation),
+        "training_units": records.split.train.len(),
+        "validation_units": records.split.validation.len(),
         "records_digest": records.digest(),
         "validation_digest": records.validation_digest(),
         "teachers_digest": teachers_digest,

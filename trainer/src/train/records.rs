@@ -37,10 +37,6 @@ const COURSE_DATA: &str = "6000-record course set drawn from PhysioNet/CinC 2017
 
 /// What the labels of the released archive are called.
 pub(crate) const RELEASED_LABELS: &str = "as released (REFERENCE.csv)";
-/// Records of each label (N, O, A, ~) in the released archive.
-const RELEASED: [usize; 4] = [5050, 2456, 738, 284];
-/// The same in the later set of labels, which the competition's ranking uses.
-const REVISED: [usize; 4] = [5076, 2415, 758, 279];
 
 impl Records {
     /// The records of a data set in memory.
@@ -145,11 +141,15 @@ impl Records {
 
 /// Which of the published sets of labels the data set has, told by their counts; of another set the file it was read from and its counts.
 fn labels(dataset: &Dataset, read_from: Labels) -> String {
-    match dataset.label_counts() {
-        RELEASED => RELEASED_LABELS.to_owned(),
-        REVISED => "revised (REFERENCE-v3.csv)".to_owned(),
-        [n, o, a, noise] => format!("{} with N {n}, O {o}, A {a}, ~ {noise}", read_from.file()),
+    let counts = dataset.label_counts();
+    if counts == Labels::Released.counts() {
+        return RELEASED_LABELS.to_owned();
     }
+    if counts == Labels::V3.counts() {
+        return "revised (REFERENCE-v3.csv)".to_owned();
+    }
+    let [n, o, a, noise] = counts;
+    format!("{} with N {n}, O {o}, A {a}, ~ {noise}", read_from.file())
 }
 
 #[cfg(test)]
@@ -173,8 +173,12 @@ mod tests {
                 })
                 .collect(),
         };
-        assert_eq!(labels(&dataset(RELEASED), Labels::V3), "as released (REFERENCE.csv)");
-        assert_eq!(labels(&dataset(REVISED), Labels::V3), "revised (REFERENCE-v3.csv)");
+        let whole = |labels: Labels| dataset(labels.counts());
+        assert_eq!(
+            labels(&whole(Labels::Released), Labels::V3),
+            "as released (REFERENCE.csv)"
+        );
+        assert_eq!(labels(&whole(Labels::V3), Labels::V3), "revised (REFERENCE-v3.csv)");
         let few = dataset([3, 2, 1, 0]);
         assert_eq!(labels(&few, Labels::Released), "REFERENCE.csv with N 3, O 2, A 1, ~ 0");
         assert_eq!(labels(&few, Labels::V3), "REFERENCE-v3.csv with N 3, O 2, A 1, ~ 0");

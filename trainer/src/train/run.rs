@@ -126,7 +126,7 @@ impl Training {
     }
 
     fn measure(&self, report: &mut dyn Report) -> Result<(), TrainerError> {
-        let records = self.records.split.validation.len() * self.records.source.records_per_unit();
+        let records = self.records.source.records_in_all(&self.records.split.validation);
         let mut progress = |done| {
             report.validating(done, records);
             // The others are done: this process may stop by itself.

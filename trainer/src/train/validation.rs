@@ -74,7 +74,7 @@ impl Training {
             parameters,
         };
         let indices = self.records.choice();
-        let records = indices.len() * self.records.source.records_per_unit();
+        let records = self.records.source.records_in_all(indices);
         let predictions = evaluate_in(
             &self.team,
             &mut predictor,

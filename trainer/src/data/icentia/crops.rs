@@ -47,7 +47,7 @@ pub enum Draws {
         /// The number of the patient.
         patient: u32,
     },
-    /// Every segment from its first sample to its last, to see that any crop of it could be taken; one of an hour takes 8 MB.
+    /// Every segment from its first sample to its last, to see that any crop of it could be taken.
     Whole,
 }
 

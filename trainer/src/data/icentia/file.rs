@@ -1,6 +1,6 @@
 //! A compressed pickle, opened and read to its end.
 
-use crate::data::DataError;
+use crate::data::{DataError, regular};
 use dualnet_export::pickle::PickleError;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
@@ -15,7 +15,7 @@ pub(super) type Unpacked = BufReader<MultiGzDecoder<BufReader<File>>>;
 
 /// Opens a gzip file; memory: 64 KiB before and behind the decompressor, whose window has 32 KiB.
 pub(super) fn open(path: &Path) -> Result<Unpacked, DataError> {
-    let file = File::open(path).map_err(|error| fault(path, error.to_string()))?;
+    let file = regular::open(path).map_err(|error| fault(path, error.to_string()))?;
     let packed = BufReader::with_capacity(BUFFER, file);
     Ok(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(packed)))
 }

@@ -62,7 +62,7 @@ fn patient_of(file: &str, suffix: &str) -> Option<u32> {
     number.parse().ok().filter(|&patient| is_plain && patient < PATIENTS)
 }
 
-/// The patients of a folder that can be used, in the order of their numbers.
+/// The patients of a folder that can be used and how many segments each has, in the order of their numbers.
 ///
 /// Of each there must be both files. Of the samples' file the beginning is unpacked, which says how many segments there are of
 /// how many samples; of the annotations' file only that it begins as a compressed pickle. What lies behind is checked when it is
@@ -70,7 +70,7 @@ fn patient_of(file: &str, suffix: &str) -> Option<u32> {
 ///
 /// # Errors
 /// A folder that cannot be read or has no patient; files that are missing or wrong, the first five by name.
-pub(super) fn open(folder: &Path) -> Result<Vec<u32>, DataError> {
+pub(super) fn open(folder: &Path) -> Result<Vec<(u32, usize)>, DataError> {
     let (patients, _) = list(folder)?;
     if patients.is_empty() {
         return Err(super::file::fault(
@@ -78,16 +78,20 @@ pub(super) fn open(folder: &Path) -> Result<Vec<u32>, DataError> {
             format!("has no file of Icentia11k, such as 00000{SAMPLES}"),
         ));
     }
-    let failures = patients
-        .par_iter()
-        .filter_map(|(&patient, &found)| check(folder, patient, found).err())
-        .collect();
+    let segments = |(&patient, &found)| check(folder, patient, found).map(|segments| (patient, segments));
+    let (mut usable, mut failures) = (Vec::new(), Vec::new());
+    for checked in patients.par_iter().map(segments).collect::<Vec<_>>() {
+        match checked {
+            Ok(patient) => usable.push(patient),
+            Err(failure) => failures.push(failure),
+        }
+    }
     DataError::of_failures(failures, folder, patients.len())?;
-    Ok(patients.into_keys().collect())
+    Ok(usable)
 }
 
-/// The first thing that is wrong with a patient's files.
-fn check(folder: &Path, patient: u32, found: Found) -> Result<(), String> {
+/// How many segments a patient has, or the first thing that is wrong with the files.
+fn check(folder: &Path, patient: u32, found: Found) -> Result<usize, String> {
     let missing = |path: PathBuf| format!("{} is missing", path.display());
     if !found.samples {
         return Err(missing(samples_of(folder, patient)));
@@ -95,6 +99,7 @@ fn check(folder: &Path, patient: u32, found: Found) -> Result<(), String> {
     if !found.labels {
         return Err(missing(labels_of(folder, patient)));
     }
-    signal::samples(&samples_of(folder, patient)).map_err(|error| error.to_string())?;
-    labels::begins(&labels_of(folder, patient)).map_err(|error| error.to_string())
+    let shape = signal::shape(&samples_of(folder, patient)).map_err(|error| error.to_string())?;
+    labels::begins(&labels_of(folder, patient)).map_err(|error| error.to_string())?;
+    Ok(shape.segments)
 }

@@ -1,9 +1,10 @@
-//! The annotations of a patient: `NNNNN_batched_lbls.pkl.gz`, a list of 50 dicts.
+//! The annotations of a patient: `NNNNN_batched_lbls.pkl.gz`, a list of as many dicts as there are segments.
 
-use super::SEGMENTS;
+use super::RELEASED_SAMPLES;
 use super::crops::Crop;
 use super::file::{at, fault, finish, open};
 use super::numpy::{Layout, Number, Numpy, Sink, Values};
+use super::signal::Shape;
 use crate::data::DataError;
 use dualnet_export::pickle::{Limits, Machine, Payload, Step};
 use std::io::Read;
@@ -14,8 +15,6 @@ const LIMITS: Limits = Limits {
     bytes: 64 << 20,
     instructions: 1_000_000,
 };
-/// Samples of a released segment, which no position lies beyond.
-const RELEASED_SAMPLES: u32 = 1_048_577;
 
 /// Arrays of `rtype`: three kinds of noise and unlabelled beats, then normal, AF and flutter.
 const KINDS: usize = 6;
@@ -24,23 +23,24 @@ const AF: usize = 4;
 const FLUTTER: usize = 5;
 
 /// The class of every crop: the first of flutter (3), AF (2), noise (0) that is annotated in it, or else normal (1), also when
-/// nothing is annotated. `samples` is the length of the segments.
+/// nothing is annotated. `shape` is that of the samples, where it is known.
 ///
 /// # Errors
-/// A file that cannot be read, or is no list of 50 dicts whose `rtype` is six arrays of positions.
-pub(super) fn classes(path: &Path, crops: &[Crop], samples: u32) -> Result<Vec<i64>, DataError> {
+/// A file that cannot be read, or is no list of a dict for each segment whose `rtype` is six arrays of positions.
+pub(super) fn classes(path: &Path, crops: &[Crop], shape: Option<Shape>) -> Result<Vec<i64>, DataError> {
     let mut machine = Machine::new(open(path)?, Numpy::new(NoSink, LIMITS.bytes as usize), LIMITS);
     let root = machine.run().map_err(|error| at(path, error))?;
     let wrong = |problem: String| fault(path, problem);
     let heap = machine.heap();
     let segments = heap.sequence(root).map_err(wrong)?;
-    if segments.len() != SEGMENTS {
+    if let Some(shape) = shape.filter(|shape| shape.segments != segments.len()) {
         return Err(wrong(format!(
-            "annotates {} segments; a file has {SEGMENTS}",
-            segments.len()
+            "annotates {} segments; the file of the samples has {}",
+            segments.len(),
+            shape.segments
         )));
     }
-    let beyond = i64::from(samples.max(RELEASED_SAMPLES));
+    let beyond = i64::from(shape.map_or(0, |shape| shape.samples).max(RELEASED_SAMPLES));
     let mut classes = Vec::with_capacity(crops.len());
     for (index, &segment) in segments.iter().enumerate() {
         let here = |problem: String| wrong(format!("segment {index}: {problem}"));

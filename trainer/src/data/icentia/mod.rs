@@ -1,4 +1,4 @@
-//! Icentia11k (Tan et al. 2019): per patient 50 segments of an hour at 250 Hz, in pickles as they were released.
+//! Icentia11k (Tan et al. 2019): per patient up to 50 segments of an hour at 250 Hz, in pickles as they were released.
 //!
 //! The samples are never in memory as a whole: a file is unpacked as a stream, of which each segment's crop is decoded, made
 //! into the network's inputs, and forgotten. A loader thread needs about 0.5 MB for that, and while it looks at a file's
@@ -24,8 +24,10 @@ use dualnet_export::network::ClassSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// Segments of a file.
+/// Segments of a file; some have fewer.
 pub const SEGMENTS: usize = 50;
+/// Samples of a released segment, which no annotation lies beyond.
+const RELEASED_SAMPLES: u32 = 1_048_577;
 /// Samples at the network's 300 Hz for each at 250 Hz.
 const FACTOR: f64 = 1.2;
 /// Patients from this number on validate.
@@ -35,9 +37,9 @@ const FIRST_VALIDATION: u32 = 10_000;
 #[derive(Clone, Debug)]
 pub struct Icentia {
     folder: PathBuf,
-    /// The patient of each unit.
-    patients: Vec<u32>,
-    /// Segments used of each file.
+    /// The patient of each unit, and how many segments there are.
+    patients: Vec<(u32, usize)>,
+    /// Segments used of each file that has as many.
     segments: usize,
     fresh_crops: bool,
 }
@@ -66,7 +68,7 @@ impl Icentia {
     /// There are none of either kind.
     pub fn split(&self) -> Result<Split, DataError> {
         let (mut train, mut validation) = (Vec::new(), Vec::new());
-        for (unit, &patient) in self.patients.iter().enumerate() {
+        for (unit, &(patient, _)) in self.patients.iter().enumerate() {
             let part = if patient < FIRST_VALIDATION {
                 &mut train
             } else {
@@ -116,13 +118,18 @@ impl Source for Icentia {
         self.segments
     }
 
+    fn records_in(&self, unit: u32) -> usize {
+        let patient = self.patients.get(unit as usize);
+        patient.map_or(0, |&(_, segments)| segments.min(self.segments))
+    }
+
     fn class_set(&self) -> ClassSet {
         ClassSet::Icentia11k
     }
 
     fn name(&self, unit: u32) -> String {
         let patient = self.patients.get(unit as usize);
-        patient.map_or_else(String::new, |&patient| folder::name(patient))
+        patient.map_or_else(String::new, |&(patient, _)| folder::name(patient))
     }
 
     fn check(&self, shard: Shard, progress: &mut Progress<'_>) -> Result<ControlFlow<()>, DataError> {
@@ -130,7 +137,7 @@ impl Source for Icentia {
     }
 
     fn load(&self, unit: u32, pass: &Pass, workspace: &mut Workspace, batch: &mut Batch) -> Result<(), DataError> {
-        let Some(&patient) = self.patients.get(unit as usize) else {
+        let Some(&(patient, _)) = self.patients.get(unit as usize) else {
             return Err(DataError::Index {
                 index: unit,
                 records: self.patients.len(),
@@ -149,8 +156,8 @@ impl Source for Icentia {
             let prepared = preprocessor.prepare_uncut(samples, ecg, spectrogram);
             prepared.map_err(|error| error.to_string())
         };
-        let (crops, length) = signal::read(&path, self.draws(patient, pass), self.segments, &mut prepare)?;
-        let classes = labels::classes(&folder::labels_of(&self.folder, patient), &crops, length)?;
+        let (crops, shape) = signal::read(&path, self.draws(patient, pass), self.segments, &mut prepare)?;
+        let classes = labels::classes(&folder::labels_of(&self.folder, patient), &crops, Some(shape))?;
         batch.records.extend(classes.iter().map(|_| unit));
         batch.labels.extend(classes);
         Ok(())

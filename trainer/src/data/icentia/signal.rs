@@ -1,4 +1,4 @@
-//! The samples of a patient: `NNNNN_batched.pkl.gz`, an array `[50, N]`.
+//! The samples of a patient: `NNNNN_batched.pkl.gz`, an array `[S, N]` of up to 50 segments.
 
 use super::SEGMENTS;
 use super::crops::{Crop, Draws, MAX_LENGTH};
@@ -22,15 +22,24 @@ const MAX_SAMPLES: u64 = 1 << 27;
 /// Hears the samples of each crop, with the index of its segment.
 pub(super) type Deliver<'a> = dyn FnMut(usize, &[f32]) -> Step<()> + 'a;
 
+/// How many segments a file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// At most 50.
+    pub(super) segments: usize,
+    /// Samples of each.
+    pub(super) samples: u32,
+}
+
 /// What one reading of a file does with its samples.
 struct Reading<'a> {
     /// The layout, where an earlier reading found it.
     known: Option<Layout>,
-    /// Samples of each segment, once they are known.
-    samples: Option<u32>,
+    /// Once it is known.
+    shape: Option<Shape>,
     /// Whether the bytes came before their layout, and were passed over.
     passed_over: bool,
-    cut: Option<Cut<'a>>,
+    cut: Cut<'a>,
 }
 
 /// The crops to cut.
@@ -42,30 +51,31 @@ struct Cut<'a> {
     crops: Vec<Crop>,
 }
 
-/// Samples of each segment, read from the beginning of the file; `None` of a pickle of protocol 5, which has them at its end.
+/// How many segments of how many samples there are, read from the beginning of the file; from the whole of a pickle of protocol 5, which says it at
+/// its end.
 ///
 /// # Errors
-/// The file does not begin as an array of 50 segments longer than a crop.
-pub(super) fn samples(path: &Path) -> Result<Option<u32>, DataError> {
-    let reading = Reading {
-        known: None,
-        samples: None,
-        passed_over: false,
-        cut: None,
-    };
-    let mut machine = Machine::new(open(path)?, Numpy::new(Peek(reading), ENCODED), LIMITS);
+/// The file does not hold an array of up to 50 segments longer than a crop.
+pub(super) fn shape(path: &Path) -> Result<Shape, DataError> {
+    let mut machine = Machine::new(open(path)?, Numpy::new(Peek::default(), ENCODED), LIMITS);
     loop {
-        if machine.step().map_err(|error| at(path, error))?.is_some() {
-            return Err(at(path, machine.fault("holds no array of segments".to_owned())));
+        let root = machine.step().map_err(|error| at(path, error))?;
+        let peek = &machine.dialect().sink;
+        if let Some(shape) = peek.shape {
+            return Ok(shape);
         }
-        let reading = &machine.dialect().sink.0;
-        if reading.samples.is_some() || reading.passed_over {
-            return Ok(reading.samples);
+        let Some(root) = root else { continue };
+        let fault = |message| at(path, machine.fault(message));
+        if !peek.passed_over {
+            return Err(fault("holds no array of segments".to_owned()));
         }
+        let (layout, _) = machine.dialect().array(root, machine.heap()).map_err(fault)?;
+        return check(layout).map_err(fault);
     }
 }
 
-/// Cuts the crops of the first `segments` segments and gives them, in order, to `deliver`; returns where they lie.
+/// Cuts the crops of the first `segments` segments, or of all where there are fewer, and gives them, in order, to `deliver`; returns where they lie.
+/// Whole segments are delivered in pieces.
 ///
 /// The samples are decoded as they come and never held but for one crop. When all segments are wanted the file is read to its
 /// end, which verifies its checksum.
@@ -77,25 +87,29 @@ pub(super) fn read(
     draws: Draws,
     segments: usize,
     deliver: &mut Deliver<'_>,
-) -> Result<(Vec<Crop>, u32), DataError> {
+) -> Result<(Vec<Crop>, Shape), DataError> {
     // A pickle of protocol 5 has its layout behind the samples and is read twice.
     let mut known = None;
     loop {
         let reading = Reading {
             known: known.take(),
-            samples: None,
+            shape: None,
             passed_over: false,
-            cut: Some(Cut {
+            cut: Cut {
                 draws,
                 segments,
                 deliver: &mut *deliver,
                 crops: Vec::new(),
-            }),
+            },
         };
         let mut machine = Machine::new(open(path)?, Numpy::new(reading, ENCODED), LIMITS);
         let root = loop {
             let done = machine.step().map_err(|error| at(path, error))?;
-            let is_enough = segments < SEGMENTS && machine.dialect().sink.samples.is_some();
+            let is_enough = machine
+                .dialect()
+                .sink
+                .shape
+                .is_some_and(|shape| segments < shape.segments);
             if is_enough || done.is_some() {
                 break done;
             }
@@ -104,7 +118,7 @@ pub(super) fn read(
             let fault = |message| at(path, machine.fault(message));
             let (layout, bytes) = machine.dialect().array(root, machine.heap()).map_err(fault)?;
             let reading = &machine.dialect().sink;
-            if bytes.is_some() || check(layout).map_err(fault)? != reading.samples.unwrap_or_default() {
+            if bytes.is_some() || Some(check(layout).map_err(fault)?) != reading.shape {
                 if !reading.passed_over {
                     return Err(fault("holds no array of segments".to_owned()));
                 }
@@ -116,47 +130,60 @@ pub(super) fn read(
         if is_whole {
             finish(path, unpacked)?;
         }
-        let Reading { samples, cut, .. } = dialect.sink;
-        if let (Some(samples), Some(cut)) = (samples, cut) {
-            return Ok((cut.crops, samples));
+        let Reading { shape, cut, .. } = dialect.sink;
+        if let Some(shape) = shape {
+            return Ok((cut.crops, shape));
         }
     }
 }
 
-/// Samples of each segment of a layout that is 50 segments longer than a crop.
-fn check(layout: &Layout) -> Step<u32> {
+/// The shape of a layout that is up to 50 segments longer than a crop.
+fn check(layout: &Layout) -> Step<Shape> {
     let &[segments, samples] = layout.shape.as_slice() else {
         return Err(format!(
-            "an array of shape {:?}; expected [{SEGMENTS}, N]",
+            "an array of shape {:?}; expected [segments, samples]",
             layout.shape
         ));
     };
-    if segments != SEGMENTS as u64 {
-        return Err(format!("{segments} segments; a file has {SEGMENTS}"));
+    if segments == 0 || segments > SEGMENTS as u64 {
+        return Err(format!("{segments} segments; a file has 1 to {SEGMENTS}"));
     }
     if samples <= u64::from(MAX_LENGTH) || samples > MAX_SAMPLES {
         return Err(format!(
             "segments of {samples} samples; crops need more than {MAX_LENGTH}, and {MAX_SAMPLES} are the most"
         ));
     }
-    Ok(samples as u32)
+    Ok(Shape {
+        segments: segments as usize,
+        samples: samples as u32,
+    })
 }
 
 /// Reads the layout alone.
-struct Peek<'a>(Reading<'a>);
+#[derive(Default)]
+struct Peek {
+    shape: Option<Shape>,
+    /// Whether the bytes came before their layout.
+    passed_over: bool,
+}
 
 /// Anything as long belongs to the samples.
 const STREAMED: Option<u64> = Some(64 << 10);
 
-impl Sink for Peek<'_> {
+impl Sink for Peek {
     const STREAMED: Option<u64> = STREAMED;
 
     fn read(&mut self, layout: Option<Layout>, payload: &mut Payload<'_>) -> Step<()> {
         match layout {
-            None => self.0.passed_over = true,
-            Some(layout) => self.0.samples = Some(checked(&layout, payload)?),
+            None => {
+                self.passed_over = true;
+                payload.skip_rest().map(drop)
+            }
+            Some(layout) => {
+                self.shape = Some(checked(&layout, payload)?);
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
@@ -164,36 +191,34 @@ impl Sink for Reading<'_> {
     const STREAMED: Option<u64> = STREAMED;
 
     fn read(&mut self, layout: Option<Layout>, payload: &mut Payload<'_>) -> Step<()> {
-        if self.samples.is_some() || self.passed_over {
+        if self.shape.is_some() || self.passed_over {
             return Err("more than one array".to_owned());
         }
         let Some(layout) = layout.or(self.known.take()) else {
             self.passed_over = true;
             return payload.skip_rest().map(drop);
         };
-        let samples = checked(&layout, payload)?;
-        self.samples = Some(samples);
-        match &mut self.cut {
-            Some(cut) => cut.read(layout.number, samples, payload),
-            None => Ok(()),
-        }
+        let shape = checked(&layout, payload)?;
+        self.shape = Some(shape);
+        self.cut.read(layout.number, shape, payload)
     }
 }
 
-/// Samples of each segment, where the bytes are as many as they need.
-fn checked(layout: &Layout, payload: &Payload<'_>) -> Step<u32> {
-    let samples = check(layout)?;
+/// The shape, where the bytes are as many as it needs.
+fn checked(layout: &Layout, payload: &Payload<'_>) -> Step<Shape> {
+    let shape = check(layout)?;
     match payload.left() {
         Some(left) if Some(left) != layout.bytes() => {
             Err(format!("an array of shape {:?} with {left} bytes", layout.shape))
         }
-        _ => Ok(samples),
+        _ => Ok(shape),
     }
 }
 
 impl Cut<'_> {
-    fn read(&mut self, number: Number, samples: u32, payload: &mut Payload<'_>) -> Step<()> {
-        self.crops = self.draws.crops(SEGMENTS, samples);
+    fn read(&mut self, number: Number, shape: Shape, payload: &mut Payload<'_>) -> Step<()> {
+        let Shape { segments, samples } = shape;
+        self.crops = self.draws.crops(segments, samples);
         self.crops.truncate(self.segments);
         let size = number.size() as u64;
         let (mut bytes, mut crop) = (Vec::new(), Vec::new());
@@ -203,15 +228,20 @@ impl Cut<'_> {
             let range = part.range();
             payload.skip((first + range.start - position) * size)?;
             position = first + range.end;
-            bytes.resize(part.length as usize * number.size(), 0);
-            payload.fill(&mut bytes)?;
-            decode(number, &bytes, &mut crop);
-            (self.deliver)(segment, &crop).map_err(|problem| format!("segment {segment}: {problem}"))?;
+            let mut left = part.length;
+            while left > 0 {
+                let piece = left.min(MAX_LENGTH);
+                left -= piece;
+                bytes.resize(piece as usize * number.size(), 0);
+                payload.fill(&mut bytes)?;
+                decode(number, &bytes, &mut crop);
+                (self.deliver)(segment, &crop).map_err(|problem| format!("segment {segment}: {problem}"))?;
+            }
         }
-        if self.segments < SEGMENTS {
+        if self.segments < segments {
             return Ok(());
         }
-        payload.skip((SEGMENTS as u64 * u64::from(samples) - position) * size)?;
+        payload.skip((segments as u64 * u64::from(samples) - position) * size)?;
         match payload.skip_rest()? {
             0 => Ok(()),
             more => Err(format!("{more} bytes more than the array's shape says")),

@@ -2,7 +2,7 @@
 
 use super::crops::Draws;
 use super::folder::{Found, PATIENTS, labels_of, list, name, samples_of};
-use super::{Icentia, SEGMENTS, labels, signal};
+use super::{Icentia, RELEASED_SAMPLES, SEGMENTS, labels, signal};
 use crate::data::verify::{Fault, Findings, Kind};
 use crate::data::{DataError, Progress, Shard};
 use rayon::prelude::*;
@@ -23,7 +23,7 @@ impl Default for Released {
     fn default() -> Self {
         Self {
             patients: PATIENTS,
-            samples: 1_048_577,
+            samples: RELEASED_SAMPLES,
         }
     }
 }
@@ -73,7 +73,7 @@ pub(super) fn check(
     let patients = &icentia.patients[shard.range(icentia.patients.len())];
     let (mut failures, mut done) = (Vec::new(), 0);
     for some in patients.chunks(AT_A_TIME * rayon::current_num_threads()) {
-        let errors = some.par_iter().filter_map(|&patient| read(icentia, patient).err());
+        let errors = some.par_iter().filter_map(|&(patient, _)| read(icentia, patient).err());
         failures.extend(errors.map(|error| error.to_string()).collect::<Vec<String>>());
         done += some.len();
         if progress(done, patients.len()).is_break() {
@@ -94,8 +94,8 @@ fn read(icentia: &Icentia, patient: u32) -> Result<(), DataError> {
         true => Draws::Whole,
         false => Draws::Published,
     };
-    let (crops, length) = signal::read(&samples, draws, icentia.segments, &mut finite)?;
-    labels::classes(&annotations, &crops, length).map(drop)
+    let (crops, shape) = signal::read(&samples, draws, icentia.segments, &mut finite)?;
+    labels::classes(&annotations, &crops, Some(shape)).map(drop)
 }
 
 fn finite(_: usize, crop: &[f32]) -> Result<(), String> {
@@ -109,27 +109,29 @@ fn patient_faults(folder: &Path, patient: u32, found: Found, released: Released)
     let mut faults = Vec::new();
     let file = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (samples, annotations) = (samples_of(folder, patient), labels_of(folder, patient));
-    let mut length = released.samples;
+    let mut shape = None;
     if !found.samples {
         faults.push(Fault::new(Kind::Missing, file(&samples)));
     } else {
         match signal::read(&samples, Draws::Published, SEGMENTS, &mut finite) {
             Err(error) => faults.push(Fault::new(Kind::Damaged, error.to_string())),
-            Ok((_, found)) if found != released.samples => {
-                length = found;
-                let what = format!(
-                    "{}: segments of {found} samples, not {}",
-                    file(&samples),
-                    released.samples
-                );
-                faults.push(Fault::new(Kind::Altered, what));
+            Ok((_, found)) => {
+                shape = Some(found);
+                if found.samples != released.samples {
+                    let what = format!(
+                        "{}: segments of {} samples, not {}",
+                        file(&samples),
+                        found.samples,
+                        released.samples
+                    );
+                    faults.push(Fault::new(Kind::Altered, what));
+                }
             }
-            Ok(_) => {}
         }
     }
     if !found.labels {
         faults.push(Fault::new(Kind::Missing, file(&annotations)));
-    } else if let Err(error) = labels::classes(&annotations, &[], length) {
+    } else if let Err(error) = labels::classes(&annotations, &[], shape) {
         faults.push(Fault::new(Kind::Damaged, error.to_string()));
     }
     faults
