@@ -5,8 +5,9 @@ mod common;
 mod program;
 
 use common::golden_state;
+use dualnet_engine::Model;
 use dualnet_engine::model::keys;
-use dualnet_export::network::{ClassSet, preset};
+use dualnet_export::network::{ClassSet, NetworkConfig, preset};
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::golden_dir;
 use program::{fail, succeed};
@@ -51,6 +52,69 @@ fn weights_are_stored_in_16_bits_at_once_or_later() {
         let message = fail(path, arguments);
         assert!(message.contains(reason), "{message}");
     }
+}
+
+/// They were measured of other weights.
+#[test]
+fn metrics_of_weights_in_32_bits_are_not_those_of_16() {
+    let folder = folder_with_weights();
+    let path = folder.path();
+    let metrics = |file: &str| Model::open(path.join(file)).expect("a model").card().metrics.clone();
+    let mut state = StateDict::open(path.join("weights.pt")).expect("weights");
+    state
+        .metadata
+        .insert(keys::METRICS.to_owned(), r#"{"accuracy":0.84}"#.to_owned());
+    save(&state, path, "measured.safetensors");
+    let again = ["--card", "metrics.accuracy=0.83"];
+    succeed(path, &["measured.safetensors", "-o", "whole.onnx"]);
+    assert_eq!(metrics("whole.onnx")["accuracy"], 0.84);
+    for source in ["measured.safetensors", "whole.onnx"] {
+        succeed(path, &[source, "-o", "half.onnx", "--store=f16"]);
+        let found = metrics("half.onnx");
+        assert!(
+            found.get("accuracy").is_none() && found["f32"]["accuracy"] == 0.84,
+            "{found:?}"
+        );
+        succeed(
+            path,
+            &[&[source, "-o", "half.onnx", "--store=f16"][..], &again].concat(),
+        );
+        let found = metrics("half.onnx");
+        assert!(
+            found["accuracy"] == 0.83 && found["f32"]["accuracy"] == 0.84,
+            "{found:?}"
+        );
+    }
+}
+
+/// The number of heads shows in no tensor's shape: another one would give other answers.
+#[test]
+fn weights_that_know_their_network_are_taken_for_no_other() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path();
+    let config = NetworkConfig::from_toml("[network]\npreset = \"dualnet-pp-s\"\nheads = 2\n").expect("a network");
+    let mut state = golden_state(&config, "two heads");
+    state.metadata.insert(keys::CONFIGURATION.to_owned(), config.to_toml());
+    save(&state, path, "two.safetensors");
+    std::fs::write(
+        path.join("many.toml"),
+        "[network]\npreset = \"dualnet-pp-s\"\nheads = 32\n",
+    )
+    .unwrap();
+    std::fs::write(
+        path.join("same.toml"),
+        "[network]\npreset = \"dualnet-pp-s\"\nheads = 2\nname = \"mine\"\n",
+    )
+    .unwrap();
+    for other in [&["--network", "dualnet-pp-s"][..], &["--config", "many.toml"]] {
+        let message = fail(path, &[&["two.safetensors", "-o", "x.onnx"], other].concat());
+        assert!(
+            message.contains("two.safetensors: says that it is dualnet-pp-s"),
+            "{message}"
+        );
+    }
+    succeed(path, &["two.safetensors", "-o", "two.onnx"]);
+    succeed(path, &["two.safetensors", "-o", "same.onnx", "--config", "same.toml"]);
 }
 
 /// An ONNX file says itself what its network is, and why it is refused.

@@ -80,8 +80,11 @@ fn standard_output_gets_the_file_and_nothing_else() {
     succeed(folder.path(), &["weights.pt", "-o", "model.onnx"]);
     let model = fs::read(folder.path().join("model.onnx")).unwrap();
     assert_eq!(fs::read(&redirected).unwrap(), model);
-    let piped = run(folder.path(), &["weights.pt", "-o", "/dev/stdout"]);
-    assert!(piped.status.success() && piped.stdout == model);
+    for name in ["/dev/stdout", "-"] {
+        let piped = run(folder.path(), &["weights.pt", "-o", name]);
+        assert!(piped.status.success() && piped.stdout == model, "{name}");
+    }
+    assert!(!folder.path().join("-").exists());
 }
 
 #[test]

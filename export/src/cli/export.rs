@@ -1,6 +1,6 @@
 //! `export WEIGHTS -o FILE`.
 
-use super::say;
+use super::{card_of, output, say, text_of};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use dualnet_engine::model::{ModelFault, keys};
@@ -28,8 +28,8 @@ pub struct Export {
     /// that this program wrote
     weights: PathBuf,
 
-    /// The ONNX file to write
-    #[arg(short, long, value_name = "FILE")]
+    /// The ONNX file to write; `-` is standard output
+    #[arg(short, long, value_name = "FILE", value_parser = output())]
     output: PathBuf,
 
     /// The network: one of dualnet-s, -m, -l, -xl, dualnet-pp-s, -m, -l, -xl, -xxl, -130m
@@ -79,17 +79,22 @@ impl Export {
             Ok(weights) => weights,
             Err(error) => return self.store_again(error),
         };
-        let mut card = Card::of_checkpoint(&weights)?;
-        for entry in &self.card {
-            card.set(entry)?;
+        let card = Card::of_checkpoint(&weights)?;
+        let given = card_of(&self.card)?;
+        let stated = self.stated(&weights)?;
+        let mut config = self.configuration(&weights, stated.as_ref())?;
+        config.class_set = self.class_set(stated.as_ref(), config.class_set)?;
+        if let Some(stated) = &stated {
+            self.check_stated(stated, &config)?;
         }
-        let mut config = self.configuration(&weights)?;
-        config.class_set = self.class_set(&weights, config.class_set)?;
         let network = Network::new(config)?;
-        let mut bytes = export(&network, &weights, &self.weights, &card)?;
-        if self.store == Store::F16 {
-            bytes = narrow(&self.output, &bytes, &Card::default())?;
-        }
+        let bytes = match self.store {
+            Store::F32 => export(&network, &weights, &self.weights, &card.with(given))?,
+            Store::F16 => {
+                let whole = export(&network, &weights, &self.weights, &card)?;
+                narrow(&self.output, &whole, &given)?
+            }
+        };
         write(&self.output, &bytes)?;
         let config = network.config();
         self.say(&config.name, config.classes, &bytes);
@@ -140,11 +145,7 @@ impl Export {
                 "{path}: is an ONNX file, which says itself what its network is: {flag} is for weights, --card and --store f16 for both"
             );
         }
-        let mut card = Card::default();
-        for entry in &self.card {
-            card.set(entry)?;
-        }
-        let bytes = narrow(&self.weights, &bytes, &card)?;
+        let bytes = narrow(&self.weights, &bytes, &card_of(&self.card)?)?;
         write(&self.output, &bytes)?;
         self.say(&model.card().network, model.classes().len(), &bytes);
         Ok(())
@@ -156,13 +157,37 @@ impl Export {
         named || !matches!(fault, ModelFault::NotOnnx { .. } | ModelFault::TooLarge { .. })
     }
 
-    /// What the outputs stand for: what the weights say, whatever configuration is given beside them.
-    fn class_set(&self, weights: &StateDict, given: ClassSet) -> Result<ClassSet> {
-        let stated = match weights.metadata.get(keys::CONFIGURATION) {
-            Some(text) => Some(NetworkConfig::from_toml(text)?.class_set),
-            None => None,
+    /// The network that the weights say they belong to.
+    fn stated(&self, weights: &StateDict) -> Result<Option<NetworkConfig>> {
+        let Some(text) = weights.metadata.get(keys::CONFIGURATION) else {
+            return Ok(None);
         };
-        match (stated, self.class_set) {
+        let place = || format!("{}: {}", self.weights.display(), keys::CONFIGURATION);
+        Ok(Some(NetworkConfig::from_toml(text).with_context(place)?))
+    }
+
+    /// Fails where the weights are those of another network than is asked for: not all of it shows in the shapes of tensors, and the answers
+    /// would be others.
+    fn check_stated(&self, stated: &NetworkConfig, asked: &NetworkConfig) -> Result<()> {
+        let computed = NetworkConfig {
+            name: asked.name.clone(),
+            dropout: asked.dropout,
+            ..stated.clone()
+        };
+        if computed != *asked {
+            bail!(
+                "{}: says that it is {} with {} classes, which is not what --network, --config and the flags beside them say; leave them out",
+                self.weights.display(),
+                stated.name,
+                stated.classes
+            );
+        }
+        Ok(())
+    }
+
+    /// What the outputs stand for: what the weights say, whatever configuration is given beside them.
+    fn class_set(&self, stated: Option<&NetworkConfig>, given: ClassSet) -> Result<ClassSet> {
+        match (stated.map(|stated| stated.class_set), self.class_set) {
             (Some(stated), Some(asked)) if stated != asked => bail!(
                 "{}: says that its classes are those of {stated:?}; --class-set says otherwise",
                 self.weights.display()
@@ -171,20 +196,19 @@ impl Export {
         }
     }
 
-    fn configuration(&self, weights: &StateDict) -> Result<NetworkConfig> {
+    fn configuration(&self, weights: &StateDict, stated: Option<&NetworkConfig>) -> Result<NetworkConfig> {
         if let Some(name) = &self.network {
             return Ok(self.vary(preset(name)?, weights));
         }
         if let Some(path) = &self.config {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            let text = text_of(path)?;
             let config = NetworkConfig::from_toml(&text).with_context(|| path.display().to_string())?;
             return Ok(self.vary_stated(config));
         }
-        if let Some(text) = weights.metadata.get(keys::CONFIGURATION) {
-            let place = || format!("{}: {}", self.weights.display(), keys::CONFIGURATION);
-            return Ok(self.vary_stated(NetworkConfig::from_toml(text).with_context(place)?));
+        match stated {
+            Some(stated) => Ok(self.vary_stated(stated.clone())),
+            None => self.recognize(weights),
         }
-        self.recognize(weights)
     }
 
     /// The preset, in the stated variant, whose parameters have the names and shapes of the weights.

@@ -1,12 +1,12 @@
 //! `export quantize MODEL --calibrate DIR -o FILE`.
 
 use super::export::keep;
-use super::{note, say};
-use anyhow::{Context, Result, bail};
+use super::{card_of, note, output, say, text_of};
+use anyhow::{Result, bail};
 use clap::Args;
 use dualnet_engine::Model;
 use dualnet_engine::plan::{Plan, SignalEncoder};
-use dualnet_export::onnx::{Card, write};
+use dualnet_export::onnx::write;
 use dualnet_export::quantize::{Recordings, quantize, sensitive};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal};
@@ -38,8 +38,8 @@ pub struct Quantize {
     #[arg(long, value_name = "DIR")]
     calibrate: PathBuf,
 
-    /// The int8 ONNX file to write
-    #[arg(short, long, value_name = "FILE")]
+    /// The int8 ONNX file to write; `-` is standard output
+    #[arg(short, long, value_name = "FILE", value_parser = output())]
     output: PathBuf,
 
     /// A text file with the names of the records in DIR that may be used, separated by blanks or lines (A00001 A00002 …)
@@ -74,15 +74,12 @@ impl Quantize {
     pub fn run(self) -> Result<()> {
         let bytes = Model::bytes_of(&self.model)?;
         keep(&self.model, &self.output, "the float file itself")?;
-        let mut card = Card::default();
-        for entry in &self.card {
-            card.set(entry)?;
-        }
+        let card = card_of(&self.card)?;
         let only = match &self.only {
             None => None,
             Some(path) => {
                 keep(path, &self.output, "the list of records itself")?;
-                let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+                let text = text_of(path)?;
                 let names: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
                 if names.is_empty() {
                     bail!("{}: names no record", path.display());

@@ -37,6 +37,13 @@ impl Card {
         })
     }
 
+    /// With the entries of another card in the place of those of the same name.
+    pub fn with(mut self, other: Self) -> Self {
+        self.training.extend(other.training);
+        self.metrics.extend(other.metrics);
+        self
+    }
+
     /// Adds `key=value`, the value as JSON or else as text. `metrics.` in front of the key puts it among the metrics;
     /// everything else is about the training, with or without `training.`.
     ///
@@ -124,7 +131,8 @@ fn enter(model: &mut ModelProto, key: &str, value: String) {
     }
 }
 
-/// Renews the metadata of a model whose graph was changed: the digest of its weights, and on top of its card the entries of `card`.
+/// Renews the metadata of a model whose weights were rounded: their digest, and on top of its card the entries of `card`. Metrics, which are of the
+/// weights before, go to `metrics.f32`.
 pub(super) fn describe_again(model: &mut ModelProto, card: &Card) -> Result<(), ExportError> {
     let digest = graph_digest(&model.graph);
     for entry in &mut model.metadata_props {
@@ -143,6 +151,9 @@ pub(super) fn describe_again(model: &mut ModelProto, card: &Card) -> Result<(), 
         };
         let mut object: Map<String, Value> = serde_json::from_str(&entry.value)
             .map_err(|error| ExportError::lowering(&entry.key, format!("is no JSON object: {error}")))?;
+        if entry.key == keys::METRICS && !object.is_empty() {
+            object = Map::from_iter([("f32".to_owned(), Value::Object(object))]);
+        }
         object.extend(added.clone());
         entry.value = Value::Object(object).to_string();
     }
