@@ -15,7 +15,7 @@ use dualnet_export::network::Network;
 use dualnet_fixtures::{data_dir, records_dir};
 use dualnet_trainer::data::{Dataset, Labels, Loader, LoaderOptions, Split, physionet};
 use dualnet_trainer::environment;
-use dualnet_trainer::train::{DropoutUnit, EpochRecord, Records, Report, TrainOptions, Training};
+use dualnet_trainer::train::{DropoutUnit, Records, Report, TrainOptions, Training};
 use serde_json::{Value, json};
 use std::env;
 use std::fs;
@@ -190,8 +190,6 @@ struct Clock {
 }
 
 impl Report for Clock {
-    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
-
     fn batch(&mut self, loss: f64) -> ControlFlow<()> {
         assert!(loss.is_finite());
         self.done += 1;
@@ -206,10 +204,6 @@ impl Report for Clock {
         }
         ControlFlow::Continue(())
     }
-
-    fn validating(&mut self, _: usize, _: usize) {}
-
-    fn finished(&mut self, _: &EpochRecord, _: Option<(f64, usize)>) {}
 }
 
 /// Augments and prepares one epoch.

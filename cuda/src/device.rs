@@ -6,8 +6,13 @@ use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
 
+/// A version of CUDA, and the first driver that has it.
+pub(crate) type Needed = ((i32, i32), u32);
+
 /// The CUDA version whose machine code is embedded needs a driver of the same major version, or a later one.
-const NEEDED: (i32, i32) = (12, 0);
+const MACHINE_CODE: Needed = ((12, 0), 525);
+/// The bindings measure time by a function of this version.
+pub(crate) const TIMING: Needed = ((12, 8), 570);
 
 /// An open GPU. It uses the primary context, the one libtorch uses too.
 #[derive(Clone, Debug)]
@@ -50,24 +55,31 @@ impl Device {
             Err(DriverError(sys::CUresult::CUDA_ERROR_STUB_LIBRARY)) => return Err(CudaError::NoDriver),
             Err(error) => return Err(reported("starting the driver")(error)),
         }
+        Self::needs(MACHINE_CODE)?;
+        match result::device::get_count().map(usize::try_from) {
+            Ok(Ok(count)) if count > 0 => Ok(count),
+            Ok(_) => Err(CudaError::NoDevice),
+            Err(error) => Err(reported("counting the GPUs")(error)),
+        }
+    }
+
+    /// Makes sure that the driver, which has started, is as new as this.
+    pub(crate) fn needs((needed, driver): Needed) -> Result<(), CudaError> {
         let mut version = 0;
         // SAFETY: `version` is a place for the one integer that is written.
         unsafe { sys::cuDriverGetVersion(&raw mut version) }
             .result()
             .map_err(reported("asking for the driver's version"))?;
         let found = (version / 1000, version % 1000 / 10);
-        if found < NEEDED {
-            return Err(CudaError::DriverTooOld {
+        match found < needed {
+            false => Ok(()),
+            true => Err(CudaError::DriverTooOld {
                 found_major: found.0,
                 found_minor: found.1,
-                needed_major: NEEDED.0,
-                needed_minor: NEEDED.1,
-            });
-        }
-        match result::device::get_count().map(usize::try_from) {
-            Ok(Ok(count)) if count > 0 => Ok(count),
-            Ok(_) => Err(CudaError::NoDevice),
-            Err(error) => Err(reported("counting the GPUs")(error)),
+                needed_major: needed.0,
+                needed_minor: needed.1,
+                driver,
+            }),
         }
     }
 

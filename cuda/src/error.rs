@@ -9,7 +9,7 @@ pub enum CudaError {
     NoDriver,
     /// The driver is older than the machine code needs.
     #[error(
-        "the NVIDIA driver is too old: it supports CUDA {found_major}.{found_minor}, {needed_major}.{needed_minor} (driver 525) is needed"
+        "the NVIDIA driver is too old: it supports CUDA {found_major}.{found_minor}, {needed_major}.{needed_minor} (driver {driver}) is needed"
     )]
     DriverTooOld {
         /// What the driver supports.
@@ -20,6 +20,8 @@ pub enum CudaError {
         needed_major: i32,
         /// What is needed.
         needed_minor: i32,
+        /// The first driver that has it.
+        driver: u32,
     },
     /// A driver and no GPU.
     #[error("the NVIDIA driver finds no GPU")]

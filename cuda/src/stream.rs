@@ -1,6 +1,6 @@
 //! Queues of work on a GPU, marks in them, and work that was recorded to be queued as one.
 
-use crate::device::reported;
+use crate::device::{TIMING, reported};
 use crate::{CudaError, Device, DeviceMemory, Pinned};
 use cudarc::driver::{CudaEvent, CudaGraph, CudaStream, result, sys};
 use std::ops::Range;
@@ -32,8 +32,11 @@ impl Device {
     /// A new mark; with `timed`, one that knows when it was reached.
     ///
     /// # Errors
-    /// What the driver reports.
+    /// [`CudaError::DriverTooOld`] with `timed`, or what the driver reports.
     pub fn event(&self, timed: bool) -> Result<Event, CudaError> {
+        if timed {
+            Self::needs(TIMING)?;
+        }
         let flags = match timed {
             true => sys::CUevent_flags::CU_EVENT_DEFAULT,
             false => sys::CUevent_flags::CU_EVENT_DISABLE_TIMING,

@@ -93,16 +93,41 @@ impl Drop for PendingFile {
     }
 }
 
-/// What would be lost if `output` were written: a recording's file, read or not, or the first of `read`, each a path and what it is. Nothing where
-/// no file is there yet.
-pub fn lost<'a>(output: &Path, read: impl IntoIterator<Item = (&'a Path, &'a str)>) -> Option<&'a str> {
-    let there = output.canonicalize().ok().filter(|path| path.is_file())?;
-    if [output, &there].into_iter().any(is_recording) {
-        return Some("a file of a recording");
-    }
+/// Writes a whole file at `path`, as [`PendingFile`] does.
+///
+/// # Errors
+/// What the operating system reports; `path` is as it was.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// Writes what `write` writes as a whole file at `path`, as [`PendingFile`] does.
+///
+/// # Errors
+/// What `write` or the operating system reports; `path` is as it was.
+pub fn write_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut file = PendingFile::create(path)?;
+    write(&mut file)?;
+    file.finish()
+}
+
+/// Makes sure that nothing is lost if `output` is written: no recording's file, read or not, and none of `read`, each a path and what it is.
+///
+/// # Errors
+/// What would be lost, in a sentence; nothing where no file is there yet.
+pub fn check_lost<'a>(output: &Path, read: impl IntoIterator<Item = (&'a Path, &'a str)>) -> Result<(), String> {
+    let Some(there) = output.canonicalize().ok().filter(|path| path.is_file()) else {
+        return Ok(());
+    };
     let is_there = |path: &Path| path.canonicalize().is_ok_and(|path| path == there);
-    let mut read = read.into_iter();
-    read.find_map(|(path, what)| is_there(path).then_some(what))
+    let lost = match [output, &there].into_iter().any(is_recording) {
+        true => Some("a file of a recording"),
+        false => read.into_iter().find_map(|(path, what)| is_there(path).then_some(what)),
+    };
+    match lost {
+        None => Ok(()),
+        Some(what) => Err(format!("{}: is {what}, which would be lost", output.display())),
+    }
 }
 
 /// A new file beside `path`. A process of the same number that was killed, as in another container, may have left the first names taken.

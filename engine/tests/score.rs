@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dualnet_engine::score::{
-    Bootstrap, ConfusionMatrix, Evaluation, Intervals, Label, ScoreError, competition, loss, read_reference,
-    score_files,
+    Bootstrap, ConfusionMatrix, Evaluation, Intervals, Label, ScoreError, competition, read_reference, score_files,
 };
 use dualnet_fixtures::{golden_dir, stream};
 
@@ -58,27 +57,6 @@ fn metrics_equal_the_golden_ones() {
 }
 
 #[test]
-fn losses_equal_the_golden_ones() {
-    let golden = json("metrics.json");
-    let (probabilities, labels) = golden_predictions();
-    let logits: Vec<f32> = probabilities.iter().map(|p| p.ln()).collect();
-    for (ours, key) in [
-        (
-            loss::weighted_cross_entropy(&logits, &labels, &[0.4, 0.7, 0.9, 0.9]),
-            "cross_entropy_weighted",
-        ),
-        (
-            loss::weighted_cross_entropy(&logits, &labels, &[1.0; 4]),
-            "cross_entropy_plain",
-        ),
-        (loss::focal(&logits, &labels, 4), "focal"),
-    ] {
-        let (ours, golden) = (ours.unwrap(), number(&golden, key));
-        assert!((ours - golden).abs() < FLOAT32, "{key}: {ours} instead of {golden}");
-    }
-}
-
-#[test]
 fn a_tie_counts_for_every_tied_class_but_accuracy_takes_the_first() {
     let evaluation = Evaluation::new(&[0.5, 0.5, 0.5, 0.5, 0.9, 0.1], 2, &[1, 0, 0]).unwrap();
     assert_eq!(evaluation.confusion.counts, [[2, 0], [1, 0]]);
@@ -125,8 +103,6 @@ fn what_cannot_be_evaluated_is_an_error() {
     ));
     let nan = Evaluation::new(&[0.5, f32::NAN], 2, &[0]).unwrap_err();
     assert_eq!(nan.to_string(), "record 0: the probability of class 1 is not finite");
-    assert!(loss::focal(&[0.5; 4], &[9], 4).is_err());
-    assert!(loss::weighted_cross_entropy(&[0.5; 4], &[0, 0], &[1.0; 4]).is_err());
 }
 
 /// Bins of a fifteenth: three records in one, two right, and one in another. Probabilities are 32-bit numbers: 1e-7.

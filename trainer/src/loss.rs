@@ -1,4 +1,4 @@
-//! The weighted cross entropy of the published system.
+//! The weighted cross entropy of the published system, and of labels that are smoothed or taught.
 
 use crate::error::TrainerError;
 use tch::{Kind, Tensor};
@@ -62,6 +62,27 @@ fn mean_over_classes(terms: &Tensor, logits: &Tensor) -> Result<Tensor, TrainerE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dualnet_fixtures::{json, stream};
+
+    /// The golden numbers, like ours, were computed in float32: 1e-6.
+    #[test]
+    fn the_loss_is_the_golden_one() {
+        let golden: serde_json::Value = json("metrics.json");
+        let logits: Vec<f32> = stream("metric/logits", 1600).iter().map(|v| (3.0 * v) as f32).collect();
+        let labels: Vec<i64> = stream("metric/label", 400)
+            .iter()
+            .map(|v| (2.0 * (v + 1.0)) as i64)
+            .collect();
+        let (logits, labels) = (Tensor::from_slice(&logits).view([400, 4]), Tensor::from_slice(&labels));
+        for (weights, key) in [
+            (CLASS_WEIGHTS, "cross_entropy_weighted"),
+            ([1.0; 4], "cross_entropy_plain"),
+        ] {
+            let ours = weighted_cross_entropy(&logits, &labels, &Tensor::from_slice(&weights)).expect("a loss");
+            let (ours, golden) = (ours.double_value(&[]), golden[key].as_f64().expect("a number"));
+            assert!((ours - golden).abs() < 1e-6, "{key}: {ours} instead of {golden}");
+        }
+    }
 
     const LOGITS: [f32; 8] = [0.5, -1.0, 2.0, 0.25, 1.0, 0.0, -3.0, 2.5];
 

@@ -9,7 +9,7 @@ use dualnet_fixtures::{records_dir, report};
 use dualnet_trainer::data::{Classes, Dataset, Labels, Loader, LoaderOptions, Split, physionet};
 use dualnet_trainer::loss::{CLASS_WEIGHTS, weighted_cross_entropy};
 use dualnet_trainer::torch::{Dropout, Mode, Parameters, Torch};
-use dualnet_trainer::train::{EpochRecord, Records, Report, TrainOptions, Training};
+use dualnet_trainer::train::{Records, Report, TrainOptions, Training};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use tch::Tensor;
@@ -22,16 +22,10 @@ const LEARNING_RATE: f64 = 500.0;
 struct ToTheEnd;
 
 impl Report for ToTheEnd {
-    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
-
     fn batch(&mut self, loss: f64) -> ControlFlow<()> {
         assert!(loss.is_finite());
         ControlFlow::Continue(())
     }
-
-    fn validating(&mut self, _: usize, _: usize) {}
-
-    fn finished(&mut self, _: &EpochRecord, _: Option<(f64, usize)>) {}
 }
 
 fn dataset() -> Arc<Dataset> {

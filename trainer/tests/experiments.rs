@@ -9,7 +9,7 @@ use dualnet_trainer::experiments::{
     Ablation, Beginning, Data, Group, Listener, Outcome, Overrides, Reproduction, Run, Standing, TABLE, find,
     published, run_folder, select,
 };
-use dualnet_trainer::train::{DropoutUnit, EpochRecord, REVISION, Records, Report, TrainOptions};
+use dualnet_trainer::train::{DropoutUnit, REVISION, Records, Report, TrainOptions};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -174,8 +174,6 @@ impl Silent {
 }
 
 impl Report for Silent {
-    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
-
     fn batch(&mut self, loss: f64) -> ControlFlow<()> {
         assert!(loss.is_finite());
         self.batches_left -= 1;
@@ -184,10 +182,6 @@ impl Report for Silent {
             _ => ControlFlow::Continue(()),
         }
     }
-
-    fn validating(&mut self, _: usize, _: usize) {}
-
-    fn finished(&mut self, _: &EpochRecord, _: Option<(f64, usize)>) {}
 }
 
 impl Listener for Silent {

@@ -57,13 +57,9 @@ struct UntilTheEnd<'a> {
 }
 
 impl Report for UntilTheEnd<'_> {
-    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
-
     fn batch(&mut self, _: f64) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
-
-    fn validating(&mut self, _: usize, _: usize) {}
 
     fn finished(&mut self, _: &EpochRecord, _: Option<(f64, usize)>) {
         self.taken = self.source.taken().len();

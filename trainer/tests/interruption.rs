@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Program, SMALL_RUN, last_checkpoint, losses, reaches, state, wait_for_steps};
-use dualnet_export::weights::PARTIAL;
+use dualnet_engine::pending::PARTIAL;
 use dualnet_fixtures::{records_dir, report};
 use dualnet_trainer::random::Rng;
 use std::io::Read;

@@ -14,7 +14,7 @@ use dualnet_fixtures::{NetworkInputs, records_dir, report};
 use dualnet_trainer::data::{Labels, Split, physionet};
 use dualnet_trainer::loss::{CLASS_WEIGHTS, weighted_cross_entropy};
 use dualnet_trainer::torch::{Dropout, Mode, Parameters, Torch};
-use dualnet_trainer::train::{EpochRecord, Precision, Records, Report, TrainOptions, Training};
+use dualnet_trainer::train::{Precision, Records, Report, TrainOptions, Training};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -124,8 +124,6 @@ fn bfloat16_is_near_float32_and_is_not_float32() {
 struct StopAfter(usize, Vec<f64>);
 
 impl Report for StopAfter {
-    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
-
     fn batch(&mut self, loss: f64) -> ControlFlow<()> {
         self.1.push(loss);
         match self.1.len() == self.0 {
@@ -133,10 +131,6 @@ impl Report for StopAfter {
             false => ControlFlow::Continue(()),
         }
     }
-
-    fn validating(&mut self, _: usize, _: usize) {}
-
-    fn finished(&mut self, _: &EpochRecord, _: Option<(f64, usize)>) {}
 }
 
 fn records() -> Records {

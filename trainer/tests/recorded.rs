@@ -22,10 +22,6 @@ const TOLERANCE: f64 = 0.01;
 struct Losses(Vec<f64>);
 
 impl Report for Losses {
-    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
-
-    fn validating(&mut self, _: usize, _: usize) {}
-
     fn batch(&mut self, _: f64) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }

@@ -3,8 +3,9 @@
 mod common;
 
 use common::StopAfter;
+use dualnet_engine::pending::PARTIAL;
 use dualnet_export::network::Network;
-use dualnet_export::weights::{PARTIAL, StateDict};
+use dualnet_export::weights::StateDict;
 use dualnet_fixtures::records_dir;
 use dualnet_trainer::data::{Dataset, Label, Labels, Split, physionet};
 use dualnet_trainer::error::TrainerError;

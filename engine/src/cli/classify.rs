@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::Args;
 use dualnet_engine::beats::BeatForest;
-use dualnet_engine::pending::lost;
+use dualnet_engine::pending::check_lost;
 use dualnet_engine::record::{OpenOptions, Record, SAMPLING_RATES_HZ, read_ahead, record_name};
 use dualnet_engine::{Classifier, Device, Error, Options, Precision, Prediction};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -150,10 +150,7 @@ impl Arguments {
             Input::File(path) => Some((path.as_path(), "a recording that is read")),
             _ => None,
         });
-        if let Some(what) = lost(output, model.into_iter().chain(forest).chain(records)) {
-            bail!("{}: is {what}, which would be lost", output.display());
-        }
-        Ok(())
+        check_lost(output, model.into_iter().chain(forest).chain(records)).map_err(anyhow::Error::msg)
     }
 
     fn threads(&self) -> usize {

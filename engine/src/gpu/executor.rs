@@ -64,8 +64,17 @@ struct Recorded {
     inputs: usize,
     outputs: usize,
     launches: [Vec<Launch<u64>>; 2],
-    /// From the second run on: the first loads the kernels, which must not happen while they are recorded.
-    graphs: Option<[Graph; 2]>,
+    replay: Replay,
+}
+
+/// How a program is run again.
+enum Replay {
+    /// It has not run: the first run loads the kernels, which must not happen while they are recorded.
+    Unknown,
+    /// As a graph for either lane.
+    Graphs([Graph; 2]),
+    /// Launch by launch, because of what the driver said to a graph: it needs memory of its own.
+    Launches(CudaError),
 }
 
 impl<Key: Copy + Ord> Executor<Key> {
@@ -133,7 +142,7 @@ impl<Key: Copy + Ord> Executor<Key> {
                 inputs: program.inputs as usize,
                 outputs: program.outputs as usize,
                 launches: [first?, second?],
-                graphs: None,
+                replay: Replay::Unknown,
             },
         );
         Ok(())
@@ -174,7 +183,7 @@ impl<Key: Copy + Ord> Executor<Key> {
                 self.lanes[before % 2].finished.synchronize()?;
                 let outputs = self.known(jobs[before].key)?.outputs;
                 take(before, &self.lanes[before % 2].host_outputs.bytes()[..outputs]);
-                self.record(jobs[before].key)?;
+                self.record(jobs[before].key);
             }
         }
         Ok(())
@@ -199,10 +208,12 @@ impl<Key: Copy + Ord> Executor<Key> {
         unsafe { self.uploads.upload(&lane.host_inputs, &lane.inputs, recorded.inputs)? };
         self.uploads.record(&lane.uploaded)?;
         self.compute.wait(&lane.uploaded)?;
-        match &recorded.graphs {
+        match &recorded.replay {
             // SAFETY: the graph's kernels and memory are those of `self`.
-            Some(graphs) => unsafe { graphs[index].launch()? },
-            None => launch_all(&mut self.modules, &recorded.launches[index], &self.compute)?,
+            Replay::Graphs(graphs) => unsafe { graphs[index].launch()? },
+            Replay::Unknown | Replay::Launches(_) => {
+                launch_all(&mut self.modules, &recorded.launches[index], &self.compute)?
+            }
         }
         let outputs = 0..recorded.outputs;
         // SAFETY: as for the inputs.
@@ -212,20 +223,20 @@ impl<Key: Copy + Ord> Executor<Key> {
         self.compute.record(&lane.finished)
     }
 
-    /// Records a program as a graph for either lane, if it is not yet and has run once.
-    fn record(&mut self, key: Key) -> Result<(), CudaError> {
+    /// Records a program that has run once as a graph for either lane, if that was not tried yet.
+    fn record(&mut self, key: Key) {
         let Some(recorded) = self.recorded.get_mut(&key) else {
-            return Ok(());
+            return;
         };
-        if recorded.graphs.is_some() {
-            return Ok(());
+        if !matches!(recorded.replay, Replay::Unknown) {
+            return;
         }
         let mut capture = |lane: usize| {
             self.compute
                 .capture(|| launch_all(&mut self.modules, &recorded.launches[lane], &self.compute))
         };
-        recorded.graphs = Some([capture(0)?, capture(1)?]);
-        Ok(())
+        let graphs = capture(0).and_then(|first| Ok([first, capture(1)?]));
+        recorded.replay = graphs.map_or_else(Replay::Launches, Replay::Graphs);
     }
 
     /// Milliseconds of `repeats` runs of a program on inputs that are on the GPU already, one after the other, without copies.
@@ -237,8 +248,10 @@ impl<Key: Copy + Ord> Executor<Key> {
         let events = (0..=repeats)
             .map(|_| self.device.event(true))
             .collect::<Result<Vec<Event>, CudaError>>()?;
-        let Some([graph, _]) = &self.known(job.key)?.graphs else {
-            return Err(CudaError::Launch("nothing was recorded".to_owned()));
+        let graph = match &self.known(job.key)?.replay {
+            Replay::Graphs([graph, _]) => graph,
+            Replay::Launches(error) => return Err(error.clone()),
+            Replay::Unknown => return Err(CudaError::Launch("nothing was recorded".to_owned())),
         };
         self.compute.record(&events[0])?;
         for event in &events[1..] {

@@ -55,15 +55,7 @@ impl<const M: usize, const N: usize> Rational<M, N> {
     /// `F` of every number, in `f64`.
     #[cold]
     #[inline(never)]
-    pub(crate) fn exact_in_place(&self, x: &mut [f32]) {
-        for x in x {
-            *x = Point::new(&self.numerator[..], &self.denominator[..], f64::from(*x)).value as f32;
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn values(&self, x: &[f32; MAX_LANES]) -> [f32; MAX_LANES] {
+    fn exact(&self, x: &[f32; MAX_LANES]) -> [f32; MAX_LANES] {
         x.map(|x| Point::new(&self.numerator[..], &self.denominator[..], f64::from(x)).value as f32)
     }
 
@@ -179,23 +171,39 @@ pub(crate) struct Splat<'a, S: Simd, const M: usize, const N: usize> {
 impl<S: Simd, const M: usize, const N: usize> Splat<'_, S, M, N> {
     /// `F(x)`.
     #[inline(always)]
-    pub(super) fn value(&self, x: S::Vector) -> S::Vector {
-        let simd = self.simd;
-        if self.beyond(simd.abs(x)) {
-            return simd.load(&self.rational.values(&simd.lanes(x)));
+    pub(crate) fn value(&self, x: S::Vector) -> S::Vector {
+        if self.simd.any_greater(self.simd.abs(x), self.limit) {
+            return self.exact(x);
         }
         self.value_within(x)
     }
 
-    /// Whether one of these magnitudes is beyond what [`Self::value_within`] takes.
+    /// `F` of every `x`, with one look for all of them at whether `f32` will do.
     #[inline(always)]
-    pub(crate) fn beyond(&self, magnitude: S::Vector) -> bool {
-        self.simd.any_greater(magnitude, self.limit)
+    pub(crate) fn values<const K: usize>(&self, x: [S::Vector; K]) -> [S::Vector; K] {
+        let simd = self.simd;
+        let mut largest = simd.splat(0.0);
+        let mut y = x;
+        for k in 0..K {
+            largest = simd.max(simd.abs(x[k]), largest);
+            y[k] = self.value_within(x[k]);
+        }
+        if simd.any_greater(largest, self.limit) {
+            for k in 0..K {
+                y[k] = self.exact(x[k]);
+            }
+        }
+        y
     }
 
-    /// `F(x)` for an `x` that is not [`Self::beyond`] the limit; otherwise worth nothing.
     #[inline(always)]
-    pub(crate) fn value_within(&self, x: S::Vector) -> S::Vector {
+    fn exact(&self, x: S::Vector) -> S::Vector {
+        self.simd.load(&self.rational.exact(&self.simd.lanes(x)))
+    }
+
+    /// `F(x)` for an `x` within the limit; otherwise worth nothing.
+    #[inline(always)]
+    fn value_within(&self, x: S::Vector) -> S::Vector {
         let simd = self.simd;
         let magnitude = simd.abs(x);
         let mut p = self.numerator[M - 1];

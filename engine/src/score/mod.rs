@@ -7,7 +7,6 @@ mod confusion;
 mod error;
 mod evaluation;
 mod label;
-pub mod loss;
 mod outcome;
 
 pub use bootstrap::{Bootstrap, Intervals};

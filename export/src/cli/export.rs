@@ -4,7 +4,7 @@ use super::{card_of, output, say, text_of};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use dualnet_engine::model::{ModelFault, keys};
-use dualnet_engine::pending::lost;
+use dualnet_engine::pending::check_lost;
 use dualnet_engine::{Model, Precision};
 use dualnet_export::network::{ClassSet, Network, NetworkConfig, PRESETS, preset};
 use dualnet_export::onnx::{Card, export, narrow, write};
@@ -253,8 +253,5 @@ impl Export {
 
 /// Fails where writing `output` would overwrite `input`, which is `what`, or any recording.
 pub(super) fn keep(input: &Path, output: &Path, what: &str) -> Result<()> {
-    if let Some(what) = lost(output, [(input, what)]) {
-        bail!("{}: is {what}, which would be lost", output.display());
-    }
-    Ok(())
+    check_lost(output, [(input, what)]).map_err(anyhow::Error::msg)
 }

@@ -3,7 +3,7 @@
 use super::config::Block;
 use super::ops::Ops;
 use super::parameters::ParameterList;
-use super::sites::{AxialSite, Axis};
+use super::sites::{AxialSite, Axis, Ends};
 
 fn sites(block: &Block, extents: (usize, usize)) -> [AxialSite; 2] {
     [Axis::Time, Axis::Frequency].map(|axis| AxialSite {
@@ -47,7 +47,9 @@ pub(super) fn forward<O: Ops>(
         &main,
         latent,
         &format!("{prefix}.input_mapping_norm"),
+        None,
         &format!("{prefix}.input_mapping_act"),
+        Ends::Plain,
     )?;
     for site in sites(block, extents) {
         main = ops.axial_attention(&main, &site)?;
@@ -58,11 +60,12 @@ pub(super) fn forward<O: Ops>(
     if block.input != block.output {
         shortcut = ops.conv2d(&shortcut, &format!("{prefix}.residual_mapping.weight"), 0)?;
     }
-    ops.conditional_norm_add_pau(
+    ops.conditional_norm_pau(
         &main,
         latent,
         &format!("{prefix}.output_mapping_norm"),
-        &shortcut,
+        Some(&shortcut),
         &format!("{prefix}.final_activation"),
+        Ends::Plain,
     )
 }

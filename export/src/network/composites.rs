@@ -4,7 +4,7 @@
 //! does not apply.
 
 use super::ops::Ops;
-use super::sites::{AxialSite, Axis, LstmSite, TransformerSite};
+use super::sites::{AxialSite, Axis, Ends, LstmSite, TransformerSite};
 
 /// The default body of [`Ops::conditional_norm`].
 pub fn conditional_norm<O: Ops>(
@@ -29,49 +29,20 @@ pub fn conditional_norm_pau<O: Ops>(
     x: &O::Tensor,
     latent: Option<&O::Tensor>,
     norm: &str,
+    shortcut: Option<&O::Tensor>,
     pau: &str,
+    ends: Ends,
 ) -> Result<O::Tensor, O::Error> {
-    let normalized = ops.conditional_norm(x, latent, norm)?;
-    ops.pau(&normalized, pau)
-}
-
-/// The default body of [`Ops::conditional_norm_add_pau`].
-pub fn conditional_norm_add_pau<O: Ops>(
-    ops: &mut O,
-    x: &O::Tensor,
-    latent: Option<&O::Tensor>,
-    norm: &str,
-    shortcut: &O::Tensor,
-    pau: &str,
-) -> Result<O::Tensor, O::Error> {
-    let normalized = ops.conditional_norm(x, latent, norm)?;
-    let sum = ops.add(&normalized, shortcut)?;
-    ops.pau(&sum, pau)
-}
-
-/// The default body of [`Ops::conditional_norm_pau_dropout`].
-pub fn conditional_norm_pau_dropout<O: Ops>(
-    ops: &mut O,
-    x: &O::Tensor,
-    latent: Option<&O::Tensor>,
-    norm: &str,
-    pau: &str,
-) -> Result<O::Tensor, O::Error> {
-    let activated = ops.conditional_norm_pau(x, latent, norm, pau)?;
-    ops.spectrogram_dropout(&activated)
-}
-
-/// The default body of [`Ops::residual_tail`].
-pub fn residual_tail<O: Ops>(
-    ops: &mut O,
-    x: &O::Tensor,
-    latent: Option<&O::Tensor>,
-    norm: &str,
-    shortcut: &O::Tensor,
-    pau: &str,
-) -> Result<O::Tensor, O::Error> {
-    let activated = ops.conditional_norm_add_pau(x, latent, norm, shortcut, pau)?;
-    ops.spectrogram_dropout_pool(&activated)
+    let mut y = ops.conditional_norm(x, latent, norm)?;
+    if let Some(shortcut) = shortcut {
+        y = ops.add(&y, shortcut)?;
+    }
+    y = ops.pau(&y, pau)?;
+    match ends {
+        Ends::Plain => Ok(y),
+        Ends::Dropout => ops.spectrogram_dropout(&y),
+        Ends::Pool => ops.spectrogram_dropout_pool(&y),
+    }
 }
 
 /// The default body of [`Ops::spectrogram_dropout_pool`].

@@ -21,7 +21,7 @@ pub use error::NetworkError;
 pub use ops::Ops;
 pub use parameters::{Initial, Parameter, ParameterKind};
 pub use presets::{PRESETS, preset};
-pub use sites::{AxialSite, Axis, LstmSite, TransformerSite};
+pub use sites::{AxialSite, Axis, Ends, LstmSite, TransformerSite};
 
 use dualnet_engine::signal::{BINS, FRAMES, WINDOW, WINDOWS};
 use parameters::ParameterList;

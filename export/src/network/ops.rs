@@ -5,7 +5,7 @@
 //! dropout draws and running statistics live in the implementor.
 
 use super::composites;
-use super::sites::{AxialSite, LstmSite, TransformerSite};
+use super::sites::{AxialSite, Ends, LstmSite, TransformerSite};
 
 /// An interpreter of the network.
 ///
@@ -93,50 +93,17 @@ pub trait Ops: Sized {
         composites::conditional_norm(self, x, latent, site)
     }
 
-    /// [`Ops::conditional_norm`] followed by the Padé activation at `pau`.
+    /// `PAU(CBN(x))`, or `PAU(CBN(x) + shortcut)`, and what the site [`Ends`] with.
     fn conditional_norm_pau(
         &mut self,
         x: &Self::Tensor,
         latent: Option<&Self::Tensor>,
         norm: &str,
+        shortcut: Option<&Self::Tensor>,
         pau: &str,
+        ends: Ends,
     ) -> Result<Self::Tensor, Self::Error> {
-        composites::conditional_norm_pau(self, x, latent, norm, pau)
-    }
-
-    /// `PAU(CBN(x) + shortcut)`: the end of every block.
-    fn conditional_norm_add_pau(
-        &mut self,
-        x: &Self::Tensor,
-        latent: Option<&Self::Tensor>,
-        norm: &str,
-        shortcut: &Self::Tensor,
-        pau: &str,
-    ) -> Result<Self::Tensor, Self::Error> {
-        composites::conditional_norm_add_pau(self, x, latent, norm, shortcut, pau)
-    }
-
-    /// [`Ops::conditional_norm_pau`] followed by the spectrogram encoder's dropout: the middle of a residual block.
-    fn conditional_norm_pau_dropout(
-        &mut self,
-        x: &Self::Tensor,
-        latent: Option<&Self::Tensor>,
-        norm: &str,
-        pau: &str,
-    ) -> Result<Self::Tensor, Self::Error> {
-        composites::conditional_norm_pau_dropout(self, x, latent, norm, pau)
-    }
-
-    /// [`Ops::conditional_norm_add_pau`], the spectrogram encoder's dropout, 2×2 average pooling: the end of a residual block.
-    fn residual_tail(
-        &mut self,
-        x: &Self::Tensor,
-        latent: Option<&Self::Tensor>,
-        norm: &str,
-        shortcut: &Self::Tensor,
-        pau: &str,
-    ) -> Result<Self::Tensor, Self::Error> {
-        composites::residual_tail(self, x, latent, norm, shortcut, pau)
+        composites::conditional_norm_pau(self, x, latent, norm, shortcut, pau, ends)
     }
 
     /// [`Ops::spectrogram_dropout`] followed by 2×2 average pooling.

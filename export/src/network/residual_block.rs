@@ -3,6 +3,7 @@
 use super::config::Block;
 use super::ops::Ops;
 use super::parameters::ParameterList;
+use super::sites::Ends;
 
 pub(super) fn parameters(list: &mut ParameterList, block: &Block, latent: Option<usize>) {
     let prefix = block.prefix();
@@ -25,22 +26,25 @@ pub(super) fn forward<O: Ops>(
 ) -> Result<O::Tensor, O::Error> {
     let prefix = block.prefix();
     let main = ops.conv2d(x, &format!("{prefix}.main_mapping_conv_1.weight"), 1)?;
-    let main = ops.conditional_norm_pau_dropout(
+    let main = ops.conditional_norm_pau(
         &main,
         latent,
         &format!("{prefix}.main_mapping_norm_1"),
+        None,
         &format!("{prefix}.main_mapping_act_1"),
+        Ends::Dropout,
     )?;
     let main = ops.conv2d(&main, &format!("{prefix}.main_mapping_conv_2.weight"), 1)?;
     let projected = match block.input == block.output {
         true => None,
         false => Some(ops.conv2d(x, &format!("{prefix}.residual_mapping.weight"), 0)?),
     };
-    ops.residual_tail(
+    ops.conditional_norm_pau(
         &main,
         latent,
         &format!("{prefix}.main_mapping_norm_2"),
-        projected.as_ref().unwrap_or(x),
+        Some(projected.as_ref().unwrap_or(x)),
         &format!("{prefix}.final_activation"),
+        Ends::Pool,
     )
 }

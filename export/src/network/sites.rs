@@ -1,5 +1,16 @@
 //! The places in the network where a composite operation stands: names of its parameters and its sizes.
 
+/// What a conditional batch normalization with its activation ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// The activation.
+    Plain,
+    /// The spectrogram encoder's dropout: the middle of a residual block.
+    Dropout,
+    /// That dropout, then 2×2 average pooling: the end of a residual block.
+    Pool,
+}
+
 /// The direction an axial attention looks along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axis {

@@ -27,8 +27,9 @@ pub use metadata::Card;
 pub use narrow::narrow;
 
 use crate::network::{Network, NetworkConfig, Ops};
-use crate::weights::{StateDict, write_beside};
+use crate::weights::StateDict;
 use dualnet_engine::model::{DOMAIN, ECG, PROBABILITIES, SPECTROGRAM};
+use dualnet_engine::pending;
 use dualnet_engine::signal::{BINS, FRAMES, WINDOW, WINDOWS};
 use graph::{Attribute, Dim, Value};
 use lowering::Lowering;
@@ -114,7 +115,7 @@ fn model_of(graph: GraphProto, config: &NetworkConfig) -> ModelProto {
 /// # Errors
 /// [`ExportError::Io`].
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
-    write_beside(path, |file| file.write_all(bytes)).map_err(|cause| ExportError::io(path, cause))
+    pending::write(path, bytes).map_err(|cause| ExportError::io(path, cause))
 }
 
 fn import(model: &mut ModelProto, domain: &str, version: i64) {

@@ -3,7 +3,6 @@
 //! A zip archive is read as the `.pt` that Python's `torch.save(state_dict)` writes, everything else as `.safetensors`: the
 //! content decides, not the extension. Nothing in a file is ever executed.
 
-mod atomic;
 mod check;
 mod error;
 mod pickle;
@@ -11,7 +10,6 @@ mod pt;
 mod pt_writer;
 mod safetensors;
 
-pub use atomic::{PARTIAL, write_beside};
 pub use check::Mismatch;
 pub use error::WeightsError;
 

@@ -3,7 +3,8 @@
 
 use super::pickle::{Entry, write_state_dict};
 use super::safetensors::write_elements;
-use super::{Data, StateDict, WeightsError, write_beside};
+use super::{Data, StateDict, WeightsError};
+use dualnet_engine::pending;
 use std::io::{self, Write};
 use std::path::Path;
 use zip::write::SimpleFileOptions;
@@ -31,7 +32,7 @@ pub(super) fn write(state: &StateDict, path: &Path) -> Result<(), WeightsError> 
         .collect();
     let pickle = write_state_dict(&entries)
         .ok_or_else(|| WeightsError::format(path, "cannot be written: a name or a shape is too large for a pickle"))?;
-    write_beside(path, |file| {
+    pending::write_with(path, |file| {
         let mut archive = ZipWriter::new_stream(file);
         add(&mut archive, "data.pkl", pickle.len(), |file| file.write_all(&pickle))?;
         add(&mut archive, "byteorder", 6, |file| file.write_all(b"little"))?;

@@ -1,6 +1,7 @@
 //! Safetensors, both ways.
 
-use super::{Data, StateDict, Tensor, WeightsError, write_beside};
+use super::{Data, StateDict, Tensor, WeightsError};
+use dualnet_engine::pending;
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
@@ -64,7 +65,7 @@ pub(super) fn integers<const W: usize>(bytes: &[u8], convert: impl Fn([u8; W]) -
 
 pub(super) fn write(state: &StateDict, path: &Path) -> Result<(), WeightsError> {
     let header = header(state);
-    write_beside(path, |file| {
+    pending::write_with(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         ordered(state).try_for_each(|(_, tensor)| write_elements(file, &tensor.data))

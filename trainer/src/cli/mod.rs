@@ -23,8 +23,7 @@ use crate::distributed::Place;
 use anyhow::{Context, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
-use dualnet_engine::pending::lost;
-use dualnet_export::weights::write_beside;
+use dualnet_engine::pending::{self, check_lost};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -186,9 +185,7 @@ fn check_output<'a>(path: &Path, read: impl IntoIterator<Item = (&'a Path, &'a s
     if path.is_dir() {
         bail!("{}: is a folder, not a file to write", path.display());
     }
-    if let Some(what) = lost(path, read) {
-        bail!("{}: is {what}, which would be lost", path.display());
-    }
+    check_lost(path, read).map_err(anyhow::Error::msg)?;
     match path.parent() {
         Some(folder) if folder != Path::new("") && !folder.is_dir() => {
             bail!("{}: there is no such folder to write to", folder.display())
@@ -212,7 +209,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 
 /// Writes a file that appears when it is complete.
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    write_beside(path, |file| file.write_all(bytes)).with_context(|| path.display().to_string())
+    pending::write(path, bytes).with_context(|| path.display().to_string())
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::folds::{hold_back, subset};
 use crate::train::{
     Changes, Checkpoint, Records, Report, RunFolder, Team, TrainOptions, Training, interrupt, network_of, parameters_of,
 };
-use dualnet_export::weights::{StateDict, write_beside};
+use dualnet_engine::pending;
+use dualnet_export::weights::StateDict;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,7 +71,7 @@ impl CrossValidation {
             path: kept.clone(),
             reason: error.to_string(),
         })?;
-        write_beside(&kept, |file| file.write_all(&text)).map_err(|source| TrainerError::Io { path: kept, source })?;
+        pending::write(&kept, &text).map_err(|source| TrainerError::Io { path: kept, source })?;
         Ok(predictions)
     }
 

@@ -2,8 +2,8 @@
 
 use crate::error::TrainerError;
 use crate::train::TrainOptions;
+use dualnet_engine::pending;
 use dualnet_export::network::NetworkConfig;
-use dualnet_export::weights::write_beside;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -94,7 +94,7 @@ impl Plan {
         }
         std::fs::create_dir_all(folder).map_err(io)?;
         let text = self.text().map_err(fault)?;
-        write_beside(&path, |file| file.write_all(text.as_bytes())).map_err(io)
+        pending::write(&path, text.as_bytes()).map_err(io)
     }
 
     /// The plan as TOML.

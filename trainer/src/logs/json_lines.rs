@@ -1,7 +1,7 @@
 //! `log.jsonl`: one JSON object per event.
 
 use crate::error::TrainerError;
-use dualnet_export::weights::write_beside;
+use dualnet_engine::pending;
 use serde_json::{Map, Value};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -39,7 +39,7 @@ impl JsonLines {
                     reason: format!("line {line} is not a JSON object, as every line of a run's log is"),
                 })?;
                 if kept != bytes {
-                    write_beside(path, |file| file.write_all(&kept)).map_err(io)?;
+                    pending::write(path, &kept).map_err(io)?;
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -1,5 +1,5 @@
 //! Conditional batch normalization, an optional shortcut, the Padé activation, dropout and an optional average pool as one
-//! differentiable operation: what the two-storey trait calls `conditional_norm_pau`, `conditional_norm_add_pau` and `residual_tail`.
+//! differentiable operation: what the two-storey trait calls `conditional_norm_pau`.
 
 use super::{site_cpu, site_cuda};
 use crate::distributed::{Group, release};

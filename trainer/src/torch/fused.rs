@@ -1,23 +1,12 @@
-//! The site that the fused composites share.
+//! The fused site.
 
 use super::dropout::Factors;
 use super::ops::Torch;
 use crate::error::TrainerError;
 use crate::pau::ConditionalPau;
 use dualnet_cuda::site::{Extents, Site};
-use dualnet_export::network::Ops;
+use dualnet_export::network::{Ends, Ops};
 use tch::{Device, Kind, Tensor};
-
-/// What a fused site ends with.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Ends {
-    /// The activation.
-    Plain,
-    /// The encoder's dropout.
-    Dropout,
-    /// The encoder's dropout, then means over 2×2 pixels.
-    Pool,
-}
 
 impl Torch<'_> {
     /// Whether a site of `x` and this activation runs as one operation: on the CPU, and on a GPU where there are kernels for it and no other

@@ -1,7 +1,6 @@
 //! The primitives of the network on libtorch.
 
 use super::dropout::Dropout;
-use super::fused::Ends;
 use super::layout::channels_last;
 use super::parameters::Parameters;
 use crate::convolution;
@@ -10,7 +9,7 @@ use crate::error::TrainerError;
 use crate::lstm;
 use crate::pau::pau;
 use crate::train::Precision;
-use dualnet_export::network::{AxialSite, LstmSite, NORM_EPSILON, NORM_MOMENTUM, Ops, composites};
+use dualnet_export::network::{AxialSite, Ends, LstmSite, NORM_EPSILON, NORM_MOMENTUM, Ops, composites};
 use tch::{Device, Kind, TchError, Tensor};
 
 /// What a forward pass is for.
@@ -114,7 +113,7 @@ impl Ops for Torch<'_> {
             if padding == 1 && convolution::covers(x, weight) {
                 return Ok(convolution::convolution(x, weight)?);
             }
-            if padding == 0 && matches!(weight.size()[..], [_, 1, 1, 1]) {
+            if padding == 0 && x.device() == Device::Cpu && matches!(weight.size()[..], [_, 1, 1, 1]) {
                 // The middle tap of nine: cheaper than a change of the map's order in memory.
                 let filter = weight.f_constant_pad_nd([1, 1, 1, 1])?;
                 if convolution::covers(x, &filter) {
@@ -311,52 +310,13 @@ impl Ops for Torch<'_> {
         x: &Tensor,
         latent: Option<&Tensor>,
         norm: &str,
+        shortcut: Option<&Tensor>,
         pau: &str,
+        ends: Ends,
     ) -> Result<Tensor, TrainerError> {
         match self.fuses_site(x, pau) {
-            true => self.fused_site(x, latent, norm, None, pau, Ends::Plain),
-            false => composites::conditional_norm_pau(self, x, latent, norm, pau),
-        }
-    }
-
-    fn conditional_norm_add_pau(
-        &mut self,
-        x: &Tensor,
-        latent: Option<&Tensor>,
-        norm: &str,
-        shortcut: &Tensor,
-        pau: &str,
-    ) -> Result<Tensor, TrainerError> {
-        match self.fuses_site(x, pau) {
-            true => self.fused_site(x, latent, norm, Some(shortcut), pau, Ends::Plain),
-            false => composites::conditional_norm_add_pau(self, x, latent, norm, shortcut, pau),
-        }
-    }
-
-    fn conditional_norm_pau_dropout(
-        &mut self,
-        x: &Tensor,
-        latent: Option<&Tensor>,
-        norm: &str,
-        pau: &str,
-    ) -> Result<Tensor, TrainerError> {
-        match self.fuses_site(x, pau) {
-            true => self.fused_site(x, latent, norm, None, pau, Ends::Dropout),
-            false => composites::conditional_norm_pau_dropout(self, x, latent, norm, pau),
-        }
-    }
-
-    fn residual_tail(
-        &mut self,
-        x: &Tensor,
-        latent: Option<&Tensor>,
-        norm: &str,
-        shortcut: &Tensor,
-        pau: &str,
-    ) -> Result<Tensor, TrainerError> {
-        match self.fuses_site(x, pau) {
-            true => self.fused_site(x, latent, norm, Some(shortcut), pau, Ends::Pool),
-            false => composites::residual_tail(self, x, latent, norm, shortcut, pau),
+            true => self.fused_site(x, latent, norm, shortcut, pau, ends),
+            false => composites::conditional_norm_pau(self, x, latent, norm, shortcut, pau, ends),
         }
     }
 }

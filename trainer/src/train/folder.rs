@@ -2,8 +2,8 @@
 
 use super::{Checkpoint, TrainOptions};
 use crate::error::TrainerError;
+use dualnet_engine::pending::{self, PARTIAL};
 use dualnet_export::network::NetworkConfig;
-use dualnet_export::weights::{PARTIAL, write_beside};
 use serde::de::IgnoredAny;
 use serde_json::json;
 use std::fs::{File, TryLockError};
@@ -191,7 +191,7 @@ fn forget(path: PathBuf) -> Result<(), TrainerError> {
 
 /// Writes beside `path`, then renames.
 pub(super) fn write_text(path: &Path, text: &str) -> Result<(), TrainerError> {
-    write_beside(path, |file| file.write_all(text.as_bytes())).map_err(|source| TrainerError::Io {
+    pending::write(path, text.as_bytes()).map_err(|source| TrainerError::Io {
         path: path.to_owned(),
         source,
     })

@@ -1,7 +1,7 @@
 //! The log of a run: one line of CSV per epoch.
 
 use crate::error::TrainerError;
-use dualnet_export::weights::write_beside;
+use dualnet_engine::pending;
 use serde::{Deserialize, Serialize};
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ impl EpochLog {
             source,
         };
         let text = writer.into_inner().map_err(|error| io(error.into_error()))?;
-        write_beside(path, |file| file.write_all(&text)).map_err(io)?;
+        pending::write(path, &text).map_err(io)?;
         Ok(log)
     }
 

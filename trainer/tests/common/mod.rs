@@ -3,7 +3,7 @@
 
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::records_dir;
-use dualnet_trainer::train::{EpochRecord, Report};
+use dualnet_trainer::train::Report;
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -38,8 +38,6 @@ pub fn trainer(arguments: &[&str]) -> Output {
 pub struct StopAfter(pub usize);
 
 impl Report for StopAfter {
-    fn epoch(&mut self, _: usize, _: usize, _: usize, _: usize) {}
-
     fn batch(&mut self, loss: f64) -> ControlFlow<()> {
         assert!(loss.is_finite());
         self.0 -= 1;
@@ -49,10 +47,6 @@ impl Report for StopAfter {
             ControlFlow::Continue(())
         }
     }
-
-    fn validating(&mut self, _: usize, _: usize) {}
-
-    fn finished(&mut self, _: &EpochRecord, _: Option<(f64, usize)>) {}
 }
 
 /// The program, with a folder of its own and a split of the fixture records: 16 train, 6 validate.

@@ -33,12 +33,7 @@ impl Kernel for Activate<'_> {
                 if let Some(shortcut) = self.shortcut {
                     u = simd.add(u, simd.load(&shortcut[index * channels + c..]));
                 }
-                if pau.beyond(simd.abs(u)) {
-                    simd.store(u, &mut pixel[c..]);
-                    self.pau.exact_in_place(&mut pixel[c..c + S::LANES]);
-                } else {
-                    simd.store(pau.value_within(u), &mut pixel[c..]);
-                }
+                simd.store(pau.value(u), &mut pixel[c..]);
             }
         }
     }
@@ -63,12 +58,7 @@ impl Kernel for ActivatePlanes<'_> {
             let (scale, shift) = (simd.splat(*scale), simd.splat(*shift));
             for values in plane.chunks_exact_mut(S::LANES) {
                 let u = simd.mul_add(scale, simd.load(values), shift);
-                if pau.beyond(simd.abs(u)) {
-                    simd.store(u, values);
-                    self.pau.exact_in_place(values);
-                } else {
-                    simd.store(pau.value_within(u), values);
-                }
+                simd.store(pau.value(u), values);
             }
         }
     }

@@ -17,6 +17,13 @@ pub(in crate::cpu) struct Operand<'a> {
     pub(in crate::cpu) stride: usize,
 }
 
+impl<'a> Operand<'a> {
+    /// The rows of a single matrix, or of one that every member of a batch shares.
+    pub(in crate::cpu) fn of(rows: &'a [usize]) -> Self {
+        Self { rows, stride: 0 }
+    }
+}
+
 /// `c[p] = a[p]·b[p]`, for every matrix `p` in `0..batch` of `b`; all columns of `b` are written.
 pub(in crate::cpu) struct Gemm<'a> {
     pub(in crate::cpu) batch: usize,
@@ -256,17 +263,11 @@ mod tests {
                     isa.run(Gemm {
                         batch: 1,
                         a: &a,
-                        a_rows: Operand {
-                            rows: &a_rows,
-                            stride: 0,
-                        },
+                        a_rows: Operand::of(&a_rows),
                         b: packed.view(),
                         bias,
                         c: &mut c,
-                        c_rows: Operand {
-                            rows: &c_rows,
-                            stride: 0,
-                        },
+                        c_rows: Operand::of(&c_rows),
                     });
                     for row in 0..m {
                         for column in 0..wide {

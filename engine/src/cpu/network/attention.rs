@@ -100,20 +100,14 @@ impl IntegerAttention {
             isa.run(Product {
                 batch: 1,
                 a: queries,
-                a_rows: Operand {
-                    rows: &query_rows,
-                    stride: 0,
-                },
+                a_rows: Operand::of(&query_rows),
                 b: PairPanels {
                     data: keys,
                     pairs: length / 2,
                     panels: columns / PANEL,
                 },
                 c: Results::Values(scores, factors, zeros),
-                c_rows: Operand {
-                    rows: &score_rows,
-                    stride: 0,
-                },
+                c_rows: Operand::of(&score_rows),
             });
             isa.run(Softmax {
                 values: scores,
@@ -131,20 +125,14 @@ impl IntegerAttention {
             isa.run(Product {
                 batch: 1,
                 a: weights,
-                a_rows: Operand {
-                    rows: &score_rows,
-                    stride: 0,
-                },
+                a_rows: Operand::of(&score_rows),
                 b: PairPanels {
                     data: values,
                     pairs: WINDOWS / 2,
                     panels: head_columns / PANEL,
                 },
                 c: Results::Values(mixed, factors, zeros),
-                c_rows: Operand {
-                    rows: &mixed_rows,
-                    stride: 0,
-                },
+                c_rows: Operand::of(&mixed_rows),
             });
         }
     }

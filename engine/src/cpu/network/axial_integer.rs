@@ -104,20 +104,14 @@ impl Planar {
         isa.run(Product {
             batch: 1,
             a: &self.weights,
-            a_rows: Operand {
-                rows: &self.rows,
-                stride: 0,
-            },
+            a_rows: Operand::of(&self.rows),
             b: PairPanels {
                 data: panels,
                 pairs: self.length / 2,
                 panels: plane / PANEL,
             },
             c: Results::Sums(sums.resize(self.rows.len() * plane)),
-            c_rows: Operand {
-                rows: &starts,
-                stride: 0,
-            },
+            c_rows: Operand::of(&starts),
         });
     }
 
@@ -310,14 +304,14 @@ impl Attention {
                 isa.run(Product {
                     batch: 1,
                     a: &*query_map,
-                    a_rows: Operand { rows: &rows, stride: 0 },
+                    a_rows: Operand::of(&rows),
                     b: PairPanels {
                         data: &*key_map,
                         pairs,
                         panels: width / PANEL,
                     },
                     c: Results::Sums(&mut *products),
-                    c_rows: Operand { rows: &rows, stride: 0 },
+                    c_rows: Operand::of(&rows),
                 });
                 isa.run(IntegerTimeOutputs {
                     group,
@@ -426,13 +420,10 @@ impl IntegerAxial {
         isa.run(Product {
             batch: 1,
             a: &buffers.panels,
-            a_rows: Operand {
-                rows: &offsets(channels),
-                stride: 0,
-            },
+            a_rows: Operand::of(&offsets(channels)),
             b: self.output.view(),
             c: Results::Values(output.data_mut(), &ones, &zeros),
-            c_rows: Operand { rows: &to, stride: 0 },
+            c_rows: Operand::of(&to),
         });
 
         let pooled_input = pooled_input.resize(pixels * input.channels);

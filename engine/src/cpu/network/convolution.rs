@@ -283,17 +283,11 @@ fn single(
         isa.run(Gemm {
             batch: 1,
             a: &scratch.points,
-            a_rows: Operand {
-                rows: &scratch.a_rows,
-                stride: 0,
-            },
+            a_rows: Operand::of(&scratch.a_rows),
             b: weights.view(),
             bias: None,
             c: output.data_mut(),
-            c_rows: Operand {
-                rows: &scratch.c_rows,
-                stride: 0,
-            },
+            c_rows: Operand::of(&scratch.c_rows),
         });
         for row in first..last {
             isa.run(Activate {
@@ -366,17 +360,11 @@ impl<'a> ShortcutOf<'a> {
         isa.run(Gemm {
             batch: 1,
             a: input.data(),
-            a_rows: Operand {
-                rows: &scratch.a_rows,
-                stride: 0,
-            },
+            a_rows: Operand::of(&scratch.a_rows),
             b: weights.view(),
             bias: None,
             c: &mut scratch.shortcut,
-            c_rows: Operand {
-                rows: &scratch.c_rows,
-                stride: 0,
-            },
+            c_rows: Operand::of(&scratch.c_rows),
         });
         (None, offsets)
     }

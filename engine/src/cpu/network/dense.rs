@@ -86,14 +86,8 @@ impl Dense {
         bytes: &mut Buffer<i16>,
     ) {
         let offsets = |width: usize| (0..rows).map(|row| row * width).collect::<Vec<usize>>();
-        let a_rows = Operand {
-            rows: &offsets(stride),
-            stride: 0,
-        };
-        let c_rows = Operand {
-            rows: &offsets(self.outputs()),
-            stride: 0,
-        };
+        let (from, to) = (offsets(stride), offsets(self.outputs()));
+        let (a_rows, c_rows) = (Operand::of(&from), Operand::of(&to));
         match &self.weights {
             Weights::Float(weights) => isa.run(Gemm {
                 batch: 1,

@@ -248,16 +248,10 @@ fn single(
         isa.run(Product {
             batch: 1,
             a: &scratch.bytes,
-            a_rows: Operand {
-                rows: &scratch.a_rows,
-                stride: 0,
-            },
+            a_rows: Operand::of(&scratch.a_rows),
             b: weights.view(),
             c: Results::Sums(&mut scratch.sums),
-            c_rows: Operand {
-                rows: &scratch.c_rows,
-                stride: 0,
-            },
+            c_rows: Operand::of(&scratch.c_rows),
         });
         let starts: Vec<usize> = (first..last).map(|row| output.offset(row)).collect();
         isa.run(Epilogue {
@@ -340,10 +334,10 @@ impl IntegerPointwise {
         isa.run(Product {
             batch: 1,
             a: pixels,
-            a_rows: Operand { rows: from, stride: 0 },
+            a_rows: Operand::of(from),
             b: self.weights.view(),
             c: Results::Values(out, &self.scales, &self.zeros),
-            c_rows: Operand { rows: to, stride: 0 },
+            c_rows: Operand::of(to),
         });
     }
 }

@@ -132,10 +132,7 @@ fn attend(
         isa.run(Gemm {
             batch: 1,
             a: projected,
-            a_rows: Operand {
-                rows: &query_rows,
-                stride: 0,
-            },
+            a_rows: Operand::of(&query_rows),
             b: Panels {
                 data: keys,
                 rows: per_head,
@@ -143,10 +140,7 @@ fn attend(
             },
             bias: None,
             c: scores,
-            c_rows: Operand {
-                rows: &score_rows,
-                stride: 0,
-            },
+            c_rows: Operand::of(&score_rows),
         });
         isa.run(Softmax {
             values: scores,
@@ -158,10 +152,7 @@ fn attend(
         isa.run(Gemm {
             batch: 1,
             a: scores,
-            a_rows: Operand {
-                rows: &score_rows,
-                stride: 0,
-            },
+            a_rows: Operand::of(&score_rows),
             b: Panels {
                 data: values,
                 rows: WINDOWS,
@@ -169,10 +160,7 @@ fn attend(
             },
             bias: None,
             c: mixed,
-            c_rows: Operand {
-                rows: &mixed_rows,
-                stride: 0,
-            },
+            c_rows: Operand::of(&mixed_rows),
         });
     }
 }

@@ -1,4 +1,4 @@
-//! The axial block: ten launches.
+//! The axial block: eight launches, or nine where its input is rounded first.
 
 use dualnet_cuda::residual::{Convolution, Operands, Shortcut};
 use dualnet_cuda::{CudaError, axial};

@@ -174,16 +174,10 @@ mod tests {
                     isa.run(Product {
                         batch: 1,
                         a: &a,
-                        a_rows: Operand {
-                            rows: &a_rows,
-                            stride: 0,
-                        },
+                        a_rows: Operand::of(&a_rows),
                         b: packed.view(),
                         c,
-                        c_rows: Operand {
-                            rows: &c_rows,
-                            stride: 0,
-                        },
+                        c_rows: Operand::of(&c_rows),
                     });
                 }
                 for row in 0..m {

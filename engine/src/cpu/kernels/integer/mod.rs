@@ -11,16 +11,18 @@ mod lstm;
 mod packed;
 mod patches;
 mod quantize;
+mod tiles;
 mod winograd;
 
 pub(in crate::cpu) use axial::{
     Contraction, IntegerEmbeddings, IntegerFrequency, IntegerGroup, IntegerTimeMaps, IntegerTimeOutputs, KnownScratch,
     PairsOfPlanes, PartRoundings, Planes, RoundParts, Values,
 };
-pub(in crate::cpu) use epilogue::{Added, Epilogue, Points, Transform};
+pub(in crate::cpu) use epilogue::Epilogue;
 pub(in crate::cpu) use gemm::{Product, Results};
 pub(in crate::cpu) use lstm::{IntegerRecurrence, STATE_SCALE};
 pub(in crate::cpu) use packed::{PairPanels, Pairs};
 pub(in crate::cpu) use patches::{PATCH, integer_patches};
 pub(in crate::cpu) use quantize::{Quantize, Rounding, Target};
+pub(in crate::cpu) use tiles::{Added, Points, Transform};
 pub(in crate::cpu) use winograd::{IntegerScheme, PointTransform, integer_weights};

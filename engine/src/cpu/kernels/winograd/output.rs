@@ -3,7 +3,7 @@
 use super::{POINT_ROWS, Scheme, TILE_ROWS};
 use crate::cpu::kernels::activate::Affine;
 use crate::pau::rational::{Rational, Splat};
-use crate::simd::{Kernel, MAX_LANES, Simd};
+use crate::simd::{Kernel, Simd};
 
 /// `Aᵀm`.
 #[inline(always)]
@@ -89,7 +89,7 @@ impl OutputTransform<'_> {
                 let columns = self.width.saturating_sub(tile * O).min(O);
                 for c in (0..channels).step_by(S::LANES) {
                     let u = self.outputs::<S, N, O>(simd, row * self.tiles + tile, c);
-                    let y = epilogue.of(simd, u);
+                    let y = epilogue.of(u);
                     for (i, &start) in rows.iter().enumerate() {
                         let pixels = &mut out[start + tile * O * channels..];
                         for j in 0..O {
@@ -106,7 +106,7 @@ impl OutputTransform<'_> {
 
 /// What is made of a tile before it is written.
 trait Epilogue<S: Simd> {
-    fn of<const O: usize>(&self, simd: S, u: Tile<S::Vector, O>) -> Tile<S::Vector, O>;
+    fn of<const O: usize>(&self, u: Tile<S::Vector, O>) -> Tile<S::Vector, O>;
 }
 
 /// Nothing.
@@ -114,47 +114,18 @@ struct Untouched;
 
 impl<S: Simd> Epilogue<S> for Untouched {
     #[inline(always)]
-    fn of<const O: usize>(&self, _: S, u: Tile<S::Vector, O>) -> Tile<S::Vector, O> {
+    fn of<const O: usize>(&self, u: Tile<S::Vector, O>) -> Tile<S::Vector, O> {
         u
     }
 }
 
 /// `F`.
-struct Activated<'a, S: Simd> {
-    pau: &'a Rational<6, 4>,
-    splat: Splat<'a, S, 6, 4>,
-}
-
-impl<'a, S: Simd> Activated<'a, S> {
+impl<S: Simd> Epilogue<S> for Splat<'_, S, 6, 4> {
     #[inline(always)]
-    fn new(simd: S, pau: &'a Rational<6, 4>) -> Self {
-        Self {
-            pau,
-            splat: pau.splat(simd),
-        }
-    }
-}
-
-impl<S: Simd> Epilogue<S> for Activated<'_, S> {
-    #[inline(always)]
-    fn of<const O: usize>(&self, simd: S, u: Tile<S::Vector, O>) -> Tile<S::Vector, O> {
-        let mut largest = simd.splat(0.0);
+    fn of<const O: usize>(&self, u: Tile<S::Vector, O>) -> Tile<S::Vector, O> {
         let mut y = u;
         for i in 0..TILE_ROWS {
-            for j in 0..O {
-                largest = simd.max(simd.abs(u[i][j]), largest);
-                y[i][j] = self.splat.value_within(u[i][j]);
-            }
-        }
-        if self.splat.beyond(largest) {
-            for i in 0..TILE_ROWS {
-                for j in 0..O {
-                    let mut lanes = [0.0; MAX_LANES];
-                    simd.store(u[i][j], &mut lanes);
-                    self.pau.exact_in_place(&mut lanes[..S::LANES]);
-                    y[i][j] = simd.load(&lanes);
-                }
-            }
+            y[i] = self.values(u[i]);
         }
         y
     }
@@ -198,10 +169,10 @@ impl Kernel for StoreTransform<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let activated = Activated::new(simd, self.pau);
+        let pau = self.pau.splat(simd);
         match self.outputs.scheme {
-            Scheme::Four => self.outputs.store::<S, 6, 4>(simd, &activated, self.out),
-            Scheme::Two => self.outputs.store::<S, 4, 2>(simd, &activated, self.out),
+            Scheme::Four => self.outputs.store::<S, 6, 4>(simd, &pau, self.out),
+            Scheme::Two => self.outputs.store::<S, 4, 2>(simd, &pau, self.out),
         }
     }
 }
@@ -230,7 +201,7 @@ impl PoolTransform<'_> {
     #[inline(always)]
     fn pooled<S: Simd, const N: usize, const O: usize>(self, simd: S) {
         let outputs = &self.outputs;
-        let activated = Activated::new(simd, self.pau);
+        let pau = self.pau.splat(simd);
         let channels = outputs.affine.scale.len();
         let quarter = simd.splat(0.25);
         for (row, rows) in outputs.rows.chunks(TILE_ROWS / 2).enumerate() {
@@ -249,7 +220,7 @@ impl PoolTransform<'_> {
                             u[i][j] = simd.add(u[i][j], simd.load(&shortcuts[i][j * channels + c..]));
                         }
                     }
-                    let y = activated.of(simd, u);
+                    let y = pau.of(u);
                     for (pair, &start) in rows.iter().enumerate() {
                         let pixels = &mut self.out[start + tile * (O / 2) * channels..];
                         for j in 0..O / 2 {

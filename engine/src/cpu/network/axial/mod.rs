@@ -115,11 +115,11 @@ fn product(isa: Isa, pixels: &[f32], channels: usize, weights: &Packed, out: &mu
     isa.run(Gemm {
         batch: 1,
         a: pixels,
-        a_rows: Operand { rows: &from, stride: 0 },
+        a_rows: Operand::of(&from),
         b: weights.view(),
         bias: None,
         c: out,
-        c_rows: Operand { rows: to, stride: 0 },
+        c_rows: Operand::of(to),
     });
 }
 

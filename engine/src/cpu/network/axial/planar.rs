@@ -86,10 +86,7 @@ impl Planar {
         isa.run(Gemm {
             batch: 1,
             a: &self.weights,
-            a_rows: Operand {
-                rows: &self.rows,
-                stride: 0,
-            },
+            a_rows: Operand::of(&self.rows),
             b: Panels {
                 data: panels,
                 rows: self.length,
@@ -97,10 +94,7 @@ impl Planar {
             },
             bias: None,
             c: planes.resize(self.rows.len() * plane),
-            c_rows: Operand {
-                rows: &starts,
-                stride: 0,
-            },
+            c_rows: Operand::of(&starts),
         });
     }
 

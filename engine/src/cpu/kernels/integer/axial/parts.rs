@@ -4,7 +4,7 @@ use super::super::super::PANEL;
 use super::super::super::activate::Affine;
 use super::super::quantize::Rounding;
 use crate::pau::rational::Rational;
-use crate::simd::{Integer, Kernel, MAX_LANES};
+use crate::simd::{Integer, Kernel};
 
 /// Planes `[channel][position]` of `length` values, whole panels of them.
 #[derive(Clone, Copy)]
@@ -42,15 +42,7 @@ impl Kernel for PairsOfPlanes<'_> {
                             let sum = simd.to_floats(simd.load_ints(&sums[channel * self.length + at..]));
                             let (scale, shift) = (affine.scale[channel], affine.shift[channel]);
                             let u = simd.mul_add(sum, simd.splat(scale), simd.splat(shift));
-                            let splat = pau.splat(simd);
-                            if splat.beyond(simd.abs(u)) {
-                                let mut lanes = [0.0; MAX_LANES];
-                                simd.store(u, &mut lanes);
-                                pau.exact_in_place(&mut lanes[..S::LANES]);
-                                simd.load(&lanes)
-                            } else {
-                                splat.value_within(u)
-                            }
+                            pau.splat(simd).value(u)
                         }
                     };
                     *half = self.rounding.apply(simd, value);

@@ -199,14 +199,14 @@ fn both_axes_of_bytes_follow_the_definition() {
                         isa.run(Product {
                             batch: 1,
                             a: &query_map,
-                            a_rows: Operand { rows: &rows, stride: 0 },
+                            a_rows: Operand::of(&rows),
                             b: PairPanels {
                                 data: &key_map,
                                 pairs,
                                 panels: padded / PANEL,
                             },
                             c: Results::Sums(&mut products),
-                            c_rows: Operand { rows: &rows, stride: 0 },
+                            c_rows: Operand::of(&rows),
                         });
                         isa.run(IntegerTimeOutputs {
                             group,
