@@ -320,3 +320,21 @@ fn durations_are_rounded_so_that_a_warning_makes_sense() {
     assert!(said(Warning::Long { seconds: 60.01 }).starts_with("60.1 s is longer than 60 s"));
     assert!(said(Warning::Long { seconds: 61.0 }).starts_with("61.0 s"));
 }
+
+#[test]
+fn a_lead_that_is_no_voltage_has_a_warning() {
+    let folder = Folder::new();
+    folder.write("r.dat", encode(16, &triangle(3000)));
+    let record = Record::open(folder.write("r.hea", "r 1 300 3000\nr.dat 16 100/mmHg\n")).unwrap();
+    let unit = "mmHg".to_owned();
+    assert_eq!(
+        (record.gain(), record.warnings()),
+        (None, &[Warning::NoVoltage { unit }] as &[_])
+    );
+    assert_eq!(
+        record.warnings()[0].to_string(),
+        "the lead is measured in mmHg, which is no voltage"
+    );
+    let record = Record::open(folder.write("r.hea", "r 1 300 3000\nr.dat 16 100/\u{1b}[31m\n")).unwrap();
+    assert!(!record.warnings()[0].to_string().contains('\u{1b}'));
+}

@@ -5,7 +5,7 @@ use super::{RecordError, Warning};
 
 /// A decoded lead.
 pub(super) struct Lead {
-    /// As stored; NaN stands for a sample that its format marks as invalid.
+    /// As stored, but upright; NaN stands for a sample that its format marks as invalid.
     pub(super) samples: Vec<f32>,
     pub(super) name: Option<String>,
     /// ADC units per mV.

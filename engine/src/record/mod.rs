@@ -131,7 +131,8 @@ impl Record {
         self.sampling_rate_hz
     }
 
-    /// All samples of the lead, in ADC units as stored; gaps are interpolated, beyond [`MAX_SECONDS`] however long.
+    /// All samples of the lead, in ADC units as stored; a lead that is stored upside down, with a negative gain, stands upright. Gaps
+    /// are interpolated, beyond [`MAX_SECONDS`] however long.
     pub fn samples(&self) -> &[f32] {
         &self.samples
     }
@@ -146,7 +147,7 @@ impl Record {
         self.samples
     }
 
-    /// ADC units per millivolt, where a header gives it.
+    /// ADC units per millivolt, where a header gives it; never negative, for [`Record::samples`] are upright.
     pub fn gain(&self) -> Option<f64> {
         self.gain
     }

@@ -36,6 +36,11 @@ pub enum Warning {
         /// The value.
         code: f32,
     },
+    /// The header gives the lead a unit that is no voltage.
+    NoVoltage {
+        /// The unit.
+        unit: String,
+    },
     /// Shorter than [`super::TRAINED_SECONDS`].
     Short {
         /// Duration of the lead.
@@ -111,6 +116,7 @@ impl fmt::Display for Warning {
                     "{samples} sample{plural} hold{verb} {code}, WFDB's code for an invalid one; a header beside the file would make such samples gaps"
                 )
             }
+            Self::NoVoltage { unit } => write!(f, "the lead is measured in {unit}, which is no voltage"),
             Self::Short { seconds } => {
                 // Rounded down, so that it never reads "9.0 s is shorter than the 9 s".
                 write!(

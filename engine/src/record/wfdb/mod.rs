@@ -169,7 +169,7 @@ impl Header {
         self.checked(lead, file, stored, Vec::new())
     }
 
-    /// Holds what was stored against the header's initial value and checksum.
+    /// Holds what was stored against the header's initial value and checksum, then turns a lead of negative gain upright.
     ///
     /// A checksum of 0 is what writers put that compute none (all headers of the 2017 challenge); their initial values
     /// cannot be relied on either, so that a wrong one is worth a warning only.
@@ -200,10 +200,17 @@ impl Header {
         }
         let mut samples = stored.samples;
         samples.drain(..signal.skew.min(samples.len()));
+        let calibration = &signal.calibration;
+        if calibration.inverted {
+            samples.iter_mut().for_each(|sample| *sample = -*sample);
+        }
+        if let Some(unit) = calibration.other_unit.clone() {
+            warnings.push(Warning::NoVoltage { unit });
+        }
         Ok(Lead {
             samples,
             name: signal.name.clone(),
-            gain: signal.gain,
+            gain: calibration.gain,
             header: Some(HeaderRate {
                 file: self.file.clone(),
                 hz: self.sampling_rate_hz,
