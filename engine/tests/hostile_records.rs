@@ -302,6 +302,44 @@ fn missing_and_short_signal_file() {
 }
 
 #[test]
+fn signal_file_cut_in_mid_sample() {
+    for (leads, format, whole, cut) in [
+        (1, 16, 3000, 1),
+        (1, 24, 3000, 2),
+        (1, 32, 3000, 3),
+        (1, 61, 3000, 1),
+        (1, 212, 3000, 1),
+        (2, 16, 3000, 2),
+        (2, 212, 3000, 1),
+        (3, 80, 3000, 2),
+    ] {
+        let folder = Folder::new();
+        let text = format!("r {leads} 300\n{}", format!("r.dat {format}\n").repeat(leads));
+        let (path, options) = (folder.write("r.hea", text), OpenOptions::new().lead("0"));
+        let bytes = encode(format, &triangle(whole * leads));
+        folder.write("r.dat", &bytes);
+        assert_eq!(open_both(&path, &options).unwrap().samples().len(), whole);
+        for more in [cut, 1] {
+            folder.write("r.dat", [bytes.as_slice(), &vec![0; more]].concat());
+            assert_error(
+                open_both(&path, &options),
+                "r.dat",
+                &format!(
+                    "truncated: sample {whole} of {leads} leads at byte {} needs",
+                    bytes.len()
+                ),
+            );
+        }
+    }
+    // Whoever writes samples in pairs fills the last one up.
+    let folder = Folder::new();
+    let path = folder.write("r.hea", format!("r 3 300\n{}", "r.dat 212\n".repeat(3)));
+    folder.write("r.dat", [encode(212, &triangle(3 * 2001)), vec![0]].concat());
+    let record = open_both(&path, &OpenOptions::new().lead("0")).unwrap();
+    assert_eq!((record.samples().len(), record.warnings().len()), (2001, 1));
+}
+
+#[test]
 fn header_naming_a_file_outside_its_folder() {
     let folder = Folder::new();
     folder.write("secret.dat", encode(16, &triangle(3000)));

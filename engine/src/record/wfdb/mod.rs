@@ -111,8 +111,19 @@ impl Header {
             .decode(&bytes[start..start + needed as usize], place, leads);
         let mut warnings = Vec::new();
         let surplus = room - needed as u64;
-        let padding = if signal.format == Format::F212 { 1 } else { 0 };
-        if self.samples.is_some() && surplus > padding {
+        // Format 212 stores pairs, of which the last may hold one sample only.
+        let padding = u64::from(signal.format == Format::F212 && frames * leads as u64 % 2 == 1);
+        if surplus > padding {
+            if self.samples.is_none() {
+                let next = signal.format.bytes((frames + 1) * leads as u64);
+                return Err(RecordError::Truncated {
+                    file: file.to_owned(),
+                    what: format!("sample {frames} of {leads} leads"),
+                    offset: signal.offset + needed as u64,
+                    needed: (next - needed) as u64,
+                    available: surplus,
+                });
+            }
             warnings.push(Warning::Surplus { bytes: surplus });
         }
         self.checked(lead, file, stored, warnings)
