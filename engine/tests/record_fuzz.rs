@@ -10,39 +10,42 @@ use dualnet_engine::record::{OpenOptions, Record, RecordError};
 use proptest::prelude::*;
 use record_files::{F64, Folder, I16, Matrix, U8, checksum, doubles, encode, triangle};
 
-/// The system's allocator, noting the largest request of each thread.
+/// The system's allocator, noting of each thread the largest request and the bytes that are not given back.
 struct Noting;
 
 thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(0) };
+    static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
-fn note(size: usize) {
+fn note(size: usize, released: usize) {
     // The allocator is used while a thread's variables are torn down, too.
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
+    let _ = HELD.try_with(|held| held.set(held.get() + size as isize - released as isize));
 }
 
 // SAFETY: every request goes to the system's allocator unchanged; noting its size allocates nothing.
 unsafe impl GlobalAlloc for Noting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
+        note(layout.size(), 0);
         // SAFETY: the caller keeps `alloc`'s contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
+        note(layout.size(), 0);
         // SAFETY: the caller keeps `alloc_zeroed`'s contract.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note(size);
+        note(size, layout.size());
         // SAFETY: the caller keeps `realloc`'s contract.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        note(0, layout.size());
         // SAFETY: the caller keeps `dealloc`'s contract.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -185,6 +188,34 @@ fn a_compressed_variable_that_is_not_wanted_takes_no_memory() {
     let mut damaged = bomb;
     *damaged.last_mut().unwrap() ^= 1;
     assert!(matches!(read(&damaged), Err(RecordError::Damaged { offset: 128, .. })));
+}
+
+#[test]
+fn names_of_variables_take_no_memory() {
+    let file = |name: &str, count| {
+        let matrix = Matrix {
+            name,
+            ..Matrix::row(&[1.0], U8)
+        };
+        matrix.level5_file(&vec![matrix.level5_element(0, U8); count], true)
+    };
+    let (longest, longer) = ("n".repeat(4096), "n".repeat(4097));
+    let before = HELD.get();
+    let result = read(&file(&longest, 2000));
+    let held = HELD.get() - before;
+    assert!(held < 1 << 18, "{held} bytes");
+    let Err(RecordError::NoSuchVariable { present, more, .. }) = &result else {
+        panic!("{result:?}");
+    };
+    assert_eq!((present.len(), *more), (20, 1980));
+    assert!(result.unwrap_err().to_string().ends_with("… and 1980 more"));
+    for count in [1, 2] {
+        let refusal = read(&file(&longer, count)).unwrap_err().to_string();
+        assert!(
+            refusal.contains("a variable name of 4097 bytes; at most 4096"),
+            "{refusal}"
+        );
+    }
 }
 
 proptest! {

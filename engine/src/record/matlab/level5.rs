@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::inflate::Inflater;
-use super::{Array, Number, data_size, name_of, slice, unsupported};
+use super::{Array, LONGEST_NAME, Number, Present, data_size, name_of, slice, unsupported};
 use crate::record::RecordError;
 
 const HEADER: usize = 128;
@@ -49,7 +49,7 @@ pub(super) fn find<'a>(file: &str, bytes: &'a [u8], wanted: &str) -> Result<Arra
         version => return Err(reader.damaged(124, &format!("unknown version {version:#06x}"))),
     }
 
-    let mut present = Vec::new();
+    let mut present = Present::default();
     let mut found = None;
     let mut offset = HEADER;
     while offset < bytes.len() {
@@ -62,11 +62,7 @@ pub(super) fn find<'a>(file: &str, bytes: &'a [u8], wanted: &str) -> Result<Arra
         found = found.or(array);
         offset = element.next;
     }
-    found.ok_or_else(|| RecordError::NoSuchVariable {
-        file: file.to_owned(),
-        wanted: wanted.to_owned(),
-        present,
-    })
+    found.ok_or_else(|| present.without(file, wanted))
 }
 
 /// A tagged element: what it is, and where its body lies.
@@ -165,7 +161,7 @@ impl<'a, 'f> Reader<'a, 'f> {
         &self,
         start: usize,
         length: u32,
-        present: &mut Vec<String>,
+        present: &mut Present,
         wanted: &str,
     ) -> Result<Option<Array<'a>>, RecordError> {
         if length == 0 {
@@ -178,19 +174,14 @@ impl<'a, 'f> Reader<'a, 'f> {
         inside.variable(start, present, wanted)
     }
 
-    fn variable(
-        &self,
-        start: usize,
-        present: &mut Vec<String>,
-        wanted: &str,
-    ) -> Result<Option<Array<'a>>, RecordError> {
+    fn variable(&self, start: usize, present: &mut Present, wanted: &str) -> Result<Option<Array<'a>>, RecordError> {
         let Opening {
             flags: flags_word,
             dimensions,
             name: text,
             values: offset,
         } = self.opening(start)?;
-        present.push(text.clone());
+        present.push(&text);
         if text != wanted {
             return Ok(None);
         }
@@ -248,6 +239,13 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
         let dimensions = self.element(flags.next, "dimensions")?;
         let name = self.element(dimensions.next, "variable name")?;
+        if name.length > LONGEST_NAME {
+            let reason = format!(
+                "a variable name of {} bytes; at most {LONGEST_NAME} are read",
+                name.length
+            );
+            return Err(self.damaged(dimensions.next, &reason));
+        }
         Ok(Opening {
             flags: self.u32(flags.body)?,
             name: name_of(self.body(&name)?),
@@ -272,7 +270,7 @@ impl<'a, 'f> Reader<'a, 'f> {
         &self,
         offset: usize,
         deflated: &[u8],
-        present: &mut Vec<String>,
+        present: &mut Present,
         wanted: &str,
     ) -> Result<Option<Array<'a>>, RecordError> {
         let mut content = Inflater::new(self.file, offset, deflated);
@@ -285,7 +283,9 @@ impl<'a, 'f> Reader<'a, 'f> {
                 false => None,
             };
             if name.as_deref() != Some(wanted) {
-                present.extend(name);
+                if let Some(name) = name {
+                    present.push(&name);
+                }
                 content.finish()?;
                 return Ok(None);
             }

@@ -4,6 +4,7 @@ mod inflate;
 mod level4;
 mod level5;
 mod number;
+mod present;
 
 use std::borrow::Cow;
 
@@ -11,9 +12,13 @@ use super::RecordError;
 use super::lead::{choose, unnamed};
 use super::text::one_line;
 pub(super) use number::Number;
+use present::Present;
 
 /// What stands in messages about variables that hold no plain real numbers.
 const SUPPORTED_ARRAYS: &str = "supported are full real numeric matrices with one lead per row";
+
+/// Longer names than any MATLAB release wrote, in bytes.
+const LONGEST_NAME: u32 = 1 << 12;
 
 /// Which generation of the format a file is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
