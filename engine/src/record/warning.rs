@@ -68,6 +68,11 @@ pub enum Warning {
         /// From the lowest to the highest sample.
         span: f32,
     },
+    /// The samples are so small that the 1e-8 which [`crate::signal::standardize`] adds to their deviation shows.
+    Tiny {
+        /// Their standard deviation.
+        deviation: f64,
+    },
     /// A header without a checksum states another first sample than the signal file holds.
     InitialValue {
         /// What the header says.
@@ -140,6 +145,12 @@ impl fmt::Display for Warning {
                 write!(
                     f,
                     "the samples reach {level:e} and span only {span:e}, which 24 binary digits keep coarsely; take their offset off"
+                )
+            }
+            Self::Tiny { deviation } => {
+                write!(
+                    f,
+                    "the samples have a standard deviation of only {deviation:.1e}, beside which the 1e-8 that standardization adds is felt; give them in a smaller unit"
                 )
             }
             Self::InitialValue { stated, found } => {
