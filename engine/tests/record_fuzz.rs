@@ -6,7 +6,7 @@ mod record_files;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use dualnet_engine::record::{OpenOptions, Record, RecordError};
+use dualnet_engine::record::{KEPT_SAMPLES, OpenOptions, Record, RecordError};
 use proptest::prelude::*;
 use record_files::{F64, Folder, I16, Matrix, U8, checksum, doubles, encode, triangle};
 
@@ -182,12 +182,66 @@ fn a_compressed_variable_that_is_not_wanted_takes_no_memory() {
     let (largest, result) = largest_allocation(|| read(&both));
     assert_eq!(result.unwrap().samples().len(), 3000);
     assert!(largest < 1 << 18, "{largest} bytes");
-    let (_, result) = largest_allocation(|| read(&Matrix::row(&zeros, U8).level5(true)));
-    assert_eq!(result.unwrap().samples().len(), ZEROS);
 
     let mut damaged = bomb;
     *damaged.last_mut().unwrap() ^= 1;
     assert!(matches!(read(&damaged), Err(RecordError::Damaged { offset: 128, .. })));
+}
+
+#[test]
+fn a_long_lead_takes_the_memory_of_what_is_kept_of_it() {
+    const SAMPLES: usize = KEPT_SAMPLES + 1_000_000;
+    let mut values = vec![0.0; SAMPLES];
+    let file = |values: &[f64], compressed| Matrix::row(values, F64).level5(compressed);
+    for compressed in [true, false] {
+        let file = file(&values, compressed);
+        let (largest, result) = largest_allocation(|| read(&file));
+        let record = result.unwrap();
+        assert_eq!(
+            (record.samples().len(), record.recorded_samples()),
+            (KEPT_SAMPLES, SAMPLES)
+        );
+        assert_eq!(record.duration_s(), SAMPLES as f64 / 50.0);
+        assert!(largest <= 4 * KEPT_SAMPLES, "{largest} bytes");
+    }
+    // What is behind is looked at all the same.
+    let mut damaged = file(&values, true);
+    *damaged.last_mut().unwrap() ^= 1;
+    assert!(matches!(read(&damaged), Err(RecordError::Damaged { offset: 128, .. })));
+    values[SAMPLES - 1] = f64::NAN;
+    let result = read(&file(&values, true));
+    assert!(matches!(result, Err(RecordError::NonFinite { sample, .. }) if sample == SAMPLES - 1));
+
+    let folder = Folder::new();
+    let mut samples = triangle(SAMPLES);
+    let text = format!(
+        "r 1 300 {SAMPLES}\nr.dat 16 200 12 0 80 {}\n",
+        checksum(samples.iter().copied())
+    );
+    let path = folder.write("r.hea", text);
+    folder.write("r.dat", encode(16, &samples));
+    let (largest, result) = largest_allocation(|| Record::open(&path));
+    assert_eq!(result.unwrap().recorded_samples(), SAMPLES);
+    assert!(largest <= 4 * KEPT_SAMPLES, "{largest} bytes");
+    samples[SAMPLES - 1] += 1;
+    folder.write("r.dat", encode(16, &samples));
+    assert!(matches!(Record::open(&path), Err(RecordError::Contradiction { .. })));
+}
+
+#[test]
+fn a_compressed_matrix_that_ends_early_is_an_error() {
+    for samples in [3000, 60_000] {
+        let values = doubles(&triangle(samples));
+        let matrix = Matrix::row(&values, I16);
+        let whole = matrix.level5_element(0, I16);
+        for cut in [1, 8, 2000, whole.len() - 1] {
+            let result = read(&matrix.level5_file(&[whole[..whole.len() - cut].to_vec()], true));
+            assert!(
+                matches!(result, Err(RecordError::Truncated { .. })),
+                "{cut}: {result:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -180,6 +180,43 @@ fn another_variable_behind_the_first_and_a_column_vector() {
     }
 }
 
+/// Frames of 3 numbers fit no power of two.
+#[test]
+fn leads_of_a_long_matrix_are_put_together_from_its_pieces() {
+    let leads = [1, -1, 2].map(|factor| {
+        triangle(40_001)
+            .iter()
+            .map(|sample| factor * sample)
+            .collect::<Vec<_>>()
+    });
+    let values: Vec<f64> = (0..40_001)
+        .flat_map(|frame| leads.each_ref().map(|lead| f64::from(lead[frame])))
+        .collect();
+    for kind in [I16, KINDS[2], KINDS[0]] {
+        let matrix = Matrix {
+            rows: 3,
+            ..Matrix::row(&values, kind)
+        };
+        for file in [matrix.level4(), matrix.level5(false), matrix.level5(true)] {
+            let folder = Folder::new();
+            let path = folder.write("r.mat", &file);
+            let opened = |lead: usize| open_both(&path, &OpenOptions::new().lead(lead.to_string())).unwrap();
+            for (lead, samples) in leads.iter().enumerate() {
+                assert_eq!(opened(lead).samples(), floats(samples));
+            }
+            if matches!(kind.level4, Some(3)) || file.starts_with(b"MATLAB") {
+                let line =
+                    |lead: &Vec<i32>| format!("r.mat 16+24 1 16 0 {} {}\n", lead[0], checksum(lead.iter().copied()));
+                let lines: String = leads.iter().map(line).collect();
+                folder.write("r.hea", format!("r 3 300 40001\n{lines}"));
+                for (lead, samples) in leads.iter().enumerate() {
+                    assert_eq!(opened(lead).samples(), floats(samples));
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn rows_of_a_bare_matrix_are_leads() {
     let (first, second) = (

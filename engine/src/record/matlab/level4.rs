@@ -2,9 +2,7 @@
 //!
 //! Layout: "MAT-File Format", The MathWorks, chapter on level 4 MAT-files.
 
-use std::borrow::Cow;
-
-use super::{Array, LONGEST_NAME, Number, Present, data_size, name_of, slice, unsupported};
+use super::{Array, LONGEST_NAME, Number, Present, Values, data_size, name_of, slice, unsupported};
 use crate::record::RecordError;
 
 const HEADER: usize = 20;
@@ -73,7 +71,7 @@ pub(super) fn find<'a>(file: &str, bytes: &'a [u8], wanted: &str) -> Result<Arra
                 columns: columns as usize,
                 number: header.number,
                 big_endian: header.big_endian,
-                data: Cow::Borrowed(data),
+                values: Values::Plain(data),
                 offset,
             });
         }

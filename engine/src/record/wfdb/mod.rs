@@ -106,9 +106,8 @@ impl Header {
             });
         }
         let start = bytes.len() - room as usize;
-        let stored = signal
-            .format
-            .decode(&bytes[start..start + needed as usize], place, leads);
+        let mut stored = Stored::new(signal.format, signal.skew);
+        stored.decode(&bytes[start..start + needed as usize], place, leads);
         let mut warnings = Vec::new();
         let surplus = room - needed as u64;
         // Format 212 stores pairs, of which the last may hold one sample only.
@@ -154,29 +153,28 @@ impl Header {
             Format::F80 => array.number == Number::U8,
             Format::F24 | Format::F212 => false,
         };
-        let stored = match level {
-            Level::Four => {
-                if !fits || signal.offset != array.offset as u64 {
-                    let (code, offset) = (signal.format.code(), signal.offset);
-                    return Err(self.contradiction(format!(
-                        "it says format {code} from byte {offset} on, {file} holds {:?} ({}-endian) from byte {} on",
-                        array.number,
-                        if array.big_endian { "big" } else { "little" },
-                        array.offset
-                    )));
-                }
-                signal.format.decode(&array.data, place, leads)
-            }
-            Level::Five if fits => signal.format.decode(&array.data, place, leads),
-            Level::Five => {
-                let samples = array.lead(place, leads);
-                super::check_finite(file, &samples)?;
-                Stored::from_samples(&samples, signal.format).map_err(|sample| {
-                    let (code, value) = (signal.format.code(), samples[sample]);
+        if level == Level::Four && (!fits || signal.offset != array.offset as u64) {
+            let (code, offset) = (signal.format.code(), signal.offset);
+            return Err(self.contradiction(format!(
+                "it says format {code} from byte {offset} on, {file} holds {:?} ({}-endian) from byte {} on",
+                array.number,
+                if array.big_endian { "big" } else { "little" },
+                array.offset
+            )));
+        }
+        let mut stored = Stored::new(signal.format, signal.skew);
+        match fits {
+            true => array.pieces(leads, |piece| {
+                stored.decode(piece, place, leads);
+                Ok(())
+            })?,
+            false => array.samples(file, place, leads, |samples| {
+                stored.take(samples).map_err(|(sample, value)| {
+                    let code = signal.format.code();
                     self.contradiction(format!("it says format {code}, sample {sample} of {file} is {value}"))
-                })?
-            }
-        };
+                })
+            })?,
+        }
         self.checked(lead, file, stored, Vec::new())
     }
 
@@ -210,10 +208,9 @@ impl Header {
             warnings.push(Warning::InitialValue { stated, found });
         }
         let mut samples = stored.samples;
-        samples.drain(..signal.skew.min(samples.len()));
         let calibration = &signal.calibration;
         if calibration.inverted {
-            samples.iter_mut().for_each(|sample| *sample = -*sample);
+            samples.samples.iter_mut().for_each(|sample| *sample = -*sample);
         }
         if let Some(unit) = calibration.other_unit.clone() {
             warnings.push(Warning::NoVoltage { unit });
