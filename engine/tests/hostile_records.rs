@@ -232,10 +232,30 @@ fn non_finite_samples() {
             }
         }
     }
-    values[1234] = 1e39;
-    assert_error(bytes(&Matrix::row(&values, F64).level4()), "r.mat", "sample 1234");
     let samples = vec![f32::NAN; 3000];
     assert_error(Record::from_samples("r", samples, 300.0), "r", "sample 0");
+}
+
+#[test]
+fn samples_beyond_32_bit_floats() {
+    let mut values = doubles(&triangle(2 * 9000));
+    for (value, said) in [(1e39, "1e39"), (-f64::MAX, "-1.7976931348623157e308")] {
+        values[2 * 8765 + 1] = value;
+        for big_endian in [false, true] {
+            let matrix = Matrix {
+                rows: 2,
+                big_endian,
+                ..Matrix::row(&values, F64)
+            };
+            for file in [matrix.level4(), matrix.level5(false), matrix.level5(true)] {
+                assert_error(
+                    Record::from_bytes("r.mat", &file, &OpenOptions::new().lead("1")),
+                    "r.mat",
+                    &format!("sample 8765 is {said}; samples must fit 32-bit floats"),
+                );
+            }
+        }
+    }
 }
 
 #[test]

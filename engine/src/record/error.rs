@@ -139,6 +139,16 @@ pub enum RecordError {
         /// The first such sample, counted from 0.
         sample: usize,
     },
+    /// A sample that becomes infinite in 32 bits.
+    #[error("{file}: sample {sample} is {value:e}; samples must fit 32-bit floats")]
+    OutOfRange {
+        /// The file.
+        file: String,
+        /// The first such sample, counted from 0.
+        sample: usize,
+        /// Its value.
+        value: f64,
+    },
     /// More samples are marked invalid than may be interpolated.
     #[error("{file}: {reason}")]
     Gaps {

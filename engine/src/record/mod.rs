@@ -110,7 +110,10 @@ impl Record {
     /// # Errors
     /// [`RecordError::NonFinite`], [`RecordError::SamplingRate`], [`RecordError::TooShort`].
     pub fn from_samples(name: &str, samples: Vec<f32>, sampling_rate_hz: f64) -> Result<Self, RecordError> {
-        check_finite(name, 0, &samples)?;
+        check_finite(&samples).map_err(|sample| RecordError::NonFinite {
+            file: name.to_owned(),
+            sample,
+        })?;
         let options = OpenOptions::new().sampling_rate_hz(sampling_rate_hz);
         Self::from_lead(name.to_owned(), None, name, Lead::of(Kept::all(samples)), &options)
     }
@@ -266,13 +269,10 @@ fn beginning(samples: &[f32], sampling_rate_hz: f64) -> &[f32] {
     &samples[..samples.len().min((MAX_SECONDS * sampling_rate_hz).ceil() as usize)]
 }
 
-/// Looks at `samples` from the one with the number `first` on.
-fn check_finite(file: &str, first: usize, samples: &[f32]) -> Result<(), RecordError> {
-    match samples.iter().position(|sample| !sample.is_finite()) {
-        Some(index) => Err(RecordError::NonFinite {
-            file: file.to_owned(),
-            sample: first + index,
-        }),
-        None => Ok(()),
-    }
+/// The first of `samples` that is infinite or undefined, as the error.
+fn check_finite(samples: &[f32]) -> Result<(), usize> {
+    samples
+        .iter()
+        .position(|sample| !sample.is_finite())
+        .map_or(Ok(()), Err)
 }

@@ -127,7 +127,13 @@ impl Array<'_> {
         let mut before = 0;
         self.pieces(leads, |piece| {
             let samples = number.gather(piece, big_endian, lead, leads);
-            super::check_finite(file, before, &samples)?;
+            super::check_finite(&samples).map_err(|index| {
+                let (file, sample) = (file.to_owned(), before + index);
+                match number.double(piece, big_endian, lead + index * leads) {
+                    Some(value) => RecordError::OutOfRange { file, sample, value },
+                    None => RecordError::NonFinite { file, sample },
+                }
+            })?;
             before += samples.len();
             take(&samples)
         })
