@@ -230,7 +230,8 @@ fn a_long_lead_takes_the_memory_of_what_is_kept_of_it() {
 
 #[test]
 fn a_compressed_matrix_that_ends_early_is_an_error() {
-    for samples in [3000, 60_000] {
+    // Odd numbers of samples: behind them an element is padded.
+    for samples in [3001, 60_001] {
         let values = doubles(&triangle(samples));
         let matrix = Matrix::row(&values, I16);
         let whole = matrix.level5_element(0, I16);
