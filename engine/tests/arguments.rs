@@ -157,6 +157,23 @@ fn score_says_that_predictions_are_missing() {
     );
 }
 
+/// A device without an end would take all memory.
+#[cfg(unix)]
+#[test]
+fn score_reads_no_more_than_labels_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = write(folder.path(), "R.csv", "A1,N\n");
+    let endless = Path::new("/dev/zero");
+    for (reference, predictions) in [(endless, labels.as_path()), (&labels, endless)] {
+        let [reference, predictions] = [("reference", reference), ("predictions", predictions)]
+            .map(|(flag, path)| format!("--{flag}={}", path.display()));
+        let output = run(["score", &reference, &predictions]);
+        assert_eq!(output.status.code(), Some(2));
+        let line = only_line(&output);
+        assert!(line.contains("/dev/zero: is larger than 64 MiB"), "{line}");
+    }
+}
+
 /// Ctrl-C, and the signal that `kill` and `timeout` send, while standard input is waited for. What starts the tests may ignore signals, which the
 /// program then does too: `env` of GNU undoes it.
 #[cfg(target_os = "linux")]

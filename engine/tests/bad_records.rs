@@ -197,3 +197,23 @@ fn a_flat_line_is_classified_with_a_warning() {
     assert!(object["class"].is_string());
     assert!(object["warnings"][0].as_str().unwrap().contains("flat"), "{object}");
 }
+
+#[test]
+fn a_pressure_is_classified_with_a_warning_in_every_format() {
+    let samples: Vec<u8> = beats(10).iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let (_folder, path) = wfdb(&HEADER.replace("1000/mV", "100/mmHg"), Some(&samples));
+    for format in ["text", "json", "ndjson", "csv"] {
+        let output = run([
+            "classify".as_ref(),
+            "--format".as_ref(),
+            format.as_ref(),
+            path.as_os_str(),
+        ]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let said = stdout(&output);
+        assert!(
+            said.contains("the lead is measured in mmHg, which is no voltage"),
+            "{format}: {said}"
+        );
+    }
+}

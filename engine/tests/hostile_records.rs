@@ -232,10 +232,30 @@ fn non_finite_samples() {
             }
         }
     }
-    values[1234] = 1e39;
-    assert_error(bytes(&Matrix::row(&values, F64).level4()), "r.mat", "sample 1234");
     let samples = vec![f32::NAN; 3000];
     assert_error(Record::from_samples("r", samples, 300.0), "r", "sample 0");
+}
+
+#[test]
+fn samples_beyond_32_bit_floats() {
+    let mut values = doubles(&triangle(2 * 9000));
+    for (value, said) in [(1e39, "1e39"), (-f64::MAX, "-1.7976931348623157e308")] {
+        values[2 * 8765 + 1] = value;
+        for big_endian in [false, true] {
+            let matrix = Matrix {
+                rows: 2,
+                big_endian,
+                ..Matrix::row(&values, F64)
+            };
+            for file in [matrix.level4(), matrix.level5(false), matrix.level5(true)] {
+                assert_error(
+                    Record::from_bytes("r.mat", &file, &OpenOptions::new().lead("1")),
+                    "r.mat",
+                    &format!("sample 8765 is {said}; samples must fit 32-bit floats"),
+                );
+            }
+        }
+    }
 }
 
 #[test]
@@ -299,6 +319,44 @@ fn missing_and_short_signal_file() {
         "at byte 24 needs 6000 bytes, 5976 are there",
     );
     assert_error(header("r 1 300 3000\nr.dat 16+9999999999\n").1, "r.dat", "0 are there");
+}
+
+#[test]
+fn signal_file_cut_in_mid_sample() {
+    for (leads, format, whole, cut) in [
+        (1, 16, 3000, 1),
+        (1, 24, 3000, 2),
+        (1, 32, 3000, 3),
+        (1, 61, 3000, 1),
+        (1, 212, 3000, 1),
+        (2, 16, 3000, 2),
+        (2, 212, 3000, 1),
+        (3, 80, 3000, 2),
+    ] {
+        let folder = Folder::new();
+        let text = format!("r {leads} 300\n{}", format!("r.dat {format}\n").repeat(leads));
+        let (path, options) = (folder.write("r.hea", text), OpenOptions::new().lead("0"));
+        let bytes = encode(format, &triangle(whole * leads));
+        folder.write("r.dat", &bytes);
+        assert_eq!(open_both(&path, &options).unwrap().samples().len(), whole);
+        for more in [cut, 1] {
+            folder.write("r.dat", [bytes.as_slice(), &vec![0; more]].concat());
+            assert_error(
+                open_both(&path, &options),
+                "r.dat",
+                &format!(
+                    "truncated: sample {whole} of {leads} leads at byte {} needs",
+                    bytes.len()
+                ),
+            );
+        }
+    }
+    // Whoever writes samples in pairs fills the last one up.
+    let folder = Folder::new();
+    let path = folder.write("r.hea", format!("r 3 300\n{}", "r.dat 212\n".repeat(3)));
+    folder.write("r.dat", [encode(212, &triangle(3 * 2001)), vec![0]].concat());
+    let record = open_both(&path, &OpenOptions::new().lead("0")).unwrap();
+    assert_eq!((record.samples().len(), record.warnings().len()), (2001, 1));
 }
 
 #[test]

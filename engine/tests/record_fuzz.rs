@@ -6,43 +6,46 @@ mod record_files;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use dualnet_engine::record::{OpenOptions, Record, RecordError};
+use dualnet_engine::record::{KEPT_SAMPLES, OpenOptions, Record, RecordError};
 use proptest::prelude::*;
 use record_files::{F64, Folder, I16, Matrix, U8, checksum, doubles, encode, triangle};
 
-/// The system's allocator, noting the largest request of each thread.
+/// The system's allocator, noting of each thread the largest request and the bytes that are not given back.
 struct Noting;
 
 thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(0) };
+    static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
-fn note(size: usize) {
+fn note(size: usize, released: usize) {
     // The allocator is used while a thread's variables are torn down, too.
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
+    let _ = HELD.try_with(|held| held.set(held.get() + size as isize - released as isize));
 }
 
 // SAFETY: every request goes to the system's allocator unchanged; noting its size allocates nothing.
 unsafe impl GlobalAlloc for Noting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
+        note(layout.size(), 0);
         // SAFETY: the caller keeps `alloc`'s contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
+        note(layout.size(), 0);
         // SAFETY: the caller keeps `alloc_zeroed`'s contract.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note(size);
+        note(size, layout.size());
         // SAFETY: the caller keeps `realloc`'s contract.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        note(0, layout.size());
         // SAFETY: the caller keeps `dealloc`'s contract.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -179,12 +182,95 @@ fn a_compressed_variable_that_is_not_wanted_takes_no_memory() {
     let (largest, result) = largest_allocation(|| read(&both));
     assert_eq!(result.unwrap().samples().len(), 3000);
     assert!(largest < 1 << 18, "{largest} bytes");
-    let (_, result) = largest_allocation(|| read(&Matrix::row(&zeros, U8).level5(true)));
-    assert_eq!(result.unwrap().samples().len(), ZEROS);
 
     let mut damaged = bomb;
     *damaged.last_mut().unwrap() ^= 1;
     assert!(matches!(read(&damaged), Err(RecordError::Damaged { offset: 128, .. })));
+}
+
+#[test]
+fn a_long_lead_takes_the_memory_of_what_is_kept_of_it() {
+    const SAMPLES: usize = KEPT_SAMPLES + 1_000_000;
+    let mut values = vec![0.0; SAMPLES];
+    let file = |values: &[f64], compressed| Matrix::row(values, F64).level5(compressed);
+    for compressed in [true, false] {
+        let file = file(&values, compressed);
+        let (largest, result) = largest_allocation(|| read(&file));
+        let record = result.unwrap();
+        assert_eq!(
+            (record.samples().len(), record.recorded_samples()),
+            (KEPT_SAMPLES, SAMPLES)
+        );
+        assert_eq!(record.duration_s(), SAMPLES as f64 / 50.0);
+        assert!(largest <= 4 * KEPT_SAMPLES, "{largest} bytes");
+    }
+    // What is behind is looked at all the same.
+    let mut damaged = file(&values, true);
+    *damaged.last_mut().unwrap() ^= 1;
+    assert!(matches!(read(&damaged), Err(RecordError::Damaged { offset: 128, .. })));
+    values[SAMPLES - 1] = f64::NAN;
+    let result = read(&file(&values, true));
+    assert!(matches!(result, Err(RecordError::NonFinite { sample, .. }) if sample == SAMPLES - 1));
+
+    let folder = Folder::new();
+    let mut samples = triangle(SAMPLES);
+    let text = format!(
+        "r 1 300 {SAMPLES}\nr.dat 16 200 12 0 80 {}\n",
+        checksum(samples.iter().copied())
+    );
+    let path = folder.write("r.hea", text);
+    folder.write("r.dat", encode(16, &samples));
+    let (largest, result) = largest_allocation(|| Record::open(&path));
+    assert_eq!(result.unwrap().recorded_samples(), SAMPLES);
+    assert!(largest <= 4 * KEPT_SAMPLES, "{largest} bytes");
+    samples[SAMPLES - 1] += 1;
+    folder.write("r.dat", encode(16, &samples));
+    assert!(matches!(Record::open(&path), Err(RecordError::Contradiction { .. })));
+}
+
+#[test]
+fn a_compressed_matrix_that_ends_early_is_an_error() {
+    // Odd numbers of samples: behind them an element is padded.
+    for samples in [3001, 60_001] {
+        let values = doubles(&triangle(samples));
+        let matrix = Matrix::row(&values, I16);
+        let whole = matrix.level5_element(0, I16);
+        for cut in [1, 8, 2000, whole.len() - 1] {
+            let result = read(&matrix.level5_file(&[whole[..whole.len() - cut].to_vec()], true));
+            assert!(
+                matches!(result, Err(RecordError::Truncated { .. })),
+                "{cut}: {result:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn names_of_variables_take_no_memory() {
+    let file = |name: &str, count| {
+        let matrix = Matrix {
+            name,
+            ..Matrix::row(&[1.0], U8)
+        };
+        matrix.level5_file(&vec![matrix.level5_element(0, U8); count], true)
+    };
+    let (longest, longer) = ("n".repeat(4096), "n".repeat(4097));
+    let before = HELD.get();
+    let result = read(&file(&longest, 2000));
+    let held = HELD.get() - before;
+    assert!(held < 1 << 18, "{held} bytes");
+    let Err(RecordError::NoSuchVariable { present, more, .. }) = &result else {
+        panic!("{result:?}");
+    };
+    assert_eq!((present.len(), *more), (20, 1980));
+    assert!(result.unwrap_err().to_string().ends_with("… and 1980 more"));
+    for count in [1, 2] {
+        let refusal = read(&file(&longer, count)).unwrap_err().to_string();
+        assert!(
+            refusal.contains("a variable name of 4097 bytes; at most 4096"),
+            "{refusal}"
+        );
+    }
 }
 
 proptest! {

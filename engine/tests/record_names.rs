@@ -87,6 +87,17 @@ fn a_raw_signal_that_looks_like_a_matlab_header_is_read() {
     }
 }
 
+#[test]
+fn hidden_files_of_a_folder_are_no_records() {
+    let folder = Folder::new();
+    folder.write("A00067.mat", mat());
+    folder.write("._A00067.mat", "Mac OS X        ");
+    folder.write(".b.hea", "b 1 300 3000\nb.dat 16\n");
+    let named = folder.write(".c.mat", mat());
+    assert_eq!(names(&folder), ["A00067.mat"]);
+    assert_eq!(Record::open(named).unwrap().samples().len(), 3000);
+}
+
 /// Waits for nobody.
 #[cfg(unix)]
 #[test]

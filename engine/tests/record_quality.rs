@@ -320,3 +320,43 @@ fn durations_are_rounded_so_that_a_warning_makes_sense() {
     assert!(said(Warning::Long { seconds: 60.01 }).starts_with("60.1 s is longer than 60 s"));
     assert!(said(Warning::Long { seconds: 61.0 }).starts_with("61.0 s"));
 }
+
+#[test]
+fn a_lead_that_is_no_voltage_has_a_warning() {
+    let folder = Folder::new();
+    folder.write("r.dat", encode(16, &triangle(3000)));
+    let record = Record::open(folder.write("r.hea", "r 1 300 3000\nr.dat 16 100/mmHg\n")).unwrap();
+    let unit = "mmHg".to_owned();
+    assert_eq!(
+        (record.gain(), record.warnings()),
+        (None, &[Warning::NoVoltage { unit }] as &[_])
+    );
+    assert_eq!(
+        record.warnings()[0].to_string(),
+        "the lead is measured in mmHg, which is no voltage"
+    );
+    let record = Record::open(folder.write("r.hea", "r 1 300 3000\nr.dat 16 100/\u{1b}[31m\n")).unwrap();
+    assert!(!record.warnings()[0].to_string().contains('\u{1b}'));
+}
+
+#[test]
+fn samples_that_standardization_would_not_bring_to_one_have_a_warning() {
+    let warnings = |unit: f32| {
+        let samples = floats(&triangle(3000)).iter().map(|sample| sample * unit).collect();
+        Record::from_samples("r", samples, 300.0).unwrap().warnings().to_vec()
+    };
+    // A triangle of 150 has a standard deviation of 150 / √12 = 43.3; 100 times 1e-8 is the least.
+    assert_eq!(warnings(2.4e-8), []);
+    for unit in [2.2e-8, 1e-30, 1e-44] {
+        assert!(
+            matches!(warnings(unit)[..], [Warning::Tiny { .. }]),
+            "{unit}: {:?}",
+            warnings(unit)
+        );
+    }
+    assert_eq!(
+        warnings(1e-30)[0].to_string(),
+        "the samples have a standard deviation of only 4.3e-29, beside which the 1e-8 that standardization adds is felt; give them in a smaller unit"
+    );
+    assert_eq!(warnings(1e-50), [Warning::Flat { fraction: 1.0 }], "a constant lead");
+}

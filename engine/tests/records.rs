@@ -9,7 +9,7 @@ use std::path::Path;
 use dualnet_engine::record::{OpenOptions, Record, Warning};
 use dualnet_fixtures::{data_dir, golden_dir, records_dir};
 use proptest::prelude::*;
-use record_files::{Folder, I16, KINDS, Matrix, checksum, doubles, encode, floats, open_both, triangle};
+use record_files::{Folder, I16, KINDS, Matrix, checksum, doubles, encode, floats, invalid, open_both, triangle};
 
 const FORMATS: [u32; 6] = [16, 24, 32, 61, 80, 212];
 
@@ -180,6 +180,43 @@ fn another_variable_behind_the_first_and_a_column_vector() {
     }
 }
 
+/// Frames of 3 numbers fit no power of two.
+#[test]
+fn leads_of_a_long_matrix_are_put_together_from_its_pieces() {
+    let leads = [1, -1, 2].map(|factor| {
+        triangle(40_001)
+            .iter()
+            .map(|sample| factor * sample)
+            .collect::<Vec<_>>()
+    });
+    let values: Vec<f64> = (0..40_001)
+        .flat_map(|frame| leads.each_ref().map(|lead| f64::from(lead[frame])))
+        .collect();
+    for kind in [I16, KINDS[2], KINDS[0]] {
+        let matrix = Matrix {
+            rows: 3,
+            ..Matrix::row(&values, kind)
+        };
+        for file in [matrix.level4(), matrix.level5(false), matrix.level5(true)] {
+            let folder = Folder::new();
+            let path = folder.write("r.mat", &file);
+            let opened = |lead: usize| open_both(&path, &OpenOptions::new().lead(lead.to_string())).unwrap();
+            for (lead, samples) in leads.iter().enumerate() {
+                assert_eq!(opened(lead).samples(), floats(samples));
+            }
+            if matches!(kind.level4, Some(3)) || file.starts_with(b"MATLAB") {
+                let line =
+                    |lead: &Vec<i32>| format!("r.mat 16+24 1 16 0 {} {}\n", lead[0], checksum(lead.iter().copied()));
+                let lines: String = leads.iter().map(line).collect();
+                folder.write("r.hea", format!("r 3 300 40001\n{lines}"));
+                for (lead, samples) in leads.iter().enumerate() {
+                    assert_eq!(opened(lead).samples(), floats(samples));
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn rows_of_a_bare_matrix_are_leads() {
     let (first, second) = (
@@ -293,6 +330,82 @@ fn leads_inside_a_mat_file_with_a_header() {
             );
             assert_eq!(record.warnings(), []);
         }
+    }
+}
+
+/// WFDB's physical value is (sample − baseline) / gain.
+#[test]
+fn a_lead_of_negative_gain_stands_upright() {
+    for format in FORMATS {
+        let mut stored = triangle(3000);
+        stored[1500] = invalid(format);
+        let sum = checksum(stored.iter().copied());
+        let open = |gain: &str| {
+            let folder = Folder::new();
+            folder.write("r.dat", encode(format, &stored));
+            let header = format!("r 1 300 3000\nr.dat {format} {gain} 12 0 80 {sum} 0 II\n");
+            Record::open(folder.write("r.hea", header)).unwrap()
+        };
+        let negated = |record: &Record| record.samples().iter().map(|sample| -sample).collect::<Vec<_>>();
+        let upright = open("200(5)/mV");
+        assert!(matches!(upright.warnings(), [Warning::Interpolated { samples: 1, .. }]));
+        for (gain, per_mv) in [("-200(5)/mV", 200.0), ("-0.2/uV", 200.0), ("-200", 200.0)] {
+            let turned = open(gain);
+            assert_eq!(negated(&turned), upright.samples(), "format {format}, {gain}");
+            assert_eq!(turned.gain(), Some(per_mv), "{gain}");
+            assert_eq!(turned.warnings(), upright.warnings());
+        }
+        assert_eq!(negated(&open("-3/mmHg")), upright.samples());
+        for gain in ["0/mV", "-inf/mV", "nan"] {
+            assert_eq!((open(gain).samples(), open(gain).gain()), (upright.samples(), None));
+        }
+    }
+}
+
+#[test]
+fn a_mat_file_whose_header_has_a_negative_gain_stands_upright() {
+    let stored = triangle(3000);
+    let (values, sum) = (doubles(&stored), checksum(stored.iter().copied()));
+    for file in [
+        Matrix::row(&values, I16).level4(),
+        Matrix::row(&values, KINDS[0]).level5(true),
+    ] {
+        let folder = Folder::new();
+        let path = folder.write("r.mat", file);
+        let header = folder.write(
+            "r.hea",
+            format!("r 1 300 3000\nr.mat 16+24 -1000/mV 16 0 80 {sum} 0 ECG\n"),
+        );
+        for path in [path, header] {
+            let record = open_both(&path, &OpenOptions::new()).unwrap();
+            let upright: Vec<f32> = stored.iter().map(|sample| -*sample as f32).collect();
+            assert_eq!((record.samples(), record.gain()), (upright.as_slice(), Some(1000.0)));
+            assert_eq!(record.warnings(), []);
+        }
+    }
+}
+
+#[test]
+fn a_volt_has_many_spellings() {
+    for (unit, per_mv) in [
+        ("", 2.0),
+        ("/", 2.0),
+        ("/mV", 2.0),
+        ("/MV", 2.0),
+        ("/V", 0.002),
+        ("/nV", 2e6),
+    ]
+    .into_iter()
+    .chain(["/uV", "/\u{b5}V", "/\u{3bc}V", "/\u{3bc}v"].map(|micro| (micro, 2e3)))
+    {
+        let folder = Folder::new();
+        folder.write("r.dat", encode(16, &triangle(3000)));
+        let record = Record::open(folder.write("r.hea", format!("r 1 300 3000\nr.dat 16 2{unit}\n"))).unwrap();
+        assert_eq!(
+            (record.gain(), record.warnings()),
+            (Some(per_mv), &[] as &[_]),
+            "{unit}"
+        );
     }
 }
 

@@ -220,7 +220,7 @@ impl Classifier {
             path: record.path().map(Path::to_owned),
             class: class.to_owned(),
             probabilities,
-            samples: record.samples().len(),
+            samples: record.recorded_samples(),
             sampling_rate_hz: record.sampling_rate_hz(),
             duration_s: record.duration_s(),
             model: self.identity.clone(),

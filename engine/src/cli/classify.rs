@@ -29,8 +29,8 @@ const BATCHES: usize = 4;
 /// or a model or an output that cannot be used. Who closes standard output early ends the run: 0 or 1 then tells of the records before.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Recordings (.mat, .hea, or a WFDB record's name), folders of recordings (folders in these are not searched), or - for a .mat file on
-    /// standard input.
+    /// Recordings (.mat, .hea, or a WFDB record's name), folders of recordings (folders in these are not searched, hidden files not read), or -
+    /// for a .mat file on standard input.
     #[arg(value_name = "RECORD|FOLDER", required = true)]
     records: Vec<PathBuf>,
     /// The model file; without it, the embedded ECG-DualNet S.

@@ -100,7 +100,7 @@ pub enum RecordError {
         name: String,
     },
     /// There are several leads and none was chosen.
-    #[error("{file}: {what} has {} leads; choose one with --lead: {}", .leads.len(), list(.leads))]
+    #[error("{file}: {what} has {} leads; choose one with --lead: {}", .leads.len(), list(.leads, 0))]
     LeadRequired {
         /// The file.
         file: String,
@@ -110,7 +110,7 @@ pub enum RecordError {
         leads: Vec<String>,
     },
     /// The chosen lead does not exist, or its name is given twice.
-    #[error("{file}: no single lead is called {lead}; there are {}", list(.leads))]
+    #[error("{file}: no single lead is called {lead}; there are {}", list(.leads, 0))]
     NoSuchLead {
         /// The file.
         file: String,
@@ -120,14 +120,16 @@ pub enum RecordError {
         leads: Vec<String>,
     },
     /// The `.mat` file holds no variable of the wanted name.
-    #[error("{file}: no variable {wanted}; the file holds {}", list(.present))]
+    #[error("{file}: no variable {wanted}; the file holds {}", list(.present, *.more))]
     NoSuchVariable {
         /// The file.
         file: String,
         /// What was asked for.
         wanted: String,
-        /// The variables in the file.
+        /// The first variables in the file.
         present: Vec<String>,
+        /// How many it holds besides.
+        more: usize,
     },
     /// A NaN or an infinity among the samples.
     #[error("{file}: sample {sample} is not a finite number")]
@@ -136,6 +138,16 @@ pub enum RecordError {
         file: String,
         /// The first such sample, counted from 0.
         sample: usize,
+    },
+    /// A sample that becomes infinite in 32 bits.
+    #[error("{file}: sample {sample} is {value:e}; samples must fit 32-bit floats")]
+    OutOfRange {
+        /// The file.
+        file: String,
+        /// The first such sample, counted from 0.
+        sample: usize,
+        /// Its value.
+        value: f64,
     },
     /// More samples are marked invalid than may be interpolated.
     #[error("{file}: {reason}")]
@@ -182,18 +194,20 @@ pub enum RecordError {
     },
 }
 
-/// The first twenty of `items`, separated by commas.
-fn list(items: &[String]) -> String {
-    const SHOWN: usize = 20;
+/// What a message lists at most.
+pub(super) const LISTED: usize = 20;
+
+/// The first of `items`, separated by commas; there are `more` behind them.
+fn list(items: &[String], more: usize) -> String {
     let mut text = items
         .iter()
-        .take(SHOWN)
+        .take(LISTED)
         .map(|item| one_line(item))
         .collect::<Vec<_>>()
         .join(", ");
-    match items.len() {
+    match items.len() + more {
         0 => text.push_str("none"),
-        count if count > SHOWN => text.push_str(&format!(" and {} more", count - SHOWN)),
+        count if count > LISTED => text.push_str(&format!(" and {} more", count - LISTED)),
         _ => {}
     }
     text

@@ -8,14 +8,18 @@ use std::path::{Path, PathBuf};
 use super::source::in_any_case;
 
 /// One file for every record directly in `folder`, sorted by name: every `.mat`, and every `.hea` that is not the header of one of
-/// them. Names may be in capitals. Pipes and devices are none.
+/// them. Names may be in capitals. Pipes, devices and hidden files (`._A00001.mat` of macOS) are none.
 ///
 /// # Errors
 /// A folder that cannot be read.
 pub fn records_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let (mut records, mut headers) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        if is_hidden(&entry) {
+            continue;
+        }
+        let path = entry.path();
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
         let files = match extension.as_deref().and_then(|extension| extension.to_str()) {
             Some("mat") => &mut records,
@@ -39,12 +43,15 @@ pub fn records_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// How many folders lie in `folder`, whose records [`records_in`] does not give. Hidden ones do not count.
 pub fn folders_in(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_hidden = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
     let is_folder = |entry: &fs::DirEntry| {
         let kind = entry.file_type();
         kind.is_ok_and(|kind| kind.is_dir() || kind.is_symlink() && entry.path().is_dir())
     };
     entries.filter(|entry| !is_hidden(entry) && is_folder(entry)).count()
+}
+
+fn is_hidden(entry: &fs::DirEntry) -> bool {
+    entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
 /// Whether `path` is named like a file of a recording: `.mat`, `.hea` or `.dat`, in either case.

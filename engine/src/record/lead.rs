@@ -1,12 +1,12 @@
 //! One lead, decoded but not yet judged, and how a caller chooses it.
 
 use super::text::one_line;
-use super::{RecordError, Warning};
+use super::{KEPT_SAMPLES, RecordError, Warning};
 
 /// A decoded lead.
 pub(super) struct Lead {
-    /// As stored; NaN stands for a sample that its format marks as invalid.
-    pub(super) samples: Vec<f32>,
+    /// As stored, but upright; NaN stands for a sample that its format marks as invalid.
+    pub(super) samples: Kept,
     pub(super) name: Option<String>,
     /// ADC units per mV.
     pub(super) gain: Option<f64>,
@@ -18,7 +18,7 @@ pub(super) struct Lead {
 
 impl Lead {
     /// Samples about which nothing else is known.
-    pub(super) fn of(samples: Vec<f32>) -> Self {
+    pub(super) fn of(samples: Kept) -> Self {
         Self {
             samples,
             name: None,
@@ -26,6 +26,29 @@ impl Lead {
             header: None,
             warnings: Vec::new(),
             invalid_code: None,
+        }
+    }
+}
+
+/// The samples of a lead that are kept, and how many it has.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) samples: Vec<f32>,
+    pub(super) length: usize,
+}
+
+impl Kept {
+    /// All of `samples`, however many.
+    pub(super) fn all(samples: Vec<f32>) -> Self {
+        let length = samples.len();
+        Self { samples, length }
+    }
+
+    /// Takes the next sample, which is kept if it is one of the first [`KEPT_SAMPLES`].
+    pub(super) fn push(&mut self, sample: f32) {
+        self.length += 1;
+        if self.samples.len() < KEPT_SAMPLES {
+            self.samples.push(sample);
         }
     }
 }

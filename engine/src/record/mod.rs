@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 pub use error::RecordError;
 pub(crate) use folder::is_recording;
 pub use folder::{folders_in, records_in};
-use lead::Lead;
+use lead::{Kept, Lead};
 pub use open::record_name;
 pub use options::OpenOptions;
 pub use source::read_ahead;
@@ -60,6 +60,9 @@ pub const ASSUMED_MAT_RATE_HZ: f64 = 300.0;
 /// The rate that WFDB defines for a header without one, in Hz.
 pub const ASSUMED_WFDB_RATE_HZ: f64 = 250.0;
 
+/// What a record keeps of a longer lead: its first samples, almost four hours at 300 Hz.
+pub const KEPT_SAMPLES: usize = 1 << 22;
+
 /// The most samples of a recording that are decoded, about ten days at 300 Hz.
 const MAX_SAMPLES: u64 = 1 << 28;
 
@@ -71,6 +74,7 @@ pub struct Record {
     lead: Option<String>,
     sampling_rate_hz: f64,
     samples: Vec<f32>,
+    recorded: usize,
     gain: Option<f64>,
     warnings: Vec<Warning>,
 }
@@ -106,9 +110,12 @@ impl Record {
     /// # Errors
     /// [`RecordError::NonFinite`], [`RecordError::SamplingRate`], [`RecordError::TooShort`].
     pub fn from_samples(name: &str, samples: Vec<f32>, sampling_rate_hz: f64) -> Result<Self, RecordError> {
-        check_finite(name, &samples)?;
+        check_finite(&samples).map_err(|sample| RecordError::NonFinite {
+            file: name.to_owned(),
+            sample,
+        })?;
         let options = OpenOptions::new().sampling_rate_hz(sampling_rate_hz);
-        Self::from_lead(name.to_owned(), None, name, Lead::of(samples), &options)
+        Self::from_lead(name.to_owned(), None, name, Lead::of(Kept::all(samples)), &options)
     }
 
     /// The file's name without folder and extension; `stdin` for standard input.
@@ -131,9 +138,15 @@ impl Record {
         self.sampling_rate_hz
     }
 
-    /// All samples of the lead, in ADC units as stored; gaps are interpolated, beyond [`MAX_SECONDS`] however long.
+    /// The samples of the lead, in ADC units as stored; a lead that is stored upside down, with a negative gain, stands upright. Gaps
+    /// are interpolated, beyond [`MAX_SECONDS`] however long. Of a longer file there are the first [`KEPT_SAMPLES`].
     pub fn samples(&self) -> &[f32] {
         &self.samples
+    }
+
+    /// How many samples the lead has, those included that are not kept.
+    pub fn recorded_samples(&self) -> usize {
+        self.recorded
     }
 
     /// The samples that are classified: the first [`MAX_SECONDS`], or all of a shorter lead.
@@ -146,14 +159,14 @@ impl Record {
         self.samples
     }
 
-    /// ADC units per millivolt, where a header gives it.
+    /// ADC units per millivolt, where a header gives it; never negative, for [`Record::samples`] are upright.
     pub fn gain(&self) -> Option<f64> {
         self.gain
     }
 
-    /// Duration of all samples, in seconds.
+    /// Duration of the whole lead, in seconds.
     pub fn duration_s(&self) -> f64 {
-        self.samples.len() as f64 / self.sampling_rate_hz
+        self.recorded as f64 / self.sampling_rate_hz
     }
 
     /// What makes a classification of this recording less certain.
@@ -175,7 +188,10 @@ impl Record {
         options: &OpenOptions,
     ) -> Result<Self, RecordError> {
         let Lead {
-            mut samples,
+            samples: Kept {
+                mut samples,
+                length: recorded,
+            },
             name: lead_name,
             gain,
             header,
@@ -216,11 +232,11 @@ impl Record {
         if sampling_rate_hz < LOW_RATE_HZ {
             warnings.push(Warning::LowSamplingRate { hz: sampling_rate_hz });
         }
-        let seconds = samples.len() as f64 / sampling_rate_hz;
+        let seconds = recorded as f64 / sampling_rate_hz;
         if seconds < MIN_SECONDS {
             return Err(RecordError::TooShort {
                 file: file.to_owned(),
-                samples: samples.len(),
+                samples: recorded,
                 sampling_rate_hz,
             });
         }
@@ -241,6 +257,7 @@ impl Record {
             lead: lead_name,
             sampling_rate_hz,
             samples,
+            recorded,
             gain,
             warnings,
         })
@@ -252,12 +269,10 @@ fn beginning(samples: &[f32], sampling_rate_hz: f64) -> &[f32] {
     &samples[..samples.len().min((MAX_SECONDS * sampling_rate_hz).ceil() as usize)]
 }
 
-fn check_finite(file: &str, samples: &[f32]) -> Result<(), RecordError> {
-    match samples.iter().position(|sample| !sample.is_finite()) {
-        Some(sample) => Err(RecordError::NonFinite {
-            file: file.to_owned(),
-            sample,
-        }),
-        None => Ok(()),
-    }
+/// The first of `samples` that is infinite or undefined, as the error.
+fn check_finite(samples: &[f32]) -> Result<(), usize> {
+    samples
+        .iter()
+        .position(|sample| !sample.is_finite())
+        .map_or(Ok(()), Err)
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::lead::Lead;
+use super::lead::{Kept, Lead};
 use super::text::label;
 use super::{OpenOptions, Record, RecordError, matlab, source, wfdb};
 use matlab::Number;
@@ -92,10 +92,14 @@ fn bare(file: &str, bytes: &[u8], level: matlab::Level, options: &OpenOptions) -
     let array = matlab::find(file, bytes, level, &options.variable)?;
     let (leads, _) = array.shape(file)?;
     let lead = array.choose_row(file, leads, options.lead.as_deref())?;
-    let samples = array.lead(lead, leads);
-    super::check_finite(file, &samples)?;
+    let invalid_code = (array.number == Number::I16).then_some(f32::from(i16::MIN));
+    let mut kept = Kept::default();
+    array.samples(file, lead, leads, |samples| {
+        samples.iter().for_each(|sample| kept.push(*sample));
+        Ok(())
+    })?;
     Ok(Lead {
-        invalid_code: (array.number == Number::I16).then_some(f32::from(i16::MIN)),
-        ..Lead::of(samples)
+        invalid_code,
+        ..Lead::of(kept)
     })
 }

@@ -1,6 +1,7 @@
 //! Gaps, clipping and flatness.
 
 use super::{RecordError, Warning, beginning};
+use crate::signal;
 
 /// The longest gap that is interpolated, in seconds.
 const MAX_GAP_SECONDS: f64 = 0.5;
@@ -18,6 +19,8 @@ const FLAT_FRACTION: f64 = 0.5;
 
 /// A lead whose span has fewer steps of float32 than this is kept coarsely; 10 bits of an analogue-to-digital converter have more.
 const FEWEST_STEPS: f32 = 256.0;
+/// A lead with a smaller standard deviation comes out of standardization more than 1 % too small.
+const SMALLEST_DEVIATION: f64 = 100.0 * signal::EPSILON;
 /// Up to here float32 keeps every whole number.
 const EXACT: f32 = (1 << f32::MANTISSA_DIGITS) as f32;
 
@@ -93,6 +96,7 @@ pub(super) fn inspect(samples: &[f32], hz: f64) -> impl Iterator<Item = Warning>
         .into_iter()
         .chain(flat(samples, hz, high - low))
         .chain(rounded(samples, low, high))
+        .chain(tiny(samples, low, high))
 }
 
 fn extremes(samples: &[f32]) -> (f32, f32) {
@@ -133,4 +137,12 @@ fn rounded(samples: &[f32], low: f32, high: f32) -> Option<Warning> {
     let coarse = span > 0.0 && span < level * f32::EPSILON * FEWEST_STEPS;
     let exact = || level <= EXACT && samples.iter().all(|sample| sample.fract() == 0.0);
     (coarse && !exact()).then_some(Warning::Rounded { level, span })
+}
+
+fn tiny(samples: &[f32], low: f32, high: f32) -> Option<Warning> {
+    let count = samples.len() as f64;
+    let mean = samples.iter().map(|sample| f64::from(*sample)).sum::<f64>() / count;
+    let squares: f64 = samples.iter().map(|sample| (f64::from(*sample) - mean).powi(2)).sum();
+    let deviation = (squares / (count - 1.0)).sqrt();
+    (low < high && deviation < SMALLEST_DEVIATION).then_some(Warning::Tiny { deviation })
 }

@@ -36,6 +36,11 @@ pub enum Warning {
         /// The value.
         code: f32,
     },
+    /// The header gives the lead a unit that is no voltage.
+    NoVoltage {
+        /// The unit.
+        unit: String,
+    },
     /// Shorter than [`super::TRAINED_SECONDS`].
     Short {
         /// Duration of the lead.
@@ -62,6 +67,11 @@ pub enum Warning {
         level: f32,
         /// From the lowest to the highest sample.
         span: f32,
+    },
+    /// The samples are so small that the 1e-8 which [`crate::signal::standardize`] adds to their deviation shows.
+    Tiny {
+        /// Their standard deviation.
+        deviation: f64,
     },
     /// A header without a checksum states another first sample than the signal file holds.
     InitialValue {
@@ -111,6 +121,7 @@ impl fmt::Display for Warning {
                     "{samples} sample{plural} hold{verb} {code}, WFDB's code for an invalid one; a header beside the file would make such samples gaps"
                 )
             }
+            Self::NoVoltage { unit } => write!(f, "the lead is measured in {unit}, which is no voltage"),
             Self::Short { seconds } => {
                 // Rounded down, so that it never reads "9.0 s is shorter than the 9 s".
                 write!(
@@ -134,6 +145,12 @@ impl fmt::Display for Warning {
                 write!(
                     f,
                     "the samples reach {level:e} and span only {span:e}, which 24 binary digits keep coarsely; take their offset off"
+                )
+            }
+            Self::Tiny { deviation } => {
+                write!(
+                    f,
+                    "the samples have a standard deviation of only {deviation:.1e}, beside which the 1e-8 that standardization adds is felt; give them in a smaller unit"
                 )
             }
             Self::InitialValue { stated, found } => {

@@ -14,6 +14,12 @@ pub enum ScoreError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file is larger than 64 MiB.
+    #[error("{}: is larger than 64 MiB; expected lines such as A00001,N", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line is not what the format asks for.
     #[error("{}:{line}: {problem}", path.display())]
     Line {

@@ -2,11 +2,16 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::ScoreError;
+
+/// Larger files are no labels of a data set.
+const LARGEST: u64 = 64 << 20;
 
 /// The rhythm of a record, in the order of the network's four outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,7 +69,7 @@ impl fmt::Display for Label {
 /// Reads a `REFERENCE.csv`: one `record,label` a line, no header, in the file's order.
 ///
 /// # Errors
-/// An unreadable or empty file, and by line: fewer than two fields, an unknown label, a record named twice.
+/// An unreadable or empty file, one larger than 64 MiB, and by line: fewer than two fields, an unknown label, a record named twice.
 pub fn read_reference(path: &Path) -> Result<Vec<(String, Label)>, ScoreError> {
     let references = read_labels(path, Undecided::Refused)?;
     let mut seen = HashSet::with_capacity(references.len());
@@ -92,15 +97,12 @@ pub(super) enum Undecided {
 /// The lines `record,label[,…]` of a file as (line number, record, label). A first line `record,…` of predictions is a header, unless
 /// it gives a label.
 pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64, String, Label)>, ScoreError> {
-    let file = std::fs::File::open(path).map_err(|source| ScoreError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let content = read(path)?;
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
-        .from_reader(file);
+        .from_reader(content.as_slice());
     let mut labels = Vec::new();
     for row in reader.records() {
         let row = row.map_err(|error| at_line(path, error))?;
@@ -134,6 +136,20 @@ pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64,
         return Err(ScoreError::Empty { path: path.to_owned() });
     }
     Ok(labels)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ScoreError> {
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut content))
+        .map_err(|source| ScoreError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+    match content.len() as u64 > LARGEST {
+        true => Err(ScoreError::TooLarge { path: path.to_owned() }),
+        false => Ok(content),
+    }
 }
 
 fn at_line(path: &Path, error: csv::Error) -> ScoreError {

@@ -19,6 +19,7 @@ pub use excerpt::Excerpt;
 pub use preprocessor::{Inputs, Preprocessor};
 pub use resample::{MAX_RATE_HZ, MIN_RATE_HZ, resample, resample_to};
 pub use spectrogram::Spectrogram;
+pub(crate) use standardize::EPSILON;
 pub use standardize::standardize;
 pub use windows::cut_windows;
 

@@ -25,7 +25,8 @@ impl Inputs {
     }
 }
 
-/// Makes the network's inputs from a lead at 300 Hz, in whatever unit its samples are.
+/// Makes the network's inputs from a lead at 300 Hz, in whatever unit its samples are; their deviation should be far above the 1e-8 that
+/// [`standardize`] adds to it, as it is in volts.
 ///
 /// It owns the planned transform and all scratch memory, so one that has seen a lead of the longest length allocates
 /// nothing more. It is cheap to keep, one per thread.

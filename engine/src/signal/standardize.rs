@@ -3,7 +3,7 @@
 use super::error::{SignalError, check_finite, check_length};
 
 /// Added to the standard deviation, so that a flat lead becomes zeros.
-const EPSILON: f64 = 1e-8;
+pub(crate) const EPSILON: f64 = 1e-8;
 const LANES: usize = 8;
 
 /// Writes `(x − mean) / (std + 1e-8)` for every sample of `samples` to `out` (both `[samples]`).

@@ -2,14 +2,10 @@
 //!
 //! Layout: "MAT-File Format", The MathWorks, chapter on level 4 MAT-files.
 
-use std::borrow::Cow;
-
-use super::{Array, Number, data_size, name_of, slice, unsupported};
+use super::{Array, LONGEST_NAME, Number, Present, Values, data_size, name_of, slice, unsupported};
 use crate::record::RecordError;
 
 const HEADER: usize = 20;
-/// Longer names than any MATLAB release wrote.
-const LONGEST_NAME: u32 = 1 << 12;
 
 /// What a matrix of a level-4 file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +35,7 @@ pub(super) fn recognize(bytes: &[u8]) -> bool {
 
 /// The variable `wanted`; every other matrix must be whole too.
 pub(super) fn find<'a>(file: &str, bytes: &'a [u8], wanted: &str) -> Result<Array<'a>, RecordError> {
-    let mut present = Vec::new();
+    let mut present = Present::default();
     let mut found = None;
     let mut offset = 0;
     while offset < bytes.len() {
@@ -75,18 +71,14 @@ pub(super) fn find<'a>(file: &str, bytes: &'a [u8], wanted: &str) -> Result<Arra
                 columns: columns as usize,
                 number: header.number,
                 big_endian: header.big_endian,
-                data: Cow::Borrowed(data),
+                values: Values::Plain(data),
                 offset,
             });
         }
-        present.push(name);
+        present.push(&name);
         offset += data.len();
     }
-    found.ok_or_else(|| RecordError::NoSuchVariable {
-        file: file.to_owned(),
-        wanted: wanted.to_owned(),
-        present,
-    })
+    found.ok_or_else(|| present.without(file, wanted))
 }
 
 impl Header {

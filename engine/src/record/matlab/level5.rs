@@ -3,10 +3,8 @@
 //!
 //! Layout: "MAT-File Format", The MathWorks, chapter on level 5 MAT-files.
 
-use std::borrow::Cow;
-
 use super::inflate::Inflater;
-use super::{Array, Number, data_size, name_of, slice, unsupported};
+use super::{Array, LONGEST_NAME, Number, Present, Values, data_size, name_of, slice, unsupported};
 use crate::record::RecordError;
 
 const HEADER: usize = 128;
@@ -26,7 +24,7 @@ pub(super) fn recognize(bytes: &[u8]) -> bool {
 }
 
 /// The variable `wanted`; every other element must be whole too.
-pub(super) fn find<'a>(file: &str, bytes: &'a [u8], wanted: &str) -> Result<Array<'a>, RecordError> {
+pub(super) fn find<'a>(file: &'a str, bytes: &'a [u8], wanted: &str) -> Result<Array<'a>, RecordError> {
     let header = slice(file, bytes, "file header", 0, HEADER as u64)?;
     let reader = Reader {
         file,
@@ -49,11 +47,12 @@ pub(super) fn find<'a>(file: &str, bytes: &'a [u8], wanted: &str) -> Result<Arra
         version => return Err(reader.damaged(124, &format!("unknown version {version:#06x}"))),
     }
 
-    let mut present = Vec::new();
+    let mut present = Present::default();
     let mut found = None;
     let mut offset = HEADER;
     while offset < bytes.len() {
         let element = reader.element(offset, "element")?;
+        let wanted = found.is_none().then_some(wanted);
         let array = match element.kind {
             MATRIX => reader.matrix(element.body, element.length, &mut present, wanted)?,
             COMPRESSED => reader.compressed(offset, reader.body(&element)?, &mut present, wanted)?,
@@ -62,11 +61,7 @@ pub(super) fn find<'a>(file: &str, bytes: &'a [u8], wanted: &str) -> Result<Arra
         found = found.or(array);
         offset = element.next;
     }
-    found.ok_or_else(|| RecordError::NoSuchVariable {
-        file: file.to_owned(),
-        wanted: wanted.to_owned(),
-        present,
-    })
+    found.ok_or_else(|| present.without(file, wanted))
 }
 
 /// A tagged element: what it is, and where its body lies.
@@ -86,16 +81,25 @@ struct Opening {
     values: usize,
 }
 
+/// A matrix that is read, without its values.
+struct Described {
+    name: String,
+    rows: u64,
+    columns: u64,
+    number: Number,
+    values: Element,
+}
+
 /// Bounds-checked access to the elements in `bytes`.
-struct Reader<'a, 'f> {
-    file: &'f str,
+struct Reader<'a> {
+    file: &'a str,
     bytes: &'a [u8],
     big_endian: bool,
     /// Where `bytes` begin in the file, for messages.
     base: usize,
 }
 
-impl<'a, 'f> Reader<'a, 'f> {
+impl<'a> Reader<'a> {
     fn damaged(&self, offset: usize, reason: &str) -> RecordError {
         let offset = (self.base + offset) as u64;
         RecordError::Damaged {
@@ -123,10 +127,17 @@ impl<'a, 'f> Reader<'a, 'f> {
         self.word(offset).map(u32::from_le_bytes)
     }
 
-    /// The element at `offset`, whose body lies within the file. Bodies of up to four bytes share the tag's eight.
+    /// The element at `offset`, whose body lies within the file.
     fn element(&self, offset: usize, what: &str) -> Result<Element, RecordError> {
+        let element = self.tag(offset)?;
+        slice(self.file, self.bytes, what, element.body, element.length.into())?;
+        Ok(element)
+    }
+
+    /// What the tag at `offset` says. Bodies of up to four bytes share the tag's eight.
+    fn tag(&self, offset: usize) -> Result<Element, RecordError> {
         let tag = self.u32(offset)?;
-        let element = if tag >> 16 != 0 {
+        Ok(if tag >> 16 != 0 {
             let length = tag >> 16;
             if length > 4 {
                 return Err(self.damaged(offset, &format!("a small element of {length} bytes")));
@@ -151,9 +162,7 @@ impl<'a, 'f> Reader<'a, 'f> {
                 length,
                 next,
             }
-        };
-        slice(self.file, self.bytes, what, element.body, element.length.into())?;
-        Ok(element)
+        })
     }
 
     fn body(&self, element: &Element) -> Result<&'a [u8], RecordError> {
@@ -165,33 +174,53 @@ impl<'a, 'f> Reader<'a, 'f> {
         &self,
         start: usize,
         length: u32,
-        present: &mut Vec<String>,
-        wanted: &str,
+        present: &mut Present,
+        wanted: Option<&str>,
     ) -> Result<Option<Array<'a>>, RecordError> {
-        if length == 0 {
-            return Ok(None);
-        }
+        let end = start as u64 + u64::from(length);
         let inside = Reader {
-            bytes: slice(self.file, self.bytes, "matrix", 0, start as u64 + u64::from(length))?,
+            bytes: slice(self.file, self.bytes, "matrix", 0, end)?,
             ..*self
         };
-        inside.variable(start, present, wanted)
+        let Some(described) = inside.variable(start, end, present, wanted)? else {
+            return Ok(None);
+        };
+        let values = Values::Plain(inside.body(&described.values)?);
+        Ok(Some(self.array(described, values)))
     }
 
+    fn array<'v>(&self, described: Described, values: Values<'v>) -> Array<'v> {
+        Array {
+            name: described.name,
+            rows: described.rows as usize,
+            columns: described.columns as usize,
+            number: described.number,
+            big_endian: self.big_endian,
+            values,
+            offset: described.values.body,
+        }
+    }
+
+    /// What a matrix from byte `start` to `end` holds, if it is the variable `wanted`; its name joins `present`. Its values need not be in
+    /// memory.
     fn variable(
         &self,
         start: usize,
-        present: &mut Vec<String>,
-        wanted: &str,
-    ) -> Result<Option<Array<'a>>, RecordError> {
+        end: u64,
+        present: &mut Present,
+        wanted: Option<&str>,
+    ) -> Result<Option<Described>, RecordError> {
+        if start as u64 == end {
+            return Ok(None);
+        }
         let Opening {
             flags: flags_word,
             dimensions,
             name: text,
             values: offset,
         } = self.opening(start)?;
-        present.push(text.clone());
-        if text != wanted {
+        present.push(&text);
+        if Some(text.as_str()) != wanted {
             return Ok(None);
         }
         let class = match flags_word & 0xff {
@@ -207,7 +236,17 @@ impl<'a, 'f> Reader<'a, 'f> {
         };
         class.map_err(|kind| unsupported(self.file, &text, kind))?;
         let (rows, columns) = self.rows_and_columns(&dimensions, &text)?;
-        let values = self.element(offset, "matrix")?;
+        let values = self.tag(offset)?;
+        let available = end.saturating_sub(values.body as u64);
+        if u64::from(values.length) > available {
+            return Err(RecordError::Truncated {
+                file: self.file.to_owned(),
+                what: "matrix".to_owned(),
+                offset: values.body as u64,
+                needed: values.length.into(),
+                available,
+            });
+        }
         let number = match values.kind {
             1 => Number::I8,
             2 => Number::U8,
@@ -229,14 +268,12 @@ impl<'a, 'f> Reader<'a, 'f> {
             );
             return Err(self.damaged(offset, &reason));
         }
-        Ok(Some(Array {
+        Ok(Some(Described {
             name: text,
-            rows: rows as usize,
-            columns: columns as usize,
+            rows,
+            columns,
             number,
-            big_endian: self.big_endian,
-            data: Cow::Borrowed(self.body(&values)?),
-            offset: values.body,
+            values,
         }))
     }
 
@@ -248,6 +285,13 @@ impl<'a, 'f> Reader<'a, 'f> {
         }
         let dimensions = self.element(flags.next, "dimensions")?;
         let name = self.element(dimensions.next, "variable name")?;
+        if name.length > LONGEST_NAME {
+            let reason = format!(
+                "a variable name of {} bytes; at most {LONGEST_NAME} are read",
+                name.length
+            );
+            return Err(self.damaged(dimensions.next, &reason));
+        }
         Ok(Opening {
             flags: self.u32(flags.body)?,
             name: name_of(self.body(&name)?),
@@ -256,60 +300,36 @@ impl<'a, 'f> Reader<'a, 'f> {
         })
     }
 
-    /// The content of the compressed element at `base`.
-    fn inside<'b>(&self, base: usize, bytes: &'b [u8]) -> Reader<'b, 'f> {
-        Reader {
-            file: self.file,
-            bytes,
-            big_endian: self.big_endian,
-            base,
-        }
-    }
-
-    /// The matrix inside a compressed element, if it is the variable `wanted`; its name joins `present`. Nothing but the beginning of
-    /// another one is kept in memory.
+    /// The matrix inside a compressed element, if it is the variable `wanted`; its name joins `present`. Nothing but the beginning is kept in
+    /// memory.
     fn compressed(
         &self,
         offset: usize,
-        deflated: &[u8],
-        present: &mut Vec<String>,
-        wanted: &str,
+        deflated: &'a [u8],
+        present: &mut Present,
+        wanted: Option<&str>,
     ) -> Result<Option<Array<'a>>, RecordError> {
         let mut content = Inflater::new(self.file, offset, deflated);
         content.keep(HEAD)?;
-        if content.kept().len() as u64 == HEAD {
-            let head = self.inside(offset, content.kept());
-            let (kind, length) = (head.u32(0)?, head.u32(4)?);
-            let name = match kind == MATRIX && length > 0 {
-                true => Some(head.opening(8)?.name),
-                false => None,
-            };
-            if name.as_deref() != Some(wanted) {
-                present.extend(name);
-                content.finish()?;
-                return Ok(None);
-            }
-            content.keep(8 + u64::from(length))?;
-        }
-        let mut inflated = content.finish()?;
-        let inner = self.inside(offset, &inflated);
-        let element = inner.element(0, "compressed element")?;
-        let array = match element.kind {
-            MATRIX => inner.matrix(element.body, element.length, present, wanted)?,
+        let head = Reader {
+            file: self.file,
+            bytes: content.kept(),
+            big_endian: self.big_endian,
+            base: offset,
+        };
+        let element = head.tag(0)?;
+        let end = element.body as u64 + u64::from(element.length);
+        let described = match element.kind {
+            MATRIX => head.variable(element.body, end, present, wanted)?,
             _ => None,
         };
-        let Some(array) = array else { return Ok(None) };
-        let values = array.offset..array.offset + array.data.len();
-        let array: Array<'static> = Array {
-            data: Cow::Borrowed(&[]),
-            ..array
+        content.announce(end);
+        let Some(described) = described else {
+            content.finish()?;
+            return Ok(None);
         };
-        inflated.truncate(values.end);
-        inflated.drain(..values.start);
-        Ok(Some(Array {
-            data: Cow::Owned(inflated),
-            ..array
-        }))
+        let start = described.values.body;
+        Ok(Some(self.array(described, Values::Deflated { content, start })))
     }
 
     fn rows_and_columns(&self, dimensions: &Element, name: &str) -> Result<(u64, u64), RecordError> {

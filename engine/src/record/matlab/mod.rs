@@ -4,16 +4,23 @@ mod inflate;
 mod level4;
 mod level5;
 mod number;
-
-use std::borrow::Cow;
+mod present;
 
 use super::RecordError;
 use super::lead::{choose, unnamed};
 use super::text::one_line;
+use inflate::Inflater;
 pub(super) use number::Number;
+use present::Present;
 
 /// What stands in messages about variables that hold no plain real numbers.
 const SUPPORTED_ARRAYS: &str = "supported are full real numeric matrices with one lead per row";
+
+/// Longer names than any MATLAB release wrote, in bytes.
+const LONGEST_NAME: u32 = 1 << 12;
+
+/// Bytes of a matrix that are converted at a time.
+const PIECE: usize = 1 << 16;
 
 /// Which generation of the format a file is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +38,20 @@ pub(super) struct Array<'a> {
     pub(super) number: Number,
     pub(super) big_endian: bool,
     /// Exactly `rows · columns` numbers.
-    pub(super) data: Cow<'a, [u8]>,
-    /// Where `data` begins in the file; meaningless when it was compressed.
+    pub(super) values: Values<'a>,
+    /// Where `values` begin in the file; meaningless when they are compressed.
     pub(super) offset: usize,
+}
+
+/// The numbers of a matrix as they lie in the file.
+#[derive(Debug)]
+pub(super) enum Values<'a> {
+    Plain(&'a [u8]),
+    Deflated {
+        content: Inflater<'a>,
+        /// Where they begin in it.
+        start: usize,
+    },
 }
 
 /// The level of the `.mat` file that `bytes` seem to be, by their first bytes.
@@ -48,7 +66,7 @@ pub(super) fn recognize(bytes: &[u8]) -> Option<Level> {
 }
 
 /// The variable `wanted` of a `.mat` file. The rest of the file is walked too, so that damage behind it is noticed.
-pub(super) fn find<'a>(file: &str, bytes: &'a [u8], level: Level, wanted: &str) -> Result<Array<'a>, RecordError> {
+pub(super) fn find<'a>(file: &'a str, bytes: &'a [u8], level: Level, wanted: &str) -> Result<Array<'a>, RecordError> {
     match level {
         Level::Four => level4::find(file, bytes, wanted),
         Level::Five => level5::find(file, bytes, wanted),
@@ -80,9 +98,45 @@ impl Array<'_> {
         )
     }
 
-    /// The samples of one lead out of `leads`.
-    pub(super) fn lead(&self, lead: usize, leads: usize) -> Vec<f32> {
-        self.number.gather(&self.data, self.big_endian, lead, leads)
+    /// Hands over the numbers in pieces of whole frames, a number of each of the `leads`.
+    pub(super) fn pieces(
+        self,
+        leads: usize,
+        take: impl FnMut(&[u8]) -> Result<(), RecordError>,
+    ) -> Result<(), RecordError> {
+        let frame = leads.max(1) * self.number.size();
+        let size = (PIECE / frame).max(1) * frame;
+        match self.values {
+            Values::Plain(bytes) => bytes.chunks(size).try_for_each(take),
+            Values::Deflated { content, start } => {
+                let length = (self.rows * self.columns * self.number.size()) as u64;
+                content.pieces(start, length, size, take)
+            }
+        }
+    }
+
+    /// Hands over the samples of one lead out of `leads`, some at a time.
+    pub(super) fn samples(
+        self,
+        file: &str,
+        lead: usize,
+        leads: usize,
+        mut take: impl FnMut(&[f32]) -> Result<(), RecordError>,
+    ) -> Result<(), RecordError> {
+        let (number, big_endian) = (self.number, self.big_endian);
+        let mut before = 0;
+        self.pieces(leads, |piece| {
+            let samples = number.gather(piece, big_endian, lead, leads);
+            super::check_finite(&samples).map_err(|index| {
+                let (file, sample) = (file.to_owned(), before + index);
+                match number.double(piece, big_endian, lead + index * leads) {
+                    Some(value) => RecordError::OutOfRange { file, sample, value },
+                    None => RecordError::NonFinite { file, sample },
+                }
+            })?;
+            before += samples.len();
+            take(&samples)
+        })
     }
 }
 

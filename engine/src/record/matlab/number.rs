@@ -26,6 +26,16 @@ impl Number {
         }
     }
 
+    /// The number at `index` of `data`, if it is a finite float64.
+    pub(super) fn double(self, data: &[u8], big_endian: bool, index: usize) -> Option<f64> {
+        let (words, _) = data.as_chunks();
+        let mut word = *words.get(index).filter(|_| self == Self::F64)?;
+        if big_endian {
+            word.reverse();
+        }
+        Some(f64::from_le_bytes(word)).filter(|number| number.is_finite())
+    }
+
     /// Every `stride`-th number of `data` from the `first` on, as float32.
     pub(super) fn gather(self, data: &[u8], big_endian: bool, first: usize, stride: usize) -> Vec<f32> {
         macro_rules! gather {

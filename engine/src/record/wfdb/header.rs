@@ -32,11 +32,21 @@ pub(super) struct Signal {
     pub(super) skew: usize,
     /// Bytes in front of the samples.
     pub(super) offset: u64,
-    /// ADC units per mV.
-    pub(super) gain: Option<f64>,
+    pub(super) calibration: Calibration,
     pub(super) initial: Option<i64>,
     pub(super) checksum: Option<u16>,
     pub(super) name: Option<String>,
+}
+
+/// What the gain of a lead says.
+#[derive(Debug, Default)]
+pub(super) struct Calibration {
+    /// ADC units per mV; `None` for an uncalibrated lead (gain 0) and for one that is no voltage.
+    pub(super) gain: Option<f64>,
+    /// Whether the gain is negative: the lead is stored upside down.
+    pub(super) inverted: bool,
+    /// The unit of a lead that is no voltage.
+    pub(super) other_unit: Option<String>,
 }
 
 /// Whether `bytes` are text whose first line that is no comment could open a header.
@@ -168,7 +178,7 @@ impl Line<'_> {
             let found = format!("signal format {code} (line {})", self.number);
             self.unsupported(&found, "supported are the formats 16, 24, 32, 61, 80 and 212")
         })?;
-        let gain = next().map(|gain| self.gain(gain)).transpose()?.flatten();
+        let calibration = next().map(|gain| self.calibration(gain)).transpose()?;
         let _resolution: Option<i64> = next().map(|text| self.number("ADC resolution", text)).transpose()?;
         let _zero: Option<i64> = next().map(|text| self.number("ADC zero", text)).transpose()?;
         let initial = next().map(|text| self.number("initial value", text)).transpose()?;
@@ -182,25 +192,31 @@ impl Line<'_> {
             format,
             skew,
             offset,
-            gain,
+            calibration: calibration.unwrap_or_default(),
             initial,
             checksum,
             name,
         })
     }
 
-    /// ADC units per mV; `None` for an uncalibrated lead (gain 0) and for one that is no voltage.
-    fn gain(&self, text: &str) -> Result<Option<f64>, RecordError> {
-        let (gain, units) = text.split_once('/').unwrap_or((text, "mV"));
+    /// A field `gain[(baseline)][/units]`.
+    fn calibration(&self, text: &str) -> Result<Calibration, RecordError> {
+        let (gain, unit) = text.split_once('/').unwrap_or((text, ""));
         let gain: f64 = self.number("gain", gain.split('(').next().unwrap_or(gain))?;
-        let per_unit = match units.to_ascii_lowercase().as_str() {
-            "mv" => 1.0,
-            "uv" | "µv" => 1e3,
-            "nv" => 1e6,
-            "v" => 1e-3,
-            _ => return Ok(None),
+        let per_unit = match unit.to_ascii_lowercase().as_str() {
+            "" | "mv" => Some(1.0),
+            // The micro sign and the Greek letter.
+            "uv" | "\u{b5}v" | "\u{3bc}v" => Some(1e3),
+            "nv" => Some(1e6),
+            "v" => Some(1e-3),
+            _ => None,
         };
-        Ok(Some(gain * per_unit).filter(|gain| gain.is_finite() && *gain != 0.0))
+        let per_mv = per_unit.map(|per_unit| gain.abs() * per_unit);
+        Ok(Calibration {
+            gain: per_mv.filter(|gain| gain.is_finite() && *gain != 0.0),
+            inverted: gain.is_finite() && gain < 0.0,
+            other_unit: per_unit.is_none().then(|| one_line(unit)),
+        })
     }
 }
 

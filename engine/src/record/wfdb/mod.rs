@@ -106,13 +106,23 @@ impl Header {
             });
         }
         let start = bytes.len() - room as usize;
-        let stored = signal
-            .format
-            .decode(&bytes[start..start + needed as usize], place, leads);
+        let mut stored = Stored::new(signal.format, signal.skew);
+        stored.decode(&bytes[start..start + needed as usize], place, leads);
         let mut warnings = Vec::new();
         let surplus = room - needed as u64;
-        let padding = if signal.format == Format::F212 { 1 } else { 0 };
-        if self.samples.is_some() && surplus > padding {
+        // Format 212 stores pairs, of which the last may hold one sample only.
+        let padding = u64::from(signal.format == Format::F212 && frames * leads as u64 % 2 == 1);
+        if surplus > padding {
+            if self.samples.is_none() {
+                let next = signal.format.bytes((frames + 1) * leads as u64);
+                return Err(RecordError::Truncated {
+                    file: file.to_owned(),
+                    what: format!("sample {frames} of {leads} leads"),
+                    offset: signal.offset + needed as u64,
+                    needed: (next - needed) as u64,
+                    available: surplus,
+                });
+            }
             warnings.push(Warning::Surplus { bytes: surplus });
         }
         self.checked(lead, file, stored, warnings)
@@ -143,33 +153,32 @@ impl Header {
             Format::F80 => array.number == Number::U8,
             Format::F24 | Format::F212 => false,
         };
-        let stored = match level {
-            Level::Four => {
-                if !fits || signal.offset != array.offset as u64 {
-                    let (code, offset) = (signal.format.code(), signal.offset);
-                    return Err(self.contradiction(format!(
-                        "it says format {code} from byte {offset} on, {file} holds {:?} ({}-endian) from byte {} on",
-                        array.number,
-                        if array.big_endian { "big" } else { "little" },
-                        array.offset
-                    )));
-                }
-                signal.format.decode(&array.data, place, leads)
-            }
-            Level::Five if fits => signal.format.decode(&array.data, place, leads),
-            Level::Five => {
-                let samples = array.lead(place, leads);
-                super::check_finite(file, &samples)?;
-                Stored::from_samples(&samples, signal.format).map_err(|sample| {
-                    let (code, value) = (signal.format.code(), samples[sample]);
+        if level == Level::Four && (!fits || signal.offset != array.offset as u64) {
+            let (code, offset) = (signal.format.code(), signal.offset);
+            return Err(self.contradiction(format!(
+                "it says format {code} from byte {offset} on, {file} holds {:?} ({}-endian) from byte {} on",
+                array.number,
+                if array.big_endian { "big" } else { "little" },
+                array.offset
+            )));
+        }
+        let mut stored = Stored::new(signal.format, signal.skew);
+        match fits {
+            true => array.pieces(leads, |piece| {
+                stored.decode(piece, place, leads);
+                Ok(())
+            })?,
+            false => array.samples(file, place, leads, |samples| {
+                stored.take(samples).map_err(|(sample, value)| {
+                    let code = signal.format.code();
                     self.contradiction(format!("it says format {code}, sample {sample} of {file} is {value}"))
-                })?
-            }
-        };
+                })
+            })?,
+        }
         self.checked(lead, file, stored, Vec::new())
     }
 
-    /// Holds what was stored against the header's initial value and checksum.
+    /// Holds what was stored against the header's initial value and checksum, then turns a lead of negative gain upright.
     ///
     /// A checksum of 0 is what writers put that compute none (all headers of the 2017 challenge); their initial values
     /// cannot be relied on either, so that a wrong one is worth a warning only.
@@ -199,11 +208,17 @@ impl Header {
             warnings.push(Warning::InitialValue { stated, found });
         }
         let mut samples = stored.samples;
-        samples.drain(..signal.skew.min(samples.len()));
+        let calibration = &signal.calibration;
+        if calibration.inverted {
+            samples.samples.iter_mut().for_each(|sample| *sample = -*sample);
+        }
+        if let Some(unit) = calibration.other_unit.clone() {
+            warnings.push(Warning::NoVoltage { unit });
+        }
         Ok(Lead {
             samples,
             name: signal.name.clone(),
-            gain: signal.gain,
+            gain: calibration.gain,
             header: Some(HeaderRate {
                 file: self.file.clone(),
                 hz: self.sampling_rate_hz,

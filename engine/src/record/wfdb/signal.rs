@@ -2,6 +2,8 @@
 //!
 //! Layout: WFDB Applications Guide, signal(5).
 
+use crate::record::lead::Kept;
+
 /// How the samples of a signal file are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -21,14 +23,17 @@ pub(super) enum Format {
 
 /// The samples of one lead, with what a header can be checked against.
 pub(super) struct Stored {
+    format: Format,
+    /// Numbers that are not samples of the lead any more, from the first on.
+    skew: usize,
     /// NaN stands for the format's invalid-sample code.
-    pub(super) samples: Vec<f32>,
+    pub(super) samples: Kept,
     /// The first stored number.
     pub(super) first: Option<i64>,
+    count: usize,
     /// Sum of all stored numbers.
     sum: i64,
     gaps: i64,
-    invalid: i64,
 }
 
 impl Format {
@@ -91,14 +96,20 @@ impl Format {
         }
     }
 
-    /// The samples of `lead` out of `leads` interleaved ones; `data` holds whole frames and nothing else.
-    pub(super) fn decode(self, data: &[u8], lead: usize, leads: usize) -> Stored {
+    /// Hands over the numbers of `lead` out of `leads` interleaved ones; `data` holds whole frames and nothing else.
+    fn decode(self, data: &[u8], lead: usize, leads: usize, take: impl FnMut(i32)) {
         match self {
-            Self::F16 => self.words(data, lead, leads, |word| i16::from_le_bytes(word).into()),
-            Self::F61 => self.words(data, lead, leads, |word| i16::from_be_bytes(word).into()),
-            Self::F24 => self.words(data, lead, leads, |[a, b, c]| i32::from_le_bytes([0, a, b, c]) >> 8),
-            Self::F32 => self.words(data, lead, leads, i32::from_le_bytes),
-            Self::F80 => self.words(data, lead, leads, |[byte]| i32::from(byte) - 128),
+            Self::F16 => words(data, lead, leads, |word| i16::from_le_bytes(word).into(), take),
+            Self::F61 => words(data, lead, leads, |word| i16::from_be_bytes(word).into(), take),
+            Self::F24 => words(
+                data,
+                lead,
+                leads,
+                |[a, b, c]| i32::from_le_bytes([0, a, b, c]) >> 8,
+                take,
+            ),
+            Self::F32 => words(data, lead, leads, i32::from_le_bytes, take),
+            Self::F80 => words(data, lead, leads, |[byte]| i32::from(byte) - 128, take),
             Self::F212 => {
                 let count = self.count(data.len() as u64) as usize / leads * leads;
                 let sample = |index: usize| {
@@ -109,64 +120,78 @@ impl Format {
                     };
                     i32::from((bits << 4).cast_signed() >> 4)
                 };
-                Stored::collect((lead..count).step_by(leads).map(sample), self.invalid())
+                (lead..count).step_by(leads).map(sample).for_each(take);
             }
         }
     }
+}
 
-    fn words<const SIZE: usize>(
-        self,
-        data: &[u8],
-        lead: usize,
-        leads: usize,
-        convert: impl Fn([u8; SIZE]) -> i32,
-    ) -> Stored {
-        let (words, _) = data.as_chunks::<SIZE>();
-        Stored::collect(
-            words.iter().skip(lead).step_by(leads).map(|word| convert(*word)),
-            self.invalid(),
-        )
-    }
+fn words<const SIZE: usize>(
+    data: &[u8],
+    lead: usize,
+    leads: usize,
+    convert: impl Fn([u8; SIZE]) -> i32,
+    take: impl FnMut(i32),
+) {
+    let (words, _) = data.as_chunks::<SIZE>();
+    words
+        .iter()
+        .skip(lead)
+        .step_by(leads)
+        .map(|word| convert(*word))
+        .for_each(take);
 }
 
 impl Stored {
-    fn collect(values: impl Iterator<Item = i32>, invalid: i64) -> Self {
-        let mut stored = Self {
-            samples: Vec::new(),
+    /// No numbers yet of a lead in `format`, whose first sample comes after `skew` of them.
+    pub(super) fn new(format: Format, skew: usize) -> Self {
+        Self {
+            format,
+            skew,
+            samples: Kept::default(),
             first: None,
+            count: 0,
             sum: 0,
             gaps: 0,
-            invalid,
-        };
-        stored.samples = values
-            .map(i64::from)
-            .inspect(|value| {
-                stored.first.get_or_insert(*value);
-                stored.sum = stored.sum.wrapping_add(*value);
-                stored.gaps += i64::from(*value == invalid);
-            })
-            .map(|value| if value == invalid { f32::NAN } else { value as f32 })
-            .collect();
-        stored
+        }
     }
 
-    /// What a file without fixed layout holds of a lead in this `format`, or the index of the first sample that the
-    /// format cannot hold: a fraction (of a lead in physical units, for instance) or a number out of its range.
-    pub(super) fn from_samples(samples: &[f32], format: Format) -> Result<Self, usize> {
-        let lowest = format.invalid() as f32;
-        let fits = |sample: &f32| sample.fract() == 0.0 && (lowest..-lowest).contains(sample);
-        match samples.iter().position(|sample| !fits(sample)) {
-            Some(index) => Err(index),
-            None => Ok(Self::collect(
-                samples.iter().map(|sample| *sample as i32),
-                format.invalid(),
-            )),
+    /// Takes the numbers of `lead` out of `leads` interleaved ones; `data` holds whole frames and nothing else.
+    pub(super) fn decode(&mut self, data: &[u8], lead: usize, leads: usize) {
+        self.format.decode(data, lead, leads, |number| self.push(number));
+    }
+
+    /// Takes the samples that a file without fixed layout holds, or gives the number of the first one that the format cannot hold, and that
+    /// sample: a fraction (of a lead in physical units, for instance) or a number out of its range.
+    pub(super) fn take(&mut self, samples: &[f32]) -> Result<(), (usize, f32)> {
+        let lowest = self.format.invalid() as f32;
+        let fits = |sample: f32| sample.fract() == 0.0 && (lowest..-lowest).contains(&sample);
+        for &sample in samples {
+            if !fits(sample) {
+                return Err((self.count, sample));
+            }
+            self.push(sample as i32);
         }
+        Ok(())
+    }
+
+    fn push(&mut self, number: i32) {
+        let number = i64::from(number);
+        let is_gap = number == self.format.invalid();
+        self.first.get_or_insert(number);
+        self.sum = self.sum.wrapping_add(number);
+        self.gaps += i64::from(is_gap);
+        if self.count >= self.skew {
+            self.samples.push(if is_gap { f32::NAN } else { number as f32 });
+        }
+        self.count += 1;
     }
 
     /// Whether a header's checksum fits. Writers differ in whether an invalid sample adds its own code or format 16's.
     pub(super) fn sums_to(&self, checksum: u16) -> bool {
-        let other = self.sum.wrapping_add(self.gaps * (i64::from(i16::MIN) - self.invalid));
+        let other = self
+            .sum
+            .wrapping_add(self.gaps * (i64::from(i16::MIN) - self.format.invalid()));
         self.sum as u16 == checksum || other as u16 == checksum
     }
 }
