@@ -234,6 +234,19 @@ fn faulty_files_name_file_and_line() {
         (b"A1,N\n,N\n", ":2: no record name"),
         (b"A1,N\nA1,A\n", ":2: record A1 has a label already"),
         (b"A1,N\nA\xff,A\n", ":2: not UTF-8 text"),
+        // What stands behind would be swallowed by a field that nobody reads.
+        (
+            b"A1,N\nA2,A,\"checked\nA3,O\nA4,N\n",
+            ":2: a quote that opens here is not closed on its line",
+        ),
+        (
+            b"A1,N\n\"A2,A\nA3,O\n",
+            ":2: a quote that opens here is not closed on its line",
+        ),
+        (
+            b"A1,N\nA2\x1b,X\n",
+            ":2: record A2\\u{1b} has label \"X\"; expected one of N, O, A, ~",
+        ),
         (b"", ": no records; expected lines such as A00001,N"),
     ] {
         let path = written(folder.path(), "R.csv", text);

@@ -40,6 +40,7 @@ use lead::{Kept, Lead};
 pub use open::record_name;
 pub use options::OpenOptions;
 pub use source::read_ahead;
+pub(crate) use text::one_line;
 pub use text::printable;
 pub use warning::Warning;
 

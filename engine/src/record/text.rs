@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// `text` with control characters escaped, and cut after 200 characters.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     const LONGEST: usize = 200;
     let mut characters = text.chars();
     let mut line = escaped(characters.by_ref().take(LONGEST));

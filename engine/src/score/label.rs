@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::ScoreError;
+use crate::record::one_line;
 
 /// Larger files are no labels of a data set.
 const LARGEST: u64 = 64 << 20;
@@ -112,6 +113,11 @@ pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64,
             line,
             problem,
         };
+        // A name of a prediction may be of several lines, as any name of a file.
+        let single = if undecided == Undecided::Skipped { 1 } else { 0 };
+        if row.iter().skip(single).any(|field| field.contains('\n')) {
+            return Err(fault("a quote that opens here is not closed on its line".to_owned()));
+        }
         let name = row
             .get(0)
             .filter(|name| !name.is_empty())
@@ -121,13 +127,20 @@ pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64,
         if undecided == Undecided::Skipped && labels.is_empty() && line == 1 && name == "record" && is_header() {
             continue;
         }
-        let symbol = symbol.ok_or_else(|| fault(format!("record {name} has no label; expected one of N, O, A, ~")))?;
+        let symbol = symbol.ok_or_else(|| {
+            fault(format!(
+                "record {} has no label; expected one of N, O, A, ~",
+                one_line(name)
+            ))
+        })?;
         if undecided == Undecided::Skipped && matches!(symbol, "" | "?") {
             continue;
         }
         let label = Label::from_symbol(symbol).ok_or_else(|| {
             fault(format!(
-                "record {name} has label {symbol:?}; expected one of N, O, A, ~"
+                "record {} has label \"{}\"; expected one of N, O, A, ~",
+                one_line(name),
+                one_line(symbol)
             ))
         })?;
         labels.push((line, name.to_owned(), label));
