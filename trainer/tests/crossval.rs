@@ -91,6 +91,10 @@ fn a_stopped_cross_validation_goes_on_and_ends_with_the_same_predictions() {
                 .iter()
                 .all(|fold| fold.epoch == 1 && fold.temperature.is_some())
         );
+        assert!(figures.folds.iter().all(|fold| {
+            let [low, high] = fold.measured.intervals.accuracy;
+            (low..=high).contains(&fold.measured.evaluation.accuracy)
+        }));
         // Both folds have eleven records: the pooled share is the mean of the two, up to rounding.
         assert!((figures.accuracy.mean - figures.pooled.evaluation.accuracy).abs() < 1e-12);
         let [low, high] = figures.pooled.intervals.accuracy;
@@ -213,7 +217,7 @@ fn beats_are_read_by_forests_that_have_not_learned_the_fold() {
         let learned = BeatTable::measure(&dataset, &learned).expect("beats");
         let forest = learned.fit(&options(1.0), serde_json::Value::Null).expect("a forest");
         let expected = measured(fold).predictions(&forest).evaluation().expect("figures");
-        assert_eq!(all.last.folds[fold].evaluation, expected);
+        assert_eq!(all.last.folds[fold].measured.evaluation, expected);
     }
 }
 

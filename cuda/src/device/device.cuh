@@ -10,7 +10,7 @@
 //                                 store_pack (either), is_aligned; words(pack) are its bits
 //   load_fresh(p, i)              a pack of 16 bytes that another block of the launch may have written; everything else may be cached
 //   Array<T, N>                   registers; kernels declare no C arrays, so every [ in them is an access that is checked
-//   SHARED(T, name, count)        shared memory of a size known when compiling; passed on as Shared<T>
+//   SHARED(T, name, count)        shared memory of a size known when compiling, from a multiple of 16 bytes on; passed on as Shared<T>
 //   SHARED_DYNAMIC(T, name)       shared memory of the size given at the launch, at most one per kernel
 //   thread_index() block_index() block_row() grid_size()   positions; lane_index(), warp_index()
 //   block_barrier() warp_barrier()                         every thread of the block, of the warp

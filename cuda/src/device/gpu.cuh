@@ -6,7 +6,7 @@
 #define METHOD __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
 #define ROLLED _Pragma("unroll 1")
-#define SHARED(T, name, count) __shared__ T name[count]
+#define SHARED(T, name, count) __shared__ __align__(16) T name[count]
 #define SHARED_DYNAMIC(T, name) \
     extern __shared__ __align__(16) unsigned char name##_bytes[]; \
     T* const name = reinterpret_cast<T*>(name##_bytes)

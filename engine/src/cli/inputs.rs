@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use dualnet_engine::record::{folders_in, records_in};
+use dualnet_engine::record::{left_out_of, recordings_of};
 
 /// Something to classify.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +26,11 @@ pub fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     }
     let inputs = arguments.iter().flat_map(|argument| {
         if is_standard(argument) {
-            vec![Input::Standard]
-        } else if argument.is_dir() {
-            folder(argument)
-        } else {
-            vec![Input::File(argument.clone())]
+            return vec![Input::Standard];
+        }
+        match recordings_of(argument) {
+            Ok(records) => records.into_iter().map(Input::File).collect(),
+            Err(reason) => vec![Input::Unusable(argument.clone(), reason)],
         }
     });
     Ok(inputs.collect())
@@ -43,30 +43,7 @@ fn is_standard(argument: &Path) -> bool {
 /// What is left out: a sentence for each folder among `arguments` that holds others.
 pub fn left_out(arguments: &[PathBuf]) -> impl Iterator<Item = String> {
     let folders = arguments.iter().filter(|argument| !is_standard(argument));
-    folders.filter_map(|folder| {
-        let inside = match folders_in(folder) {
-            0 => return None,
-            1 => "1 folder in it is not searched; name it to classify what it holds".to_owned(),
-            count => format!("{count} folders in it are not searched; name them to classify what they hold"),
-        };
-        Some(format!("{}: {inside}", folder.display()))
-    })
-}
-
-fn folder(path: &Path) -> Vec<Input> {
-    match records_in(path) {
-        Ok(records) if records.is_empty() => {
-            vec![Input::Unusable(
-                path.to_owned(),
-                "this folder holds no recording (.mat or .hea)".to_owned(),
-            )]
-        }
-        Ok(records) => records.into_iter().map(Input::File).collect(),
-        Err(error) => vec![Input::Unusable(
-            path.to_owned(),
-            format!("this folder cannot be read: {error}"),
-        )],
-    }
+    folders.filter_map(|folder| left_out_of(folder))
 }
 
 #[cfg(test)]

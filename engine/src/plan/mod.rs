@@ -25,6 +25,7 @@ pub(crate) use axial::GROUPS;
 pub use axial::{AxialAttention, AxialBlock, AxialRounding, Axis};
 pub use graph::Mismatch;
 pub use head::{Features, Head};
+pub(crate) use residual::keeps_sums_finite;
 pub use residual::{Convolution, Norm, ResidualBlock, Shortcut};
 pub use signal::{LstmLayer, SignalEncoder};
 pub use step::Step;

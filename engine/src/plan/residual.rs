@@ -87,6 +87,14 @@ impl Norm<'_> {
 /// Sums of a quantized convolution stay below 2 to this power: beyond, the integer kernels for 3×3 taps would not be exact.
 const EXACT_BITS: u32 = 27;
 
+/// Whether `scale·sum + shift` is finite, and its activation defined, for every sum of 8-bit products there can be.
+pub(crate) fn keeps_sums_finite(scale: &[f32], shift: &[f32]) -> bool {
+    const LARGEST_SCALE: f32 = 1e28;
+    const LARGEST_SHIFT: f32 = 1e37;
+    let within = |values: &[f32], largest: f32| values.iter().all(|value| value.abs() <= largest);
+    within(scale, LARGEST_SCALE) && within(shift, LARGEST_SHIFT)
+}
+
 /// All blocks, from the spectrogram to `features`.
 pub(super) fn chain<'a>(
     graph: &mut Graph<'a>,

@@ -86,6 +86,11 @@ impl<'a> Weights<'a> {
         (0..self.len()).map(move |index| self.at(index))
     }
 
+    /// Its values to the beginning of `to`, which has room for them.
+    pub(crate) fn copy_to(self, to: &mut [f32]) {
+        to.iter_mut().zip(self.iter()).for_each(|(to, from)| *to = from);
+    }
+
     /// The largest sum of magnitudes of an output's 8-bit values.
     pub(crate) fn largest_row(self) -> u64 {
         let Stored::Bytes { values, scales, inner } = self.stored else {

@@ -40,8 +40,32 @@ pub fn records_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(records)
 }
 
-/// How many folders lie in `folder`, whose records [`records_in`] does not give. Hidden ones do not count.
-pub fn folders_in(folder: &Path) -> usize {
+/// The recordings that `path` names: those of a folder, as [`records_in`] has them, or itself.
+///
+/// # Errors
+/// Why a folder gives none, in a few words.
+pub fn recordings_of(path: &Path) -> Result<Vec<PathBuf>, String> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    match records_in(path) {
+        Ok(records) if records.is_empty() => Err("this folder holds no recording (.mat or .hea)".to_owned()),
+        Ok(records) => Ok(records),
+        Err(error) => Err(format!("this folder cannot be read: {error}")),
+    }
+}
+
+/// What [`recordings_of`] leaves out of a folder, in a sentence: the folders in it. Hidden ones do not count.
+pub fn left_out_of(path: &Path) -> Option<String> {
+    let inside = match folders_in(path) {
+        0 => return None,
+        1 => "1 folder in it is not searched; name it to read what it holds".to_owned(),
+        count => format!("{count} folders in it are not searched; name them to read what they hold"),
+    };
+    Some(format!("{}: {inside}", path.display()))
+}
+
+fn folders_in(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let is_folder = |entry: &fs::DirEntry| {
         let kind = entry.file_type();

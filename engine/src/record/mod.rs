@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::RecordError;
 pub(crate) use folder::is_recording;
-pub use folder::{folders_in, records_in};
+pub use folder::{left_out_of, recordings_of, records_in};
 use lead::{Kept, Lead};
 pub use open::record_name;
 pub use options::OpenOptions;

@@ -34,7 +34,8 @@ pub struct Quantize {
     /// The float ONNX file that `export` wrote
     model: PathBuf,
 
-    /// Folder of recordings to find ranges on: training records only, unless --only names them
+    /// Folder of recordings to find ranges on (folders in it are not searched, hidden files not read): training records only, unless --only names
+    /// them
     #[arg(long, value_name = "DIR")]
     calibrate: PathBuf,
 

@@ -6,7 +6,7 @@ use crate::onnx::ExportError;
 use dualnet_engine::classifier::prepare_record;
 use dualnet_engine::cpu::Probe;
 use dualnet_engine::model::digest::hexadecimal;
-use dualnet_engine::record::records_in;
+use dualnet_engine::record::{record_name, records_in};
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_engine::{Model, Record};
 use sha2::{Digest, Sha256};
@@ -61,7 +61,7 @@ impl Recordings {
             )));
         }
         if let Some(only) = only {
-            let names: HashSet<String> = paths.iter().map(|path| name(path)).collect();
+            let names: HashSet<String> = paths.iter().map(|path| record_name(path)).collect();
             if let Some(absent) = only.iter().find(|name| !names.contains(*name)) {
                 return Err(ExportError::Quantize(format!(
                     "{}: holds no record {absent}",
@@ -69,12 +69,12 @@ impl Recordings {
                 )));
             }
             let only: HashSet<&str> = only.iter().map(String::as_str).collect();
-            paths.retain(|path| only.contains(name(path).as_str()));
+            paths.retain(|path| only.contains(record_name(path).as_str()));
         }
         paths.sort_by_cached_key(|path| {
             let mut hasher = Sha256::new();
             hasher.update(seed.to_le_bytes());
-            hasher.update(name(path).as_bytes());
+            hasher.update(record_name(path).as_bytes());
             <[u8; 32]>::from(hasher.finalize())
         });
         Ok(Self {
@@ -149,7 +149,7 @@ pub(super) fn run(
                 values[index]
             )));
         }
-        digests.insert(name(path), digest(&record));
+        digests.insert(record_name(path), digest(&record));
         records += 1;
         progress(records);
     }
@@ -193,9 +193,4 @@ fn digest(record: &Record) -> [u8; 32] {
         hasher.update(sample.to_le_bytes());
     }
     hasher.finalize().into()
-}
-
-/// The name of the record in the file at `path`.
-fn name(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -35,6 +35,9 @@ pub struct BeatOptions {
     /// The seed of the draws.
     pub seed: u64,
     /// The forest's weight in the average with a network.
+    ///
+    /// The default of a third was set after a look at the validation records of the paper's split; cross-validated on its training records one half is best
+    /// by 0.4 points.
     pub share: f64,
 }
 

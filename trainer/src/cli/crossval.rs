@@ -236,7 +236,7 @@ fn table(figures: &Figures) -> String {
     let mut text = format!("{:<6}{:>7}{:>6}", "fold", "records", "epoch");
     names.iter().for_each(|name| text += &format!("{name:>12}"));
     for fold in &figures.folds {
-        let evaluation = &fold.evaluation;
+        let evaluation = &fold.measured.evaluation;
         write!(text, "\n{:<6}{:>7}{:>6}", fold.fold, evaluation.records, fold.epoch).ok();
         for figure in [
             Some(evaluation.accuracy),

@@ -4,11 +4,11 @@ use super::answers::Answers;
 use super::weights::{Opened, Weights};
 use super::{check_output, thread_count, use_threads};
 use crate::evaluate::Predictor;
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
 use dualnet_engine::beats::BeatReader;
 use dualnet_engine::classifier::{lead_at_300_hz, mean_of_parts};
-use dualnet_engine::record::{Record, Warning, folders_in, records_in};
+use dualnet_engine::record::{Record, Warning, left_out_of, record_name, recordings_of};
 use dualnet_engine::signal::{ECG_LEN, Excerpt, Inputs, Preprocessor, SPECTROGRAM_LEN, SignalError};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Arguments {
     #[command(flatten)]
     weights: Weights,
-    /// Recordings (.mat, .hea, or a WFDB record's name) and folders of recordings, at any sampling rate.
+    /// Recordings (.mat, .hea, or a WFDB record's name) and folders of recordings (folders in these are not searched, hidden files not read), at
+    /// any sampling rate.
     #[arg(value_name = "RECORD|FOLDER", required = true)]
     records: Vec<PathBuf>,
     /// Write to this file, which appears when it is complete, instead of standard output.
@@ -99,8 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 Err(reason) => {
                     failed += 1;
                     bar.suspend(|| eprintln!("trainer: {reason}"));
-                    let stem = path.file_stem().unwrap_or(path.as_os_str());
-                    answers.add_failed(&stem.to_string_lossy())?;
+                    answers.add_failed(&record_name(path))?;
                 }
             }
             bar.inc(1);
@@ -126,26 +126,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for argument in arguments {
-        if !argument.is_dir() {
-            paths.push(argument.clone());
-            continue;
+        let records = recordings_of(argument).map_err(|reason| anyhow!("{}: {reason}", argument.display()))?;
+        if let Some(left_out) = left_out_of(argument) {
+            eprintln!("trainer: {left_out}");
         }
-        match records_in(argument) {
-            Ok(records) if records.is_empty() => {
-                bail!("{}: this folder holds no recording (.mat or .hea)", argument.display())
-            }
-            Ok(records) => {
-                let inside = folders_in(argument);
-                if inside > 0 {
-                    eprintln!(
-                        "trainer: {}: the folders in it ({inside}) are not searched; name them to read what they hold",
-                        argument.display()
-                    );
-                }
-                paths.extend(records);
-            }
-            Err(error) => bail!("{}: this folder cannot be read: {error}", argument.display()),
-        }
+        paths.extend(records);
     }
     Ok(paths)
 }

@@ -63,8 +63,9 @@ pub struct FoldFigures {
     pub epoch: usize,
     /// The temperature of the held-back records.
     pub temperature: Option<f64>,
-    /// The figures.
-    pub evaluation: Evaluation,
+    /// The figures and their intervals.
+    #[serde(flatten)]
+    pub measured: Measured,
 }
 
 /// A figure over the folds.
@@ -110,7 +111,7 @@ impl Figures {
                 fold: index + 1,
                 epoch: checkpoint.epoch,
                 temperature: checkpoint.temperature,
-                evaluation: Evaluation::new(&checkpoint.probabilities, classes, &fold.labels)?,
+                measured: Measured::new(&checkpoint.probabilities, classes, &fold.labels)?,
             })
         };
         let each: Vec<FoldFigures> = folds
@@ -139,7 +140,7 @@ impl Figures {
             Spread::of(
                 &each
                     .iter()
-                    .filter_map(|fold| figure(&fold.evaluation))
+                    .filter_map(|fold| figure(&fold.measured.evaluation))
                     .collect::<Vec<f64>>(),
             )
         };

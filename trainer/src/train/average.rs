@@ -3,15 +3,12 @@
 use crate::error::TrainerError;
 use crate::optimizer::{copy, lerp, lerp_statistics};
 use crate::torch::Parameters;
-use dualnet_export::network::{Network, ParameterKind};
+use dualnet_export::network::{NORM_EPSILON, Network, ParameterKind};
 use tch::Tensor;
 
 /// How many times the average's variance a step's running variance counts at most. In training as it should be it is up to six times as large. When a
 /// network that loses its way for some steps has 10⁵ times, the average without this bound has lost it for as many epochs as the decay lasts.
 const GREATEST_VARIANCE: f64 = 10.0;
-
-/// What batch normalization adds to a variance.
-const EPS: f64 = 1e-5;
 
 /// Averaged weights and running statistics.
 #[derive(Debug)]
@@ -70,7 +67,12 @@ impl Average {
             copy(counters, counted)?;
             lerp(weights, trained, 1.0 - decay)?;
             let (own, new) = ([&means[..], variances], [&new_means[..], new_variances]);
-            Ok(lerp_statistics(own, new, 1.0 - decay, (GREATEST_VARIANCE, EPS))?)
+            Ok(lerp_statistics(
+                own,
+                new,
+                1.0 - decay,
+                (GREATEST_VARIANCE, NORM_EPSILON),
+            )?)
         })
     }
 }

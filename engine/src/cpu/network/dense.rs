@@ -46,9 +46,7 @@ impl Dense {
         };
         let mut bias = Aligned::zeros(padded(linear.outputs));
         if let Some(values) = linear.bias {
-            for (to, from) in bias.iter_mut().zip(values.iter()) {
-                *to = from;
-            }
+            values.copy_to(&mut bias);
         }
         Self { weights, inputs, bias }
     }

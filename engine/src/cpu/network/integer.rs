@@ -27,14 +27,9 @@ enum Way {
     Tiled(IntegerScheme, Pairs<i16>),
 }
 
-/// Magnitudes of a norm's scale (times the factors) and term, within which no activation's input can overflow.
-const LARGEST_SCALE: f32 = 1e28;
-const LARGEST_TERM: f32 = 1e37;
-
-/// Whether `scale·sum + shift` is finite for every sum there can be.
+/// Whether a norm, with the factors in its scale, is defined for every sum there can be.
 pub(super) fn defined(affine: Affine<'_>) -> bool {
-    let within = |values: &[f32], largest: f32| values.iter().all(|value| value.abs() <= largest);
-    within(affine.scale, LARGEST_SCALE) && within(affine.shift, LARGEST_TERM)
+    plan::keeps_sums_finite(affine.scale, affine.shift)
 }
 
 impl IntegerConvolution {

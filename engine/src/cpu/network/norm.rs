@@ -46,9 +46,7 @@ impl Norm {
                 for (channel, scale) in values[..shift.len()].iter_mut().enumerate() {
                     *scale = factor(channel);
                 }
-                for (to, from) in values[channels..].iter_mut().zip(shift.iter()) {
-                    *to = from;
-                }
+                shift.copy_to(&mut values[channels..]);
                 Self {
                     channels,
                     kind: Kind::Fixed(values),

@@ -37,9 +37,7 @@ struct Norm {
 
 fn aligned(weights: plan::Weights<'_>) -> Aligned {
     let mut values = Aligned::zeros(weights.len());
-    for (to, from) in values.iter_mut().zip(weights.iter()) {
-        *to = from;
-    }
+    weights.copy_to(&mut values);
     values
 }
 

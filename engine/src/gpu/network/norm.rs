@@ -6,7 +6,7 @@ use dualnet_cuda::{CudaError, head};
 use super::Writer;
 use super::weights::{bytes, factors, floats};
 use crate::gpu::program::Memory;
-use crate::plan::{Block, Convolution, Norm};
+use crate::plan::{Block, Convolution, Norm, keeps_sums_finite};
 
 /// Where the conditions of the norms that were not asked for yet lie.
 #[derive(Debug, Default)]
@@ -16,11 +16,6 @@ pub(super) struct Conditions {
     pub(super) total: usize,
     next: usize,
 }
-
-/// Magnitudes of fixed scales and shifts, within which sums of 8-bit products stay finite; the head looks at conditions that depend on
-/// the record.
-const LARGEST_SCALE: f32 = 1e28;
-const LARGEST_SHIFT: f32 = 1e37;
 
 /// The norms of a block with their convolutions, in the order they run.
 fn norms<'b, 'a>(block: &'b Block<'a>) -> [(&'b Convolution<'a>, &'b Norm<'a>); 2] {
@@ -110,7 +105,7 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// The same for all records: what the sums need, and a term for each output.
+    /// The same for all records: what the sums need, and a term for each output. The head looks at conditions that depend on the record.
     pub(super) fn fixed(
         &mut self,
         name: &str,
@@ -118,8 +113,7 @@ impl Writer<'_, '_> {
         shift: &[f32],
     ) -> Result<kernels::Conditions<Memory>, CudaError> {
         let factors = factors(convolution);
-        let within = |values: &[f32], largest: f32| values.iter().all(|value| value.abs() <= largest);
-        if convolution.input.is_some() && !(within(&factors, LARGEST_SCALE) && within(shift, LARGEST_SHIFT)) {
+        if convolution.input.is_some() && !keeps_sums_finite(&factors, shift) {
             return Err(CudaError::Launch(format!(
                 "{name} has a scale or shift beyond what 8-bit products are defined for"
             )));
