@@ -32,7 +32,7 @@ const HINT: &str = "--resume goes on from the last checkpoint";
 const LEFT: i64 = 1 << 40;
 const BLAMED: i64 = 1 << 41;
 
-/// The thread that watches, and what it knows.
+/// The thread that watches, what it knows, and a second one that ends a process which cannot be told: the first may itself wait for the store.
 #[derive(Debug)]
 pub(super) struct Watch {
     shared: Arc<Shared>,
@@ -62,10 +62,13 @@ impl Watch {
             store,
             shared: Arc::clone(&shared),
         };
-        let thread = std::thread::Builder::new()
-            .name("watch".to_owned())
-            .spawn(move || watcher.run())
-            .map_err(|error| TrainerError::Distributed(format!("no thread for the watch: {error}")))?;
+        let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+            thread.map_err(|error| TrainerError::Distributed(format!("no thread for the watch: {error}")))
+        };
+        let listener = Arc::clone(&shared);
+        start("deaf", Box::new(move || listener.end_the_deaf()))?;
+        let thread = start("watch", Box::new(move || watcher.run()))?;
         Ok(Self {
             shared,
             thread: Some(thread),
@@ -96,11 +99,7 @@ impl Watch {
 
     /// A check to repeat while waiting, once per [`tick`](Self::tick).
     pub(super) fn patience(&self) -> Patience<'_> {
-        Patience {
-            watch: self,
-            seen: self.shared.ticks.load(Ordering::SeqCst),
-            silent: 0,
-        }
+        self.shared.patience()
     }
 
     /// How long to wait between two checks.
@@ -129,7 +128,7 @@ impl Drop for Watch {
 
 /// Patience with a collective that does not end.
 pub(super) struct Patience<'a> {
-    watch: &'a Watch,
+    shared: &'a Shared,
     seen: u64,
     silent: u32,
 }
@@ -137,10 +136,10 @@ pub(super) struct Patience<'a> {
 impl Patience<'_> {
     /// Why to wait no longer, if there is a reason.
     pub(super) fn check(&mut self) -> Option<String> {
-        if let Some(failure) = self.watch.failure() {
+        if let Some(failure) = self.shared.failure() {
             return Some(failure);
         }
-        let ticks = self.watch.shared.ticks.load(Ordering::SeqCst);
+        let ticks = self.shared.ticks.load(Ordering::SeqCst);
         self.silent = if ticks == self.seen { self.silent + 1 } else { 0 };
         self.seen = ticks;
         (self.silent >= STORE_LOST_AFTER).then(|| format!("the store does not answer any more; {HINT}"))
@@ -150,6 +149,31 @@ impl Patience<'_> {
 impl Shared {
     fn failure(&self) -> Option<String> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn patience(&self) -> Patience<'_> {
+        Patience {
+            shared: self,
+            seen: self.ticks.load(Ordering::SeqCst),
+            silent: 0,
+        }
+    }
+
+    /// Ends the process where patience is at its end while the training thread cannot be told, until the watch ends.
+    fn end_the_deaf(&self) {
+        let is = |state: &AtomicBool| state.load(Ordering::SeqCst);
+        let mut patience = self.patience();
+        while !is(&self.leaves) {
+            std::thread::sleep(TICK);
+            let Some(failure) = patience.check().filter(|_| is(&self.is_deaf)) else {
+                continue;
+            };
+            std::thread::sleep(GRACE);
+            if !is(&self.leaves) && is(&self.is_deaf) {
+                eprintln!("trainer: {failure}");
+                end_at_once(2);
+            }
+        }
     }
 
     fn fail(&self, failure: String) {
@@ -243,9 +267,6 @@ impl Watcher {
                 has_store = self.store.add(&name(self.place.rank), 1).is_ok();
             }
             self.shared.ticks.fetch_add(1, Ordering::SeqCst);
-            if has_judged && self.shared.is_deaf.load(Ordering::SeqCst) {
-                self.end_the_deaf();
-            }
             std::thread::park_timeout(TICK);
         }
         if has_store {
@@ -266,15 +287,6 @@ impl Watcher {
             [&self.shared.is_suspicious, &self.shared.is_deaf].map(|state| state.load(Ordering::SeqCst));
         Ok(verdict(&self.peers, self.place.rank, is_suspicious, is_deaf))
     }
-
-    fn end_the_deaf(&self) {
-        std::thread::park_timeout(GRACE);
-        if !self.shared.leaves.load(Ordering::SeqCst) && self.shared.is_deaf.load(Ordering::SeqCst) {
-            let failure = self.shared.failure().unwrap_or_default();
-            eprintln!("trainer: {failure}");
-            end_at_once(2);
-        }
-    }
 }
 
 fn name(rank: usize) -> String {
@@ -284,6 +296,31 @@ fn name(rank: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patience_ends_with_a_failure_or_a_store_that_keeps_the_watch_waiting() {
+        let shared = Shared::default();
+        let mut patience = shared.patience();
+        for _ in 1..STORE_LOST_AFTER {
+            assert_eq!(patience.check(), None);
+        }
+        shared.ticks.fetch_add(1, Ordering::SeqCst);
+        for _ in 0..STORE_LOST_AFTER {
+            assert_eq!(patience.check(), None);
+        }
+        assert!(
+            patience
+                .check()
+                .is_some_and(|reason| reason.contains("the store does not answer"))
+        );
+        shared.fail("rank 1 was lost".to_owned());
+        assert!(
+            shared
+                .patience()
+                .check()
+                .is_some_and(|reason| reason.starts_with("rank 1 was lost"))
+        );
+    }
 
     fn peers(numbers: &[[i64; 50]]) -> Vec<Peer> {
         let mut peers = vec![Peer::default(); numbers.len()];
