@@ -242,7 +242,7 @@ fn a_loader_that_is_dropped_early_ends_its_threads() {
     for taken in 0..3 {
         let mut loader = Loader::new(Arc::<Dataset>::clone(&dataset), &indices, training(3)).unwrap();
         assert_eq!(loader.by_ref().take(taken).filter(|batch| batch.is_ok()).count(), taken);
-        assert_eq!((loader.position(), loader.batches()), (taken, 5));
+        assert_eq!(loader.batches(), 5);
         drop(loader);
         assert_eq!(Arc::strong_count(&dataset), 1, "a thread still holds the data set");
     }

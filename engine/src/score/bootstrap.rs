@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ScoreError;
-use super::outcome::{Figures, Tally, outcomes};
+use super::outcome::{Tally, outcomes};
+use super::{Evaluation, ScoreError};
 use crate::random::SplitMix64;
 use crate::statistics::quantiles;
 
@@ -79,16 +79,16 @@ impl Intervals {
         let outcomes = outcomes(probabilities, classes, labels)?;
         let mut random = SplitMix64::new(bootstrap.seed);
         let mut tally = Tally::new(classes);
-        let mut draws: Vec<Figures> = Vec::with_capacity(resamples);
+        let mut draws: Vec<Evaluation> = Vec::with_capacity(resamples);
         for _ in 0..resamples {
             tally.clear();
             for _ in 0..outcomes.len() {
                 tally.add(&outcomes[random.below(outcomes.len())]);
             }
-            draws.push(tally.figures());
+            draws.push(tally.evaluation());
         }
-        let defined = |figure: &dyn Fn(&Figures) -> Option<f64>| bounds(draws.iter().filter_map(figure).collect());
-        let always = |figure: &dyn Fn(&Figures) -> f64| defined(&|draw| Some(figure(draw))).unwrap_or_default();
+        let defined = |figure: &dyn Fn(&Evaluation) -> Option<f64>| bounds(draws.iter().filter_map(figure).collect());
+        let always = |figure: &dyn Fn(&Evaluation) -> f64| defined(&|draw| Some(figure(draw))).unwrap_or_default();
         Ok(Self {
             bootstrap,
             accuracy: always(&|draw| draw.accuracy),

@@ -44,18 +44,7 @@ impl Evaluation {
         outcomes(probabilities, classes, labels)?
             .iter()
             .for_each(|outcome| tally.add(outcome));
-        let figures = tally.figures();
-        Ok(Self {
-            records: labels.len(),
-            accuracy: figures.accuracy,
-            f1_macro: figures.f1_macro,
-            f1_challenge: figures.f1_challenge,
-            f1_per_class: figures.f1_per_class,
-            calibration_error: figures.calibration_error,
-            af_sensitivity: figures.af_sensitivity,
-            af_specificity: figures.af_specificity,
-            confusion: tally.confusion,
-        })
+        Ok(tally.evaluation())
     }
 }
 

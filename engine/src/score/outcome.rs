@@ -2,7 +2,7 @@
 
 use super::confusion::{f1, mean};
 use super::evaluation::challenge_f1;
-use super::{ConfusionMatrix, ScoreError};
+use super::{ConfusionMatrix, Evaluation, ScoreError};
 
 /// Bins of the calibration error: equal parts of [0, 1].
 const BINS: usize = 15;
@@ -60,24 +60,10 @@ pub(super) fn outcomes(probabilities: &[f32], classes: usize, labels: &[i64]) ->
 /// The counts of a set of records, of which every figure is a function.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tally {
-    pub(super) confusion: ConfusionMatrix,
+    confusion: ConfusionMatrix,
     /// Per class, records predicted as it besides those the confusion matrix counts, and how many of these it fits.
     tied: Vec<(u64, u64)>,
     gaps: [f64; BINS],
-}
-
-/// The figures of a set of records; `f1_…` as in [`Evaluation`](super::Evaluation).
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Figures {
-    pub(super) accuracy: f64,
-    pub(super) f1_macro: f64,
-    pub(super) f1_challenge: Option<f64>,
-    pub(super) f1_per_class: Vec<f64>,
-    /// The expected calibration error (Guo et al. 2017, equation 5): in each bin the gap between mean probability and share of right predictions, weighted by the
-    /// share of records. 0 without records.
-    pub(super) calibration_error: f64,
-    pub(super) af_sensitivity: Option<f64>,
-    pub(super) af_specificity: Option<f64>,
 }
 
 impl Tally {
@@ -105,7 +91,9 @@ impl Tally {
         self.gaps[outcome.bin] += outcome.gap;
     }
 
-    pub(super) fn figures(&self) -> Figures {
+    /// The figures. The expected calibration error (Guo et al. 2017, equation 5) weighs each bin's gap between mean probability and share of right
+    /// predictions by its share of records; it is 0 without records.
+    pub(super) fn evaluation(&self) -> Evaluation {
         let confusion = &self.confusion;
         let f1_of = |(class, &(predictions, hits)): (usize, &(u64, u64))| {
             f1(
@@ -115,7 +103,8 @@ impl Tally {
             )
         };
         let f1_per_class: Vec<f64> = self.tied.iter().enumerate().map(f1_of).collect();
-        Figures {
+        Evaluation {
+            records: usize::try_from(confusion.total()).unwrap_or(usize::MAX),
             accuracy: confusion.accuracy(),
             f1_macro: mean(&f1_per_class),
             f1_challenge: challenge_f1(&f1_per_class),
@@ -123,6 +112,7 @@ impl Tally {
             calibration_error: self.gaps.iter().map(|gap| gap.abs()).sum::<f64>() / confusion.total().max(1) as f64,
             af_sensitivity: confusion.af_sensitivity(),
             af_specificity: confusion.af_specificity(),
+            confusion: confusion.clone(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::answers::Answers;
 use super::flags::RunFlags;
 use super::progress::Terminal;
-use super::{answer, figures, loader_threads, say, thread_count, use_threads, write};
+use super::{answer, class_names, figures, loader_threads, say, thread_count, use_threads, write};
 use crate::beats::BeatOptions;
 use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, Summary, WithBeats, WithExcerpts};
 use crate::data::{Labels, Split, physionet};
@@ -96,12 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             train.split
         );
     }
-    let classes: Vec<String> = network
-        .config()
-        .class_names()
-        .iter()
-        .map(|&class| class.to_owned())
-        .collect();
+    let classes = class_names(network.config());
     let beats = arguments.beat_options(&classes)?;
     device(&train.device, 0)?;
     let mut dataset = physionet::read(&arguments.data, train.labels)?;

@@ -24,6 +24,7 @@ use anyhow::{Context, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 use dualnet_engine::pending::{self, check_lost};
+use dualnet_export::network::NetworkConfig;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -173,6 +174,11 @@ fn loader_threads(name: &str) -> usize {
         Ok(Device::Cpu) => 1,
         _ => (cores() / Place::processes_here() / 2).clamp(1, 4),
     }
+}
+
+/// The names of a network's classes.
+fn class_names(config: &NetworkConfig) -> Vec<String> {
+    config.class_names().iter().map(|&class| class.to_owned()).collect()
 }
 
 /// The number of cores, or 1 when it is unknown.

@@ -1,5 +1,6 @@
 //! What `WEIGHTS` names: a checkpoint, an exported network or a run, ready to predict.
 
+use super::class_names;
 use crate::device::{device, said_of_auto};
 use crate::evaluate::{OnnxPredictor, Predictor, TorchPredictor};
 use crate::train::{Checkpoint, RunFolder, network_of, parameters_of};
@@ -115,12 +116,7 @@ impl Weights {
             eprintln!("{device}");
         }
         let parameters = parameters_of(&network, state, &path)?.on(device(&self.device, 0)?)?;
-        let classes = network
-            .config()
-            .class_names()
-            .iter()
-            .map(|&class| class.to_owned())
-            .collect();
+        let classes = class_names(network.config());
         Ok(Opened {
             predictor: Box::new(TorchPredictor { network, parameters }),
             classes,

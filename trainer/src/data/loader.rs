@@ -150,11 +150,6 @@ impl Loader {
         self.work.batches()
     }
 
-    /// The index of the batch that comes next.
-    pub fn position(&self) -> usize {
-        self.next
-    }
-
     /// Gives a batch back, so that its memory is used again.
     pub fn recycle(&self, batch: Batch) {
         let mut used = self.work.used.lock().unwrap_or_else(PoisonError::into_inner);
