@@ -55,8 +55,10 @@ impl<const M: usize, const N: usize> Rational<M, N> {
     /// `F` of every number, in `f64`.
     #[cold]
     #[inline(never)]
-    fn exact(&self, x: &[f32; MAX_LANES]) -> [f32; MAX_LANES] {
-        x.map(|x| Point::new(&self.numerator[..], &self.denominator[..], f64::from(x)).value as f32)
+    fn exact(&self, x: &mut [f32]) {
+        for x in x {
+            *x = Point::new(&self.numerator[..], &self.denominator[..], f64::from(*x)).value as f32;
+        }
     }
 
     #[cold]
@@ -178,19 +180,26 @@ impl<S: Simd, const M: usize, const N: usize> Splat<'_, S, M, N> {
         self.value_within(x)
     }
 
-    /// `F` of every `x`, with one look for all of them at whether `f32` will do.
+    /// `F` of every `x` of `ROWS` rows, with one look for all of them at whether `f32` will do.
     #[inline(always)]
-    pub(crate) fn values<const K: usize>(&self, x: [S::Vector; K]) -> [S::Vector; K] {
+    pub(crate) fn values<const ROWS: usize, const K: usize>(
+        &self,
+        x: [[S::Vector; K]; ROWS],
+    ) -> [[S::Vector; K]; ROWS] {
         let simd = self.simd;
         let mut largest = simd.splat(0.0);
         let mut y = x;
-        for k in 0..K {
-            largest = simd.max(simd.abs(x[k]), largest);
-            y[k] = self.value_within(x[k]);
+        for i in 0..ROWS {
+            for k in 0..K {
+                largest = simd.max(simd.abs(x[i][k]), largest);
+                y[i][k] = self.value_within(x[i][k]);
+            }
         }
         if simd.any_greater(largest, self.limit) {
-            for k in 0..K {
-                y[k] = self.exact(x[k]);
+            for i in 0..ROWS {
+                for k in 0..K {
+                    y[i][k] = self.exact(x[i][k]);
+                }
             }
         }
         y
@@ -198,7 +207,9 @@ impl<S: Simd, const M: usize, const N: usize> Splat<'_, S, M, N> {
 
     #[inline(always)]
     fn exact(&self, x: S::Vector) -> S::Vector {
-        self.simd.load(&self.rational.exact(&self.simd.lanes(x)))
+        let mut lanes = self.simd.lanes(x);
+        self.rational.exact(&mut lanes[..S::LANES]);
+        self.simd.load(&lanes)
     }
 
     /// `F(x)` for an `x` within the limit; otherwise worth nothing.

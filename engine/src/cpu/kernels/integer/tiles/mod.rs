@@ -160,7 +160,7 @@ impl<S: Integer> Tiles<'_, S> {
                 for c in (0..channels).step_by(S::LANES) {
                     let along = self.along::<N, O>(simd, row * self.points.tiles + tile, c);
                     for j in 0..columns {
-                        let y = self.pau.values(self.column::<O>(simd, &along, j, c));
+                        let [y] = self.pau.values([self.column::<O>(simd, &along, j, c)]);
                         for i in 0..TILE_ROWS {
                             if let Some(start) = rows.get(i) {
                                 to.put(simd, y[i], start + (tile * O + j) * channels + c);
@@ -197,7 +197,7 @@ impl<S: Integer> Tiles<'_, S> {
                                 let at = shortcut_rows[i] + (tile * O + j) * channels + c;
                                 u[i] = simd.add(u[i], shortcut.get(simd, at));
                             }
-                            let y = self.pau.values(u);
+                            let [y] = self.pau.values([u]);
                             for i in 0..TILE_ROWS {
                                 sums[i] = if side == 0 { y[i] } else { simd.add(sums[i], y[i]) };
                             }
