@@ -77,7 +77,7 @@ def figures(rows, classes):
 
 def page(card):
     """The card as a page."""
-    training, validation = card["training"], card["metrics"]["validation"]
+    training, validation = card["training"], card["metrics"]["f32"]["validation"]
     options = training["options"]
     lines = [
         f"# {card['network']}",

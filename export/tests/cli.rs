@@ -109,7 +109,7 @@ fn weights_that_know_their_network_are_taken_for_no_other() {
     for other in [&["--network", "dualnet-pp-s"][..], &["--config", "many.toml"]] {
         let message = fail(path, &[&["two.safetensors", "-o", "x.onnx"], other].concat());
         assert!(
-            message.contains("two.safetensors: says that it is dualnet-pp-s"),
+            message.contains("two.safetensors: the weights say of themselves heads = 2, the command line heads = "),
             "{message}"
         );
     }

@@ -5,7 +5,7 @@ mod icentia_files;
 use dualnet_fixtures::{data_dir, records_dir};
 use dualnet_trainer::data::icentia::{self, Released};
 use dualnet_trainer::data::verify::{Findings, Kind, Known, verify};
-use dualnet_trainer::data::{Labels, Split, physionet};
+use dualnet_trainer::data::{Labels, physionet};
 use dualnet_trainer::train::{Records, TrainOptions};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -50,11 +50,6 @@ fn what_is_no_regular_file_keeps_nobody_waiting() {
         assert!(made.success());
         path
     };
-    let split = pipe("split.txt");
-    let error = Split::find(split.to_str().expect("a name"))
-        .expect_err("a pipe")
-        .to_string();
-    assert!(error.contains("is no regular file"), "{error}");
     std::os::unix::fs::symlink("/dev/zero", folder.path().join("A00002.mat")).expect("a link");
     pipe("A00005.hea");
     let findings = found(Known::Physionet, folder.path());
@@ -66,6 +61,16 @@ fn what_is_no_regular_file_keeps_nobody_waiting() {
         .expect_err("a pipe")
         .to_string();
     assert!(error.contains("A00005.hea: is no regular file"), "{error}");
+
+    pipe("REFERENCE.csv");
+    let error = physionet::read(folder.path(), Labels::Released)
+        .expect_err("a pipe")
+        .to_string();
+    assert!(
+        error.contains("REFERENCE.csv") && error.contains("is no regular file"),
+        "{error}"
+    );
+    assert_eq!(Known::of(folder.path()).expect("a data set"), Known::Physionet);
 
     let patients = icentia_files::two_patients();
     let samples = patients.path().join("00003_batched.pkl.gz");

@@ -169,20 +169,26 @@ impl Export {
     /// Fails where the weights are those of another network than is asked for: not all of it shows in the shapes of tensors, and the answers
     /// would be others.
     fn check_stated(&self, stated: &NetworkConfig, asked: &NetworkConfig) -> Result<()> {
+        // What an exported network does not compute with.
         let computed = NetworkConfig {
             name: asked.name.clone(),
             dropout: asked.dropout,
+            pau: asked.pau.clone(),
             ..stated.clone()
         };
-        if computed != *asked {
-            bail!(
-                "{}: says that it is {} with {} classes, which is not what --network, --config and the flags beside them say; leave them out",
-                self.weights.display(),
-                stated.name,
-                stated.classes
-            );
+        if computed == *asked {
+            return Ok(());
         }
-        Ok(())
+        let [computed, asked] = [&computed, asked].map(NetworkConfig::to_toml);
+        let differs = computed
+            .lines()
+            .zip(asked.lines())
+            .find(|(stated, asked)| stated != asked);
+        let (stated, asked) = differs.unwrap_or(("another network", "this one"));
+        bail!(
+            "{}: the weights say of themselves {stated}, the command line {asked}; leave out --network, --config and the flags beside them",
+            self.weights.display()
+        )
     }
 
     /// What the outputs stand for: what the weights say, whatever configuration is given beside them.

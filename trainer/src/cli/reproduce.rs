@@ -272,8 +272,8 @@ fn standings(runs: &Path, recipe: &Recipe, overrides: &Overrides) -> String {
                 let is_the_rows = run
                     .differences(recipe, seed, overrides)
                     .is_ok_and(|differences| differences.is_empty());
-                let recipe = if is_the_rows { "" } else { " (of another recipe)" };
-                format!("seed {seed}: {state}{recipe}")
+                let which = if is_the_rows { "" } else { " (of another recipe)" };
+                format!("seed {seed}: {state}{which}")
             }
             Err(error) => format!("seed {seed}: {error}"),
         })

@@ -22,6 +22,7 @@ const PREDICTIONS: &str = "predictions.json";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FoldPredictions {
     /// The plan, as `crossval.toml` has it.
+    #[serde(default)]
     pub plan: String,
     /// The names of the records.
     pub records: Vec<String>,
@@ -140,6 +141,10 @@ impl CrossValidation {
             reason,
         };
         let predictions: FoldPredictions = serde_json::from_slice(&text).map_err(|error| fault(error.to_string()))?;
+        if predictions.plan.is_empty() {
+            let reason = "does not say by which plan it was made, as those of before; without it the fold's networks are read again";
+            return Err(fault(reason.to_owned()));
+        }
         if let Some(difference) = self.plan().difference_from(&predictions.plan).map_err(fault)? {
             return Err(fault(format!(
                 "is of another plan ({difference}); choose another --runs"

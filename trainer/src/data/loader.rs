@@ -15,7 +15,7 @@ const WAITING_PER_THREAD: usize = 2;
 /// What a loader yields. Everything but `threads` decides the numbers; `threads` decides only when they are there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoaderOptions {
-    /// Records in a batch, over all shards; the last one may be shorter.
+    /// Records in a batch, over all shards; the last one may be shorter, and any of files that have fewer than others.
     pub batch_size: usize,
     /// What the labels mean.
     pub classes: Classes,

@@ -47,7 +47,16 @@ impl Labels {
 /// A missing or faulty file of labels; records that are missing, damaged, shorter than 2 s or not sampled at 300 Hz:
 /// all are tried, the first five are named.
 pub fn read(folder: &Path, labels: Labels) -> Result<Dataset, DataError> {
-    let references = read_reference(&folder.join(labels.file()))?;
+    let reference = folder.join(labels.file());
+    if let Err(error) = regular::check(&reference)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(DataError::File {
+            path: reference,
+            problem: error.to_string(),
+        });
+    }
+    let references = read_reference(&reference)?;
     let total = references.len();
     let read: Vec<Result<Recording, String>> = references
         .into_par_iter()

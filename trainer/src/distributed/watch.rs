@@ -67,7 +67,7 @@ impl Watch {
             thread.map_err(|error| TrainerError::Distributed(format!("no thread for the watch: {error}")))
         };
         let listener = Arc::clone(&shared);
-        start("deaf", Box::new(move || listener.end_the_deaf()))?;
+        start("deaf", Box::new(move || listener.outlast(TICK, GRACE, end_with)))?;
         let thread = start("watch", Box::new(move || watcher.run()))?;
         Ok(Self {
             shared,
@@ -159,19 +159,18 @@ impl Shared {
         }
     }
 
-    /// Ends the process where patience is at its end while the training thread cannot be told, until the watch ends.
-    fn end_the_deaf(&self) {
+    /// Calls `end` with the reason where patience is at its end while the training thread cannot be told, until the watch ends.
+    fn outlast(&self, tick: Duration, grace: Duration, end: impl FnOnce(String)) {
         let is = |state: &AtomicBool| state.load(Ordering::SeqCst);
         let mut patience = self.patience();
         while !is(&self.leaves) {
-            std::thread::sleep(TICK);
+            std::thread::sleep(tick);
             let Some(failure) = patience.check().filter(|_| is(&self.is_deaf)) else {
                 continue;
             };
-            std::thread::sleep(GRACE);
+            std::thread::sleep(grace);
             if !is(&self.leaves) && is(&self.is_deaf) {
-                eprintln!("trainer: {failure}");
-                end_at_once(2);
+                return end(failure);
             }
         }
     }
@@ -289,6 +288,11 @@ impl Watcher {
     }
 }
 
+fn end_with(failure: String) {
+    eprintln!("trainer: {failure}");
+    end_at_once(2);
+}
+
 fn name(rank: usize) -> String {
     format!("life/{rank}")
 }
@@ -296,6 +300,24 @@ fn name(rank: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The watch of both gives no sign.
+    #[test]
+    fn only_who_cannot_be_told_is_ended() {
+        let brief = Duration::from_millis(1);
+        let deaf = Shared::default();
+        deaf.is_deaf.store(true, Ordering::SeqCst);
+        let mut reason = String::new();
+        deaf.outlast(brief, brief, |failure| reason = failure);
+        assert!(reason.contains("the store does not answer"), "{reason}");
+
+        let hearing = Shared::default();
+        std::thread::scope(|threads| {
+            threads.spawn(|| hearing.outlast(brief, brief, |failure| panic!("{failure}")));
+            std::thread::sleep(brief * (3 * STORE_LOST_AFTER));
+            hearing.leaves.store(true, Ordering::SeqCst);
+        });
+    }
 
     #[test]
     fn patience_ends_with_a_failure_or_a_store_that_keeps_the_watch_waiting() {

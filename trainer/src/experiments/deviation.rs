@@ -23,7 +23,7 @@ pub fn deviations(
     if network.name != wanted_network.name {
         found.push(format!("network {}, not {}", network.name, wanted_network.name));
     } else if network != wanted_network {
-        found.push(format!("another {} than the published one", network.name));
+        found.push(format!("another {} than the recipe's", network.name));
     }
     let (run, recipe) = (fields(network, options), fields(wanted_network, wanted_options));
     let mut names: Vec<&String> = run.keys().chain(recipe.keys()).collect();
@@ -38,7 +38,7 @@ pub fn deviations(
     let loads = |fields: &Map<String, Value>| fields.get("load").is_some_and(|load| !load.is_null());
     match (loads(&run), loads(&recipe)) {
         (true, false) => found.push("starts from other weights".to_owned()),
-        (false, true) => found.push("does not start from a pre-training".to_owned()),
+        (false, true) => found.push("starts from no other weights".to_owned()),
         _ => {}
     }
     found

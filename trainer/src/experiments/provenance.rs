@@ -1,6 +1,6 @@
 //! What a run learned from: figures of other records, or of a network that began from other weights, are not the row's.
 
-use super::{Data, Overrides, Recipe, deviations};
+use super::{Data, Overrides, Recipe, deviations, find};
 use crate::train::{ICENTIA_LABELS, ICENTIA11K, RELEASED_LABELS, TrainOptions, ancestors};
 use dualnet_export::network::{NetworkConfig, NetworkError};
 use serde_json::Value;
@@ -25,11 +25,15 @@ pub(super) fn differences(
     if options.limit.is_none() {
         found.extend(other_records(recipe.data, training));
     }
-    if recipe.starts_from.is_some() {
-        found.extend(other_weights(options.limit, training));
+    if let Some(source) = recipe.starts_from.and_then(find) {
+        let epochs = overrides.epochs.unwrap_or(source.epochs);
+        found.extend(other_weights(epochs, options.limit, training));
     }
     Ok(found)
 }
+
+/// Patients that train.
+const PATIENTS: usize = 10_000;
 
 /// In what the records differ from those that were published.
 fn other_records(data: Data, training: &Value) -> Vec<String> {
@@ -40,12 +44,13 @@ fn other_records(data: Data, training: &Value) -> Vec<String> {
         Data::Paper => ("records", [7000, 1528], RELEASED_LABELS),
         Data::Challenge => ("records", [8028, 500], RELEASED_LABELS),
         // Files, of which some have fewer segments than others.
-        Data::Icentia11k => ("units", [10_000, 1000], ICENTIA_LABELS),
+        Data::Icentia11k => ("units", [PATIENTS, 1000], ICENTIA_LABELS),
     };
     let mut found = Vec::new();
     for (part, wanted) in [("training", learned), ("validation", validating)] {
         let count = &training[format!("{part}_{what}")];
-        if *count != wanted {
+        // Older runs do not say how many files they had.
+        if !count.is_null() && *count != wanted {
             found.push(format!("{part} {what} {count}, not {wanted}"));
         }
     }
@@ -55,22 +60,25 @@ fn other_records(data: Data, training: &Value) -> Vec<String> {
     found
 }
 
-/// Why the weights that a run began from are not those of a pre-training, if they say so. Weights of the original's format say nothing.
-fn other_weights(limit: Option<usize>, training: &Value) -> Option<String> {
+/// Why the weights that a run began from are not those of a pre-training of so many epochs, if they say so. Weights of the original's format say nothing.
+fn other_weights(epochs: usize, limit: Option<usize>, training: &Value) -> Option<String> {
+    let is_or_unsaid = |value: &Value, wanted: usize| value.is_null() || *value == wanted;
     let is_pre_training = |source: &Value| {
         let options = &source["options"];
-        let is_whole = options["limit"].is_null();
-        options["dataset"] == ICENTIA11K && (is_whole || options["limit"].as_u64() == limit.map(|limit| limit as u64))
+        let (is_whole, is_trial) = (options["limit"].is_null(), limit.is_some());
+        options["dataset"] == ICENTIA11K
+            && (is_whole || options["limit"].as_u64() == limit.map(|limit| limit as u64))
+            && is_or_unsaid(&options["epochs"], epochs)
+            && (is_trial || is_or_unsaid(&source["training_units"], PATIENTS))
     };
     ancestors(training)
         .any(|source| !is_pre_training(source))
-        .then(|| "starts from weights that go back to other records than Icentia11k's".to_owned())
+        .then(|| "starts from other weights than those of a whole pre-training on Icentia11k".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiments::find;
     use crate::train::PHYSIONET;
     use serde_json::json;
 
@@ -117,20 +125,24 @@ mod tests {
     #[test]
     fn a_fine_tuned_network_comes_from_a_pre_training() {
         let source = |dataset: &str, limit: Option<u64>| json!({ "options": { "dataset": dataset, "limit": limit } });
+        let of_so_many = |epochs: u64, patients: u64| json!({ "training_units": patients, "options": { "dataset": ICENTIA11K, "limit": null, "epochs": epochs } });
         let of = |sources: &Value| training((7000, 1528), RELEASED_LABELS, sources);
         let row = "fine-tuned-dualnet-xl";
         let whole = source(ICENTIA11K, None);
         assert_eq!(found(row, &of(&json!([])), None), [""; 0]);
         assert_eq!(found(row, &of(&json!([whole])), None), [""; 0]);
         assert_eq!(found(row, &of(&json!([source(ICENTIA11K, Some(8))])), Some(8)), [""; 0]);
+        assert_eq!(found(row, &of(&json!([of_so_many(20, 10_000)])), None), [""; 0]);
         for strange in [
+            json!([of_so_many(1, 10_000)]),
+            json!([of_so_many(20, 3)]),
             json!([source(PHYSIONET, None)]),
             json!([whole, source(PHYSIONET, None)]),
             json!([source(ICENTIA11K, Some(8))]),
         ] {
             assert_eq!(
                 found(row, &of(&strange), None),
-                ["starts from weights that go back to other records than Icentia11k's"]
+                ["starts from other weights than those of a whole pre-training on Icentia11k"]
             );
         }
     }

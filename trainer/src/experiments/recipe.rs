@@ -149,8 +149,10 @@ impl Recipe {
             epochs
         };
         let published = match (self.data, overrides.limit) {
-            // As many files a step as published, of which fewer segments are used.
-            (Data::Icentia11k, Some(limit)) => self.batch_size / SEGMENTS * limit.clamp(1, SEGMENTS),
+            // As many files a step as published, where its records are not those of whole files.
+            (Data::Icentia11k, Some(limit)) if !self.batch_size.is_multiple_of(limit.clamp(1, SEGMENTS)) => {
+                self.batch_size / SEGMENTS * limit.clamp(1, SEGMENTS)
+            }
             _ => self.batch_size,
         };
         let batch_size = overrides.batch_size.unwrap_or(published);

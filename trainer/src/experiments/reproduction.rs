@@ -128,7 +128,7 @@ impl Reproduction {
             Training::start(Network::new(network)?, options, &folder, records)?.run(listener)?;
             return Ok(Outcome::Trained);
         };
-        let differences = standing.differences(run.recipe, run.seed, &self.overrides)?;
+        let differences = standing.deviations(run.recipe, run.seed, &self.overrides)?;
         if !differences.is_empty() {
             return Err(TrainerError::File {
                 path: folder,
@@ -197,7 +197,7 @@ impl Reproduction {
         let seed = standing.options.seed;
         let differences = |overrides| {
             standing
-                .differences(recipe, seed, overrides)
+                .deviations(recipe, seed, overrides)
                 .map_err(|error| error.to_string())
         };
         let (published, changed) = (differences(&Overrides::default())?, differences(&self.overrides)?);

@@ -1,7 +1,7 @@
 //! How far the run in a folder has come, read from the header of its last checkpoint alone.
 
 use super::provenance::differences;
-use super::{Overrides, Recipe};
+use super::{Overrides, Recipe, deviations};
 use crate::error::TrainerError;
 use crate::train::{BatchNorm, Progress, TrainOptions};
 use dualnet_export::network::{NetworkConfig, NetworkError};
@@ -103,8 +103,17 @@ impl Standing {
         recipe_options(self.options.clone(), &self.training)
     }
 
-    /// Every difference of the run from a row that is trained with this seed and these overrides: of its network, its options, the records it had
-    /// and the weights it began from.
+    /// Every difference of the run's network and options from those of a row that is trained with this seed and these overrides.
+    ///
+    /// # Errors
+    /// As [`Recipe::network`].
+    pub fn deviations(&self, recipe: &Recipe, seed: u64, overrides: &Overrides) -> Result<Vec<String>, NetworkError> {
+        let wanted = recipe.options(seed, recipe.starts_from.map(PathBuf::from), overrides);
+        let run = (&self.network, &self.recipe_options());
+        Ok(deviations(run, (&recipe.network(overrides)?, &wanted)))
+    }
+
+    /// The same, and what tells that its figures are not the row's: other records than were published, other weights to begin from.
     ///
     /// # Errors
     /// As [`Recipe::network`].
@@ -172,7 +181,7 @@ fn header(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiments::{Overrides, deviations, find};
+    use crate::experiments::find;
     use serde_json::json;
 
     /// ECG-DualNet++ 130M on four GPUs at once is the published recipe, as it is in four parts on one.

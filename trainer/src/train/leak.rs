@@ -5,6 +5,7 @@ use super::{ICENTIA11K, Records, TrainOptions};
 use crate::data::Split;
 use serde_json::Value;
 use std::collections::HashSet;
+use std::path::Path;
 
 /// The data set of labelled records that a network says it was trained on; `None` where it says nothing, or was trained on Icentia11k, whose segments no
 /// other data set has.
@@ -70,6 +71,10 @@ fn learned(training: &Value, records: &Records) -> Option<HashSet<u32>> {
     let options = &training["options"];
     let name = options["split"].as_str()?;
     let dataset = records.dataset.as_ref()?;
+    // A file's name that a checkpoint brings along may be that of a pipe here.
+    if Path::new(name).exists() && !Path::new(name).is_file() {
+        return None;
+    }
     let split = Split::find(name).ok()?;
     split.check(dataset).ok()?;
     let is_the_same = || {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 /// The entry of `dualnet.training` that names them.
 const ENTRY: &str = "goes_back_to";
 
-/// What must be known of a training to tell which records it may have learned.
-const KEPT: [&str; 5] = ["dataset", "split", "limit", "hold_back", "seed"];
+/// What must be known of a training to tell which records it may have learned, and how long.
+const KEPT: [&str; 6] = ["dataset", "split", "limit", "hold_back", "seed", "epochs"];
 
 /// The entry of a network that comes of these trainings: each of them without its own entry, and all that they go back to.
 pub(super) fn entry<'a>(sources: impl IntoIterator<Item = &'a Value>) -> Value {
@@ -44,6 +44,7 @@ fn summary(training: &Value) -> Value {
     json!({
         "records_digest": training["records_digest"],
         "validation_digest": training["validation_digest"],
+        "training_units": training["training_units"],
         "options": kept,
     })
 }
@@ -54,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_network_goes_back_to_its_sources_and_to_theirs_once() {
-        let training = |split: &str, before: Value| json!({ "epoch": 3, "options": { "split": split, "epochs": 9 }, ENTRY: before });
+        let training = |split: &str, before: Value| json!({ "epoch": 3, "options": { "split": split, "batch_size": 9 }, ENTRY: before });
         let first = training("first", Value::Null);
         let second = training("second", entry([&first]));
         let third = training("third", entry([&second, &first, &Value::Null]));
@@ -68,6 +69,6 @@ mod tests {
         assert_eq!(entry_of(&third), third[ENTRY]);
         assert_eq!(entry_of(&first), json!([]));
         // Nothing else is carried along.
-        assert!(third.to_string().matches("epochs").count() == 1);
+        assert!(third.to_string().matches("batch_size").count() == 1);
     }
 }

@@ -3,7 +3,7 @@
 use super::log::EpochRecord;
 use std::ops::ControlFlow;
 
-/// Hears what a run is doing, for a progress bar; of what is not heard nothing becomes.
+/// Hears what a run is doing, for a progress bar.
 pub trait Report {
     /// An epoch of this many batches begins, the first `done` of which are done already.
     fn epoch(&mut self, epoch: usize, epochs: usize, batches: usize, done: usize) {

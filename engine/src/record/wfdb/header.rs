@@ -205,8 +205,8 @@ impl Line<'_> {
         let gain: f64 = self.number("gain", gain.split('(').next().unwrap_or(gain))?;
         let per_unit = match unit.to_ascii_lowercase().as_str() {
             "" | "mv" => Some(1.0),
-            // The micro sign and the Greek letter.
-            "uv" | "\u{b5}v" | "\u{3bc}v" => Some(1e3),
+            // The micro sign, the Greek letter, and either of them in an encoding that is not UTF-8.
+            "uv" | "\u{b5}v" | "\u{3bc}v" | "\u{fffd}v" => Some(1e3),
             "nv" => Some(1e6),
             "v" => Some(1e-3),
             _ => None,

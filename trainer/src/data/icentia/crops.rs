@@ -36,7 +36,7 @@ impl Crop {
 /// What decides the crops of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Draws {
-    /// The published ones: the same in every file of equal length and in every epoch.
+    /// The published ones: the same in every epoch and in all files of as many segments of the same length.
     Published,
     /// Others for every seed, epoch and patient.
     Fresh {

@@ -16,7 +16,8 @@ const REFERENCE: &str = "REFERENCE.csv";
 
 /// Whether the folder's file of labels is of this data set.
 pub(super) fn is_reference(folder: &Path) -> bool {
-    read_reference(&folder.join(REFERENCE)).is_ok_and(|lines| lines.iter().any(|(name, _)| name.starts_with(PREFIX)))
+    let file = folder.join(REFERENCE);
+    file.is_file() && read_reference(&file).is_ok_and(|lines| lines.iter().any(|(name, _)| name.starts_with(PREFIX)))
 }
 
 pub(super) fn verify(folder: &Path, progress: &(dyn Fn() + Sync)) -> Result<Findings, DataError> {
