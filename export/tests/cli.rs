@@ -222,7 +222,7 @@ fn the_classes_of_icentia11k_are_never_called_those_of_the_challenge() {
             folder.path(),
             &["best.safetensors", "-o", "other.onnx", "--classes", "2"]
         )
-        .contains("4 classes")
+        .contains("classes = 4")
     );
     // A state dict alone does not say what its classes are.
     state.metadata.clear();
