@@ -48,7 +48,7 @@ impl Icentia {
     /// The patients in `folder`; of each file the first `limit` segments are used. With `fresh_crops` those of the training
     /// patients are drawn anew in every epoch.
     ///
-    /// Of every patient there must be both files, and of each file the beginning is read; damage further on is found by
+    /// Of every patient there must be both files, and of each file the beginning is read (of samples in protocol 5 all); damage further on is found by
     /// [`check`](Source::check).
     ///
     /// # Errors
