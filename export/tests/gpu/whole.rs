@@ -9,7 +9,7 @@
 use crate::common::golden_state;
 use crate::host::Stage;
 use crate::mistakes::mistakes;
-use crate::{int8_model, model, rows};
+use crate::{golden_file, int8_model, model, rows};
 use dualnet_engine::cpu::Runtime as Cpu;
 use dualnet_engine::gpu::{Rehearsal, Scene};
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
@@ -51,9 +51,13 @@ fn transformer() -> NetworkConfig {
     config
 }
 
-/// A file of golden weights in which everything counts: they leave the denominators of the Padé activations nearly alike, and an LSTM hardly anything to
-/// remember.
 fn file(config: &NetworkConfig) -> Vec<u8> {
+    golden_file(config, "whole networks")
+}
+
+/// The same, of weights in which everything counts: golden ones leave the denominators of the Padé activations nearly alike, and an LSTM hardly anything to
+/// remember.
+fn telling_file(config: &NetworkConfig) -> Vec<u8> {
     let network = Network::new(config.clone()).expect("a valid configuration");
     let mut state = golden_state(config, "whole networks");
     for (place, (name, tensor)) in state.tensors.iter_mut().enumerate() {
@@ -171,7 +175,7 @@ fn a_small_network_with_a_transformer_computes_what_the_cpu_does() {
 
 /// Fails unless every mistake in the launches from `first` on changes the probabilities or makes a kernel fail.
 fn every_mistake_is_noticed(config: &NetworkConfig, first: impl FnOnce(usize) -> usize) {
-    let model = model(&file(config));
+    let model = model(&telling_file(config));
     let (ecg, spectrogram) = inputs(1);
     let rehearsal = Rehearsal::of_inputs(&model, Precision::F32, PROCESSORS, &ecg, &spectrogram).expect("a program");
     let scenes = &rehearsal.scenes;
