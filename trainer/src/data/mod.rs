@@ -5,7 +5,7 @@ mod excerpts;
 pub mod icentia;
 mod loader;
 pub mod physionet;
-mod regular;
+pub(crate) mod regular;
 mod source;
 mod split;
 pub mod verify;

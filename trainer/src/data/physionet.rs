@@ -1,6 +1,5 @@
 //! The PhysioNet/CinC 2017 challenge data (Clifford et al. 2017): a folder of `.mat` records and their `REFERENCE.csv`.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -48,14 +47,10 @@ impl Labels {
 /// all are tried, the first five are named.
 pub fn read(folder: &Path, labels: Labels) -> Result<Dataset, DataError> {
     let reference = folder.join(labels.file());
-    if let Err(error) = regular::check(&reference)
-        && error.kind() != ErrorKind::NotFound
-    {
-        return Err(DataError::File {
-            path: reference,
-            problem: error.to_string(),
-        });
-    }
+    regular::check(&reference).map_err(|error| DataError::File {
+        path: reference.clone(),
+        problem: error.to_string(),
+    })?;
     let references = read_reference(&reference)?;
     let total = references.len();
     let read: Vec<Result<Recording, String>> = references
@@ -76,10 +71,7 @@ pub fn read(folder: &Path, labels: Labels) -> Result<Dataset, DataError> {
 fn read_one(folder: &Path, name: String, label: Label) -> Result<Recording, String> {
     let path = path_of(folder, &name).ok_or_else(|| format!("{name:?} is not the name of a file"))?;
     for file in [&path, &path.with_extension("hea")] {
-        match regular::check(file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(format!("{}: {error}", file.display())),
-            _ => {}
-        }
+        regular::check(file).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     let record = Record::open(&path).map_err(|error| error.to_string())?;
     if record.sampling_rate_hz() != SAMPLING_RATE_HZ {

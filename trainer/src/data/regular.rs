@@ -13,13 +13,14 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path)
 }
 
-/// Makes sure that nothing else than a regular file is there.
+/// Makes sure that nothing else than a regular file is there, if anything is.
 ///
 /// # Errors
-/// Nothing is there, or something of another kind.
+/// Something of another kind is there, or what cannot be looked at.
 pub(crate) fn check(path: &Path) -> Result<()> {
-    match std::fs::metadata(path)?.is_file() {
-        true => Ok(()),
-        false => Err(Error::new(ErrorKind::InvalidInput, "is no regular file")),
+    match std::fs::metadata(path) {
+        Ok(there) if !there.is_file() => Err(Error::new(ErrorKind::InvalidInput, "is no regular file")),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::lineage::ancestors;
 use super::{ICENTIA11K, Records, TrainOptions};
-use crate::data::Split;
+use crate::data::{Split, regular};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::Path;
@@ -72,9 +72,7 @@ fn learned(training: &Value, records: &Records) -> Option<HashSet<u32>> {
     let name = options["split"].as_str()?;
     let dataset = records.dataset.as_ref()?;
     // A file's name that a checkpoint brings along may be that of a pipe here.
-    if Path::new(name).exists() && !Path::new(name).is_file() {
-        return None;
-    }
+    regular::check(Path::new(name)).ok()?;
     let split = Split::find(name).ok()?;
     split.check(dataset).ok()?;
     let is_the_same = || {
