@@ -17,6 +17,7 @@
 //! It is research software, not a medical device: do not diagnose with it.
 
 pub mod beats;
+pub mod bounded;
 pub mod classifier;
 pub mod cpu;
 mod error;

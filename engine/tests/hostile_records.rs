@@ -3,10 +3,13 @@
 
 mod record_files;
 
+use std::io::Write;
 use std::path::Path;
 
 use dualnet_engine::record::{OpenOptions, Record, RecordError};
 use dualnet_fixtures::records_dir;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use record_files::{F32, F64, Folder, I16, Matrix, U8, assert_error, checksum, doubles, encode, open_both, triangle};
 
 fn open(path: &Path) -> Result<Record, RecordError> {
@@ -287,6 +290,28 @@ fn corrupt_compressed_element() {
         "damaged at byte 128: the compressed element ends early",
     );
     assert_error(bytes(&whole[..whole.len() - 9]), "r.mat", "truncated: element");
+}
+
+/// Two of its three elements stand for more numbers than a recording may have: the third is not read.
+#[test]
+fn compressed_elements_of_more_than_a_recording() {
+    const MIB: u32 = 1100;
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    encoder
+        .write_all(&[1_u32, MIB << 20].map(u32::to_le_bytes).concat())
+        .expect("memory");
+    for _ in 0..MIB {
+        encoder.write_all(&[0; 1 << 20]).expect("memory");
+    }
+    let deflated = encoder.finish().expect("memory");
+    let tag = [15, deflated.len() as u32].map(u32::to_le_bytes).concat();
+    let mut file = Matrix::row(&doubles(&triangle(3000)), I16).level5_file(&[], true);
+    let second = file.len() + tag.len() + deflated.len();
+    for _ in 0..3 {
+        file.extend(tag.iter().chain(&deflated));
+    }
+    let place = format!("the compressed elements up to that at byte {second}, counted in bytes, exceeds 2147483776");
+    assert_error(bytes(&file), "r.mat", &place);
 }
 
 #[test]

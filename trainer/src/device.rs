@@ -1,17 +1,19 @@
 //! Where tensors live.
 
+use crate::distributed::Place;
 use crate::error::TrainerError;
 use tch::Device;
 
-/// The device called `name`: `cpu`, `cuda` (in a group, the process's own; otherwise the first), `cuda:1`, or `auto` (CUDA where there is one).
+/// The device called `name`: `cpu`, `cuda` (in a group, the process's own; otherwise the first), `cuda:1`, or `auto` (CUDA where each process of this
+/// machine has a device of its own).
 ///
 /// # Errors
 /// A name that means nothing, and CUDA where it cannot be used; the message says why and what to do.
 pub fn device(name: &str, local_rank: usize) -> Result<Device, TrainerError> {
     let index = match name {
         "cpu" => return Ok(Device::Cpu),
-        "auto" => match usable() {
-            Ok(_) => local_rank,
+        "auto" => match usable_by_all() {
+            Ok(()) => local_rank,
             Err(_) => return Ok(Device::Cpu),
         },
         "cuda" => local_rank,
@@ -41,10 +43,20 @@ const NAMES: &str = "cpu, cuda, cuda:N and auto";
 
 /// What `auto` stands for on this machine, in words; `None` of another name, which says so itself.
 pub fn said_of_auto(name: &str) -> Option<String> {
-    (name == "auto").then(|| match usable() {
-        Ok(_) => "device auto: computing on CUDA".to_owned(),
+    (name == "auto").then(|| match usable_by_all() {
+        Ok(()) => "device auto: computing on CUDA".to_owned(),
         Err(reason) => format!("device auto: computing on the CPU; CUDA cannot be used: {reason}"),
     })
+}
+
+/// Whether each process on this machine can have a CUDA device; otherwise why not. All of them come to the same answer.
+fn usable_by_all() -> Result<(), String> {
+    match (usable()?, Place::processes_here()) {
+        (devices, processes) if devices < processes => {
+            Err(format!("there are {devices} devices for {processes} processes"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// How many CUDA devices can be used, at least one, or why none can.

@@ -25,6 +25,9 @@ pub enum TrainerError {
     /// The network cannot be interpreted.
     #[error("network: {0}")]
     Network(String),
+    /// What the trainer itself has made cannot be used.
+    #[error("{0}")]
+    Internal(String),
     /// Options that describe no run.
     #[error("{0}")]
     Options(String),

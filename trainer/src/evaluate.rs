@@ -219,7 +219,7 @@ pub(crate) fn evaluate_in(
 ) -> Result<Predictions, TrainerError> {
     let count = predictor.classes();
     let Some(classes) = Classes::from_count(count) else {
-        return Err(TrainerError::Network(format!(
+        return Err(TrainerError::Options(format!(
             "{count} classes cannot be evaluated; 2 and 4 can"
         )));
     };

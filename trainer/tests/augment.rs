@@ -153,15 +153,15 @@ fn draws_lie_in_their_ranges() {
         assert_eq!(dropped.len(), (n * 3 / 100).max(1));
         assert!(dropped.iter().all(|&index| index < n));
         assert!(
-            RandomResample::draw(rng, n, OPTIONS)
+            RandomResample::draw(rng, OPTIONS)
                 .offsets
                 .iter()
                 .all(|offset| offset.abs() <= 0.075)
         );
-        assert!((0.8..=1.2).contains(&Resample::draw(rng, n, OPTIONS).factor));
-        assert!((0.85..=1.15).contains(&Scale::draw(rng, n, OPTIONS).factor));
+        assert!((0.8..=1.2).contains(&Resample::draw(rng, OPTIONS).factor));
+        assert!((0.85..=1.15).contains(&Scale::draw(rng, OPTIONS).factor));
         assert!(Shift::draw(rng, n, OPTIONS).shift < 4000.min(n + 1));
-        let sine = Sine::draw(rng, n, OPTIONS);
+        let sine = Sine::draw(rng, OPTIONS);
         assert!((0.0..0.3).contains(&sine.magnitude) && (0.2..1.0).contains(&sine.frequency_hz));
         assert!((0.0..1.0).contains(&sine.phase_rad));
     }

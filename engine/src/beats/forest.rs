@@ -1,7 +1,6 @@
 //! Boosted trees that read a rhythm from what is measured of a lead's beats, and their file.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value;
@@ -9,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::content::{ClassForest, Content, FORMAT};
 use super::{BeatsError, MEASUREMENTS, Measured};
+use crate::bounded::read_up_to;
 use crate::model::digest::hexadecimal;
 
 /// Larger files are none of `trainer beats`.
@@ -71,17 +71,11 @@ impl BeatForest {
     /// walked; fewer than two classes, or one twice; a share outside 0 to 1.
     pub fn open(path: &Path) -> Result<Self, BeatsError> {
         let file = path.display().to_string();
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|opened| opened.take(LARGEST + 1).read_to_end(&mut bytes))
+        let bytes = File::open(path)
+            .and_then(|opened| read_up_to(LARGEST, opened))
             .map_err(|error| fault(&file, error.to_string()))?;
-        if bytes.len() as u64 > LARGEST {
-            return Err(fault(
-                &file,
-                "is larger than 64 MiB; files of `trainer beats` are smaller".to_owned(),
-            ));
-        }
-        Self::parse(&file, &bytes)
+        let too_large = || "is larger than 64 MiB; files of `trainer beats` are smaller".to_owned();
+        Self::parse(&file, &bytes.ok_or_else(|| fault(&file, too_large()))?)
     }
 
     fn parse(file: &str, bytes: &[u8]) -> Result<Self, BeatsError> {

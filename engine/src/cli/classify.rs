@@ -189,7 +189,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         report_note(&format!("the records are classified on the CPU: {reason}"));
     }
     let open_options = arguments.open_options();
-    let mut report = Report::new(arguments.format, classifier.model().classes());
+    let names = inputs.iter().map(|input| named(input).record);
+    let mut report = Report::new(arguments.format, classifier.model().classes()).telling_apart(names);
     let mut destination = Destination::open(arguments.output.as_deref())?;
     destination.write(&report.begin()?)?;
     let progress = progress_bar(inputs.len());
@@ -230,8 +231,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let work = |input: &Input| {
             let Opened { named, record } = open(input, &open_options);
             record
-                .and_then(|record| Ok(classifier.classify(&record)?))
-                .map_err(|error| named.failed(&error))
+                .and_then(|record| classifier.classify(&record).map_err(|error| error.to_string()))
+                .map_err(|error| named.failed(error))
         };
         workers::in_order(&inputs, threads, announce, work, take)
     };
@@ -260,11 +261,11 @@ struct Named {
 }
 
 impl Named {
-    fn failed(self, error: &Unusable) -> Failure {
+    fn failed(self, error: String) -> Failure {
         Failure {
             record: self.record,
             path: self.path,
-            error: error.to_string(),
+            error,
         }
     }
 }
@@ -272,32 +273,30 @@ impl Named {
 /// A record on its way to a GPU.
 struct Opened {
     named: Named,
-    record: Result<Record, Unusable>,
+    /// Or why it cannot be read.
+    record: Result<Record, String>,
 }
 
-/// Why a record cannot be read or classified.
-#[derive(Debug, thiserror::Error)]
-enum Unusable {
-    /// It is none.
-    #[error("{0}")]
-    Input(String),
-    #[error(transparent)]
-    Engine(#[from] Error),
+fn named(input: &Input) -> Named {
+    let (path, file) = match input {
+        Input::File(path) | Input::Unusable(path, _) => (path.as_path(), Some(path.clone())),
+        Input::Standard => (Path::new("-"), None),
+    };
+    Named {
+        record: record_name(path),
+        path: file,
+    }
 }
 
 fn open(input: &Input, options: &OpenOptions) -> Opened {
-    let (record, path) = match input {
-        Input::File(path) | Input::Unusable(path, _) => (record_name(path), Some(path.clone())),
-        Input::Standard => ("stdin".to_owned(), None),
-    };
-    let open = |path: &Path| Record::open_with(path, options).map_err(|error| Error::from(error).into());
+    let open = |path: &Path| Record::open_with(path, options).map_err(|error| Error::from(error).to_string());
     Opened {
         record: match input {
             Input::File(path) => open(path),
             Input::Standard => open(Path::new("-")),
-            Input::Unusable(path, reason) => Err(Unusable::Input(format!("{}: {reason}", path.display()))),
+            Input::Unusable(path, reason) => Err(format!("{}: {reason}", path.display())),
         },
-        named: Named { record, path },
+        named: named(input),
     }
 }
 
@@ -314,11 +313,13 @@ fn together(
     let mut predictions = classifier.classify_batch(&records).into_iter();
     for Opened { named, record } in waiting.drain(..) {
         let prediction = match record {
-            Ok(_) => predictions.next().map(|prediction| prediction.map_err(Unusable::from)),
+            Ok(_) => predictions
+                .next()
+                .map(|prediction| prediction.map_err(|error| error.to_string())),
             Err(error) => Some(Err(error)),
         };
         if let Some(prediction) = prediction {
-            take(prediction.map_err(|error| named.failed(&error)))?;
+            take(prediction.map_err(|error| named.failed(error)))?;
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The four forms in which predictions are written.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,8 @@ fn lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, 
 pub struct Report {
     format: Format,
     classes: Vec<String>,
+    /// Whether text names files by their paths.
+    names_paths: bool,
     records: usize,
 }
 
@@ -55,8 +58,16 @@ impl Report {
         Self {
             format,
             classes: classes.to_vec(),
+            names_paths: false,
             records: 0,
         }
+    }
+
+    /// The same, in which text names files by their paths where two of `records` have one name: a line must say whose it is.
+    pub fn telling_apart(mut self, records: impl Iterator<Item = String>) -> Self {
+        let mut seen = HashSet::new();
+        self.names_paths = self.format == Format::Text && !records.into_iter().all(|record| seen.insert(record));
+        self
     }
 
     /// What comes before the first record.
@@ -77,7 +88,11 @@ impl Report {
     pub fn record(&mut self, result: &Result<Prediction, Failure>) -> Result<Vec<u8>> {
         self.records += 1;
         match self.format {
-            Format::Text => Ok(result.as_ref().map(text).unwrap_or_default().into_bytes()),
+            Format::Text => Ok(result
+                .as_ref()
+                .map(|prediction| self.text(prediction))
+                .unwrap_or_default()
+                .into_bytes()),
             Format::Csv => self.csv(result),
             Format::Ndjson => Ok([&json(result)?[..], b"\n"].concat()),
             Format::Json => {
@@ -127,6 +142,29 @@ impl Report {
             }
         }
     }
+
+    fn text(&self, prediction: &Prediction) -> String {
+        let ranked = prediction.probabilities.ranked();
+        let words =
+            |(class, probability): &(&str, f32)| (rhythm(class, ranked.len()).to_owned(), percent(*probability));
+        let path = prediction.path.as_deref().filter(|_| self.names_paths);
+        let name = path.map_or(prediction.record.as_str().into(), Path::to_string_lossy);
+        let mut text = format!("{}: ", printable(&name));
+        if let [best, next, ..] = &ranked[..] {
+            let ((best, sure), (next, less)) = (words(best), words(next));
+            let opening = if prediction.class == UNDECIDED {
+                "? undecided, most likely "
+            } else {
+                ""
+            };
+            write!(text, "{opening}{best} ({sure}), then {next} ({less})").ok();
+        }
+        text.push('\n');
+        for warning in &prediction.warnings {
+            writeln!(text, "  warning: {warning}").ok();
+        }
+        text
+    }
 }
 
 fn row(fields: impl Iterator<Item = String>) -> Result<Vec<u8>> {
@@ -140,24 +178,4 @@ fn json(result: &Result<Prediction, Failure>) -> Result<Vec<u8>> {
         Ok(prediction) => serde_json::to_vec(prediction)?,
         Err(failure) => serde_json::to_vec(failure)?,
     })
-}
-
-fn text(prediction: &Prediction) -> String {
-    let ranked = prediction.probabilities.ranked();
-    let words = |(class, probability): &(&str, f32)| (rhythm(class, ranked.len()).to_owned(), percent(*probability));
-    let mut text = format!("{}: ", printable(&prediction.record));
-    if let [best, next, ..] = &ranked[..] {
-        let ((best, sure), (next, less)) = (words(best), words(next));
-        let opening = if prediction.class == UNDECIDED {
-            "? undecided, most likely "
-        } else {
-            ""
-        };
-        write!(text, "{opening}{best} ({sure}), then {next} ({less})").ok();
-    }
-    text.push('\n');
-    for warning in &prediction.warnings {
-        writeln!(text, "  warning: {warning}").ok();
-    }
-    text
 }

@@ -17,13 +17,13 @@ mod quantization;
 mod tensors;
 
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::prelude::Framework;
 
+use crate::bounded::read_up_to;
 use digest::Initializer;
 
 pub use card::{FORMAT_VERSION, ModelCard, keys};
@@ -166,16 +166,11 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ModelFault> {
             limit: MAX_FILE_BYTES,
         });
     }
-    let mut contents = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents)?;
     // Of a device, which has no length before it is read.
-    if contents.len() as u64 > MAX_FILE_BYTES {
-        return Err(ModelFault::TooLarge {
-            bytes: contents.len() as u64,
-            limit: MAX_FILE_BYTES,
-        });
-    }
-    Ok(contents)
+    read_up_to(MAX_FILE_BYTES, file)?.ok_or(ModelFault::TooLarge {
+        bytes: MAX_FILE_BYTES + 1,
+        limit: MAX_FILE_BYTES,
+    })
 }
 
 fn parse(mut bytes: &[u8]) -> Result<ModelProto, ModelFault> {

@@ -56,7 +56,7 @@ pub enum RecordError {
     Damaged {
         /// The file.
         file: String,
-        /// Where, in bytes from the start of the file (of the compressed element for what lies inside one).
+        /// Where, in bytes from the start of the file (of a compressed element its beginning, for whatever lies inside it).
         offset: u64,
         /// What is wrong there.
         reason: String,

@@ -37,7 +37,10 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Record, RecordE
 /// What the record that [`Record::open`] finds at `path` is called, whether it can be read or not: the file's name without folder
 /// and extension.
 pub fn record_name(path: &Path) -> String {
-    stem(&existing(path))
+    match path.as_os_str() == "-" {
+        true => STANDARD_INPUT.to_owned(),
+        false => stem(&existing(path)),
+    }
 }
 
 fn stem(path: &Path) -> String {

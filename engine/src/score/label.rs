@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::ScoreError;
+use crate::bounded::read_up_to;
 use crate::record::one_line;
 
 /// Larger files are no labels of a data set.
@@ -152,17 +152,13 @@ pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64,
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ScoreError> {
-    let mut content = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut content))
+        .and_then(|file| read_up_to(LARGEST, file))
         .map_err(|source| ScoreError::Read {
             path: path.to_owned(),
             source,
-        })?;
-    match content.len() as u64 > LARGEST {
-        true => Err(ScoreError::TooLarge { path: path.to_owned() }),
-        false => Ok(content),
-    }
+        })?
+        .ok_or_else(|| ScoreError::TooLarge { path: path.to_owned() })
 }
 
 fn at_line(path: &Path, error: csv::Error) -> ScoreError {

@@ -116,7 +116,7 @@ impl Export {
         if !self.weights.is_file() {
             return Err(reason.into());
         }
-        let bytes = std::fs::read(&self.weights)?;
+        let bytes = Model::bytes_of(&self.weights)?;
         let path = self.weights.display();
         let model = match Model::from_bytes(&path.to_string(), &bytes) {
             Ok(model) => model,

@@ -7,10 +7,10 @@ mod quantize;
 use anyhow::{Context, Result};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use dualnet_engine::bounded::text_up_to;
 use dualnet_engine::record::printable;
 use dualnet_export::onnx::Card;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Turn the weights of a trained ECG-DualNet into one ONNX file.
@@ -83,16 +83,7 @@ const LONGEST_TEXT: u64 = 16 << 20;
 
 /// The text of a file, which may be a pipe.
 fn text_of(path: &Path) -> Result<String> {
-    let read = || {
-        let mut text = String::new();
-        let file = File::open(path)?;
-        let length = file.take(LONGEST_TEXT + 1).read_to_string(&mut text)?;
-        match length as u64 > LONGEST_TEXT {
-            true => Err(io::Error::other(format!("is longer than {LONGEST_TEXT} bytes"))),
-            false => Ok(text),
-        }
-    };
-    read().with_context(|| path.display().to_string())
+    text_up_to(LONGEST_TEXT, path).with_context(|| path.display().to_string())
 }
 
 /// Says what was written to `output`, which is there whether anybody reads this or not: on standard output, or on standard error where `output` is

@@ -77,7 +77,10 @@ impl Inspection {
             let float = |tensor: &&TensorProto| matches!(tensor.data_type, FLOAT | FLOAT16);
             graph.initializer.iter().filter(float)
         };
-        let elements = |dims: &[i64]| -> usize { dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).product() };
+        let elements = |tensor: &TensorProto| {
+            let extents = tensor.dims.iter().map(|&extent| usize::try_from(extent).unwrap_or(0));
+            extents.fold(1, usize::saturating_mul)
+        };
         Self {
             metadata: model
                 .metadata_props
@@ -97,7 +100,7 @@ impl Inspection {
                 .iter()
                 .map(|function| format!("{}.{}", function.domain, function.name))
                 .collect(),
-            weights: (floats().count(), floats().map(|tensor| elements(&tensor.dims)).sum()),
+            weights: (floats().count(), floats().map(elements).fold(0, usize::saturating_add)),
             bytes,
         }
     }

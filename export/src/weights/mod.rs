@@ -18,6 +18,8 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
 use std::path::Path;
 
+use dualnet_engine::bounded::read_up_to;
+
 /// Tensors whose names start with this are the trainer's own state (moments, counters); a network has none of them.
 pub const OPTIMIZER_PREFIX: &str = "optimizer.";
 
@@ -121,6 +123,10 @@ trait Content: Read + Seek {}
 
 impl<T: Read + Seek> Content for T {}
 
+/// The most that is read of a file that is no archive, of a pipe or a device: eight times the weights of the largest network of the ten, of
+/// which a checkpoint to go on from holds four.
+const LONGEST: u64 = 4 << 30;
+
 /// An open file of weights. A pipe is read once, from the beginning to the end.
 struct Source {
     /// The first bytes, which say what it is.
@@ -138,8 +144,6 @@ impl Source {
     }
 
     fn of(mut file: File) -> io::Result<Self> {
-        /// The most that a pipe or a device is listened to: thrice the weights of the largest network of the ten.
-        const LONGEST: u64 = 3 << 29;
         let metadata = file.metadata()?;
         let mut start = Vec::with_capacity(8);
         if metadata.is_file() {
@@ -151,18 +155,12 @@ impl Source {
                 content: Box::new(file),
             });
         }
-        let mut bytes = Vec::new();
-        file.take(LONGEST + 1).read_to_end(&mut bytes)?;
-        let length = bytes.len() as u64;
-        if length > LONGEST {
-            return Err(io::Error::other(format!(
-                "is no file and has more than {LONGEST} bytes"
-            )));
-        }
+        let bytes =
+            read_up_to(LONGEST, file)?.ok_or_else(|| io::Error::other(format!("has more than {LONGEST} bytes")))?;
         start.extend(bytes.iter().take(8));
         Ok(Self {
             start,
-            length,
+            length: bytes.len() as u64,
             content: Box::new(Cursor::new(bytes)),
         })
     }
@@ -175,7 +173,7 @@ impl StateDict {
     /// [`WeightsError`] when the file cannot be read, is malformed, or holds something else than named tensors.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
         let path = path.as_ref();
-        let mut source = Source::open(path)?;
+        let source = Source::open(path)?;
         let mut state = match source.start.as_slice() {
             [] => {
                 return Err(WeightsError::format(
@@ -191,10 +189,9 @@ impl StateDict {
                 ));
             }
             _ => {
-                let mut bytes = Vec::new();
-                let read = source.content.read_to_end(&mut bytes);
-                read.map_err(|cause| WeightsError::io(path, cause))?;
-                safetensors::parse(&bytes, path)?
+                let read = read_up_to(LONGEST, source.content).map_err(|cause| WeightsError::io(path, cause))?;
+                let too_long = || WeightsError::format(path, format!("has more than {LONGEST} bytes"));
+                safetensors::parse(&read.ok_or_else(too_long)?, path)?
             }
         };
         state.strip_data_parallel_prefix(path)?;

@@ -1,7 +1,6 @@
 //! Band pass: the filter of another recorder.
 
 use super::AugmentationOptions;
-use crate::random::Rng;
 use dualnet_engine::signal::SAMPLING_RATE_HZ;
 use std::f64::consts::{FRAC_PI_2, PI};
 
@@ -68,8 +67,8 @@ impl BandPass {
     /// The published band, 0.2 to 45 Hz.
     pub const PUBLISHED: Self = Self { band_hz: [0.2, 45.0] };
 
-    /// The filter of the band `band_pass_hz`, whatever the number of samples.
-    pub fn draw(_rng: &mut Rng, _n: usize, options: &AugmentationOptions) -> Self {
+    /// The filter of the band `band_pass_hz`.
+    pub fn draw(options: &AugmentationOptions) -> Self {
         Self {
             band_hz: options.band_pass_hz,
         }

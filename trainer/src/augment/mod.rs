@@ -74,22 +74,22 @@ impl Augmentation {
             DropSamples::draw(rng, samples.len(), options).apply(samples);
         }
         if rng.happens(random_resample) {
-            RandomResample::draw(rng, samples.len(), options).apply(samples);
+            RandomResample::draw(rng, options).apply(samples);
         }
         if rng.happens(resample) {
-            Resample::draw(rng, samples.len(), options).apply(samples);
+            Resample::draw(rng, options).apply(samples);
         }
         if rng.happens(scale) {
-            Scale::draw(rng, samples.len(), options).apply(samples);
+            Scale::draw(rng, options).apply(samples);
         }
         if rng.happens(shift) {
             Shift::draw(rng, samples.len(), options).apply(samples);
         }
         if rng.happens(sine) {
-            Sine::draw(rng, samples.len(), options).apply(samples);
+            Sine::draw(rng, options).apply(samples);
         }
         if rng.happens(band_pass) {
-            BandPass::draw(rng, samples.len(), options).apply(samples);
+            BandPass::draw(options).apply(samples);
         }
     }
 }
@@ -114,19 +114,19 @@ mod tests {
         let dropped = DropSamples::draw(rng, n, options).indices;
         assert_eq!((dropped.len(), dropped[0], dropped[269]), (270, 7451, 5155));
         assert_eq!(dropped.iter().sum::<usize>(), 1_167_561);
-        let offsets = RandomResample::draw(rng, n, options).offsets;
+        let offsets = RandomResample::draw(rng, options).offsets;
         assert_eq!(
             (offsets.len(), offsets[0], offsets[11]),
             (12, 0.048_557_945, -0.071_071_94)
         );
-        assert_eq!(Resample::draw(rng, n, options).factor, 0.981_024_9);
-        assert_eq!(Scale::draw(rng, n, options).factor, 1.107_931_3);
+        assert_eq!(Resample::draw(rng, options).factor, 0.981_024_9);
+        assert_eq!(Scale::draw(rng, options).factor, 1.107_931_3);
         assert_eq!(Shift::draw(rng, n, options).shift, 1480);
-        let sine = Sine::draw(rng, n, options);
+        let sine = Sine::draw(rng, options);
         assert_eq!(sine.magnitude, 0.198_522_428_173_177_45);
         assert_eq!(sine.frequency_hz, 0.264_997_899_074_510_2);
         assert_eq!(sine.phase_rad, 0.830_468_267_547_978_3);
-        assert_eq!(BandPass::draw(rng, n, options), BandPass::PUBLISHED);
+        assert_eq!(BandPass::draw(options), BandPass::PUBLISHED);
         let mut after = Rng::for_record(1, 2, 3);
         for _ in 0..289 {
             after.next_u64();

@@ -12,8 +12,8 @@ pub struct RandomResample {
 }
 
 impl RandomResample {
-    /// `random_resample_points` offsets uniform in ± `random_resample_max_offset`, whatever the number of samples.
-    pub fn draw(rng: &mut Rng, _n: usize, options: &AugmentationOptions) -> Self {
+    /// `random_resample_points` offsets uniform in ± `random_resample_max_offset`.
+    pub fn draw(rng: &mut Rng, options: &AugmentationOptions) -> Self {
         let draws = (0..options.random_resample_points).map(|_| rng.unit_f32());
         Self::from_unit(draws, options)
     }

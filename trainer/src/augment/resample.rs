@@ -14,8 +14,8 @@ pub struct Resample {
 }
 
 impl Resample {
-    /// A factor uniform in `resample_factors`, whatever the number of samples.
-    pub fn draw(rng: &mut Rng, _n: usize, options: &AugmentationOptions) -> Self {
+    /// A factor uniform in `resample_factors`.
+    pub fn draw(rng: &mut Rng, options: &AugmentationOptions) -> Self {
         let [least, greatest] = options.resample_factors;
         Self {
             factor: rng.uniform(least, greatest) as f32,

@@ -11,8 +11,8 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A factor uniform in `scale_factors`, whatever the number of samples.
-    pub fn draw(rng: &mut Rng, _n: usize, options: &AugmentationOptions) -> Self {
+    /// A factor uniform in `scale_factors`.
+    pub fn draw(rng: &mut Rng, options: &AugmentationOptions) -> Self {
         let [least, greatest] = options.scale_factors;
         Self {
             factor: rng.uniform(least, greatest) as f32,

@@ -18,9 +18,8 @@ pub struct Sine {
 }
 
 impl Sine {
-    /// Magnitude uniform in [0, `sine_max_magnitude`), frequency in `sine_frequencies_hz`, phase in [0, `sine_max_phase_rad`), whatever the
-    /// number of samples.
-    pub fn draw(rng: &mut Rng, _n: usize, options: &AugmentationOptions) -> Self {
+    /// Magnitude uniform in [0, `sine_max_magnitude`), frequency in `sine_frequencies_hz`, phase in [0, `sine_max_phase_rad`).
+    pub fn draw(rng: &mut Rng, options: &AugmentationOptions) -> Self {
         let [least_hz, greatest_hz] = options.sine_frequencies_hz;
         Self {
             magnitude: rng.uniform(0.0, options.sine_max_magnitude),

@@ -189,7 +189,7 @@ impl BeatTable {
 }
 
 fn failed(error: impl std::fmt::Display) -> TrainerError {
-    TrainerError::Network(format!("the beats: {error}"))
+    TrainerError::Internal(format!("the beats: {error}"))
 }
 
 #[cfg(test)]

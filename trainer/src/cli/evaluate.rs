@@ -117,7 +117,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => evaluate(predictor, &records.source, indices, batch_size, threads, &mut progress),
         Some(dataset) => {
             bar.set_length((indices.len() * Excerpt::ALL.len()) as u64);
-            evaluate_excerpts(predictor, dataset, indices, batch_size, threads, &mut progress)
+            evaluate_excerpts(
+                predictor,
+                dataset,
+                &Excerpt::ALL,
+                indices,
+                batch_size,
+                threads,
+                &mut progress,
+            )
         }
     }?;
     bar.finish_and_clear();

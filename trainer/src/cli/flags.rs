@@ -7,7 +7,7 @@ use crate::data::icentia::SEGMENTS;
 use crate::optimizer::Schedule;
 use crate::train::{BatchNorm, COURSE_6000, DATASETS, DropoutUnit, ICENTIA11K, PHYSIONET, Precision, TrainOptions};
 use anyhow::bail;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use dualnet_export::network::{Network, PRESETS, preset};
 use std::path::PathBuf;
 
@@ -54,7 +54,7 @@ pub(super) struct RunFlags {
     learning_rate: Option<f64>,
     /// How the learning rate falls.
     #[arg(long)]
-    schedule: Option<ScheduleName>,
+    schedule: Option<Schedule>,
     /// Seed of every random draw.
     #[arg(long)]
     seed: Option<u64>,
@@ -131,14 +131,6 @@ pub(super) struct RunFlags {
     /// Use only the first N training and validation records, or segments of each Icentia11k file.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ScheduleName {
-    /// × 0.1 after each quarter of the epochs.
-    Step,
-    /// Half a cosine.
-    Cosine,
 }
 
 impl RunFlags {
@@ -233,11 +225,7 @@ impl RunFlags {
         replace(&mut options.clip_gradients, self.clip_gradients);
         replace(&mut options.precision, self.precision);
         replace(&mut options.batch_norm, self.batch_norm);
-        let schedule = self.schedule.map(|name| match name {
-            ScheduleName::Step => Schedule::Step,
-            ScheduleName::Cosine => Schedule::Cosine,
-        });
-        replace(&mut options.schedule, schedule);
+        replace(&mut options.schedule, self.schedule);
         if self.no_augmentation {
             options.set_augmentation(0.0);
         }

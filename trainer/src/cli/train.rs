@@ -6,7 +6,7 @@ use super::progress::Terminal;
 use super::{ToldElsewhere, launch, loader_threads, say, thread_count, use_threads};
 use crate::device::said_of_auto;
 use crate::error::TrainerError;
-use crate::train::{Changes, Records, RunFolder, Team, TrainOptions, Training, interrupt};
+use crate::train::{Changes, Records, Team, TrainOptions, Training, interrupt};
 use anyhow::bail;
 use clap::{Args, CommandFactory};
 use std::path::PathBuf;
@@ -108,7 +108,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if training.epochs_left() == 0 {
             say(format_args!(
                 "{}: all {} epochs are done; --resume --epochs N makes it longer",
-                RunFolder::new(&arguments.run).path().display(),
+                arguments.run.display(),
                 training.options().epochs
             ));
         }

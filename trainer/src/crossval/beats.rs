@@ -39,7 +39,7 @@ impl CrossValidation {
             let forest = table.fit_without(&tested, options)?;
             forest
                 .check_classes(self.network.config().class_names())
-                .map_err(|error| TrainerError::Network(error.to_string()))?;
+                .map_err(|error| TrainerError::Internal(error.to_string()))?;
             let own = table.part(self.records(fold).iter().map(|&record| record as usize));
             for checkpoint in std::iter::once(&mut predictions.last).chain(&mut predictions.best) {
                 own.average_with(&forest, &mut checkpoint.probabilities);

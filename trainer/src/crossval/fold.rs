@@ -1,17 +1,17 @@
 //! One fold: its training, and what its network says of the records it has not seen.
 
 use super::CrossValidation;
-use crate::data::{Classes, Dataset, Source, Split};
+use crate::data::{Classes, Dataset, Split};
 use crate::device::device;
 use crate::error::TrainerError;
-use crate::evaluate::{Temperature, TorchPredictor, evaluate, evaluate_excerpts, log_probabilities};
+use crate::evaluate::{Temperature, TorchPredictor, evaluate_excerpts, log_probabilities};
 use crate::experiments::{Standing, deviations};
 use crate::folds::{hold_back, subset};
 use crate::train::{
     Changes, Checkpoint, Records, Report, RunFolder, Team, TrainOptions, Training, interrupt, network_of, parameters_of,
 };
 use dualnet_engine::pending;
-use dualnet_export::weights::StateDict;
+use dualnet_engine::signal::Excerpt;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,13 +45,6 @@ pub struct CheckpointPredictions {
     pub probabilities: Vec<f32>,
 }
 
-/// How a network reads a record.
-#[derive(Clone, Copy, Debug)]
-enum Reading {
-    Whole,
-    Excerpts,
-}
-
 impl CrossValidation {
     /// Trains the network of a fold, counted from 0, or goes on where its training stands, and predicts the fold's
     /// records. `predictions.json` in the fold's folder keeps them: a fold that has it is done.
@@ -67,7 +60,7 @@ impl CrossValidation {
         let (train, held) = self.others(fold)?;
         self.check_training(fold)?;
         self.train(fold, &folder, &train, &held, report)?;
-        let predictions = self.predictions(fold, &held, Reading::Whole)?;
+        let predictions = self.predictions(fold, &held, &[Excerpt::Whole])?;
         let text = serde_json::to_vec(&predictions).map_err(|error| TrainerError::File {
             path: kept.clone(),
             reason: error.to_string(),
@@ -76,14 +69,14 @@ impl CrossValidation {
         Ok(predictions)
     }
 
-    /// What the networks of a fold that is done say of its records, each read in [excerpts](dualnet_engine::signal::Excerpt).
+    /// What the networks of a fold that is done say of its records, each read in [excerpts](Excerpt).
     ///
     /// # Errors
     /// Checkpoints that are no longer there, cannot be read, or are of other epochs than `whole`, what they said of the whole records.
     pub fn excerpts(&self, fold: usize, whole: &FoldPredictions) -> Result<FoldPredictions, TrainerError> {
         let (_, held) = self.others(fold)?;
         self.check_training(fold)?;
-        let read = self.predictions(fold, &held, Reading::Excerpts)?;
+        let read = self.predictions(fold, &held, &Excerpt::ALL)?;
         let epochs = |of: &FoldPredictions| (of.last.epoch, of.best.as_ref().map(|best| best.epoch));
         match epochs(&read) == epochs(whole) {
             true => Ok(read),
@@ -110,10 +103,10 @@ impl CrossValidation {
     }
 
     /// What the checkpoints of a fold say of its records.
-    fn predictions(&self, fold: usize, held: &[u32], reading: Reading) -> Result<FoldPredictions, TrainerError> {
+    fn predictions(&self, fold: usize, held: &[u32], excerpts: &[Excerpt]) -> Result<FoldPredictions, TrainerError> {
         let (records, labels) = self.named(fold);
         let files = RunFolder::new(&self.folder(fold));
-        let predict = |file: PathBuf| self.predict(&file, self.records(fold), held, reading);
+        let predict = |file: PathBuf| self.predict(&file, self.records(fold), held, excerpts);
         Ok(FoldPredictions {
             plan: self.plan().text().map_err(TrainerError::Options)?,
             records,
@@ -233,7 +226,7 @@ impl CrossValidation {
         path: &Path,
         tested: &[u32],
         held: &[u32],
-        reading: Reading,
+        excerpts: &[Excerpt],
     ) -> Result<CheckpointPredictions, TrainerError> {
         let fault = |reason: &str| TrainerError::File {
             path: path.to_owned(),
@@ -243,27 +236,30 @@ impl CrossValidation {
         let state = checkpoint.state();
         let network = network_of(state)?.ok_or_else(|| fault("does not say which network it is"))?;
         let parameters = parameters_of(&network, state, path)?;
-        let epoch = epoch(state).ok_or_else(|| fault("does not say of which epoch it is"))?;
+        let epoch = checkpoint.training()["epoch"].as_u64();
+        let epoch = epoch.ok_or_else(|| fault("does not say of which epoch it is"))? as usize;
         let device = device(&self.plan().train.device, 0)?;
         let mut predictor = TorchPredictor {
             network,
             parameters: parameters.on(device)?,
         };
-        let source: Arc<dyn Source> = Arc::<Dataset>::clone(&self.dataset);
         let batch_size = self.plan().train.batch_size;
         let mut predict = |indices: &[u32]| {
             let mut stop = |_| match interrupt::requested() {
                 true => Err(TrainerError::Interrupted { epoch }),
                 false => Ok(()),
             };
-            let (predictor, threads) = (&mut predictor, self.threads);
-            let predicted = match reading {
-                Reading::Whole => evaluate(predictor, &source, indices, batch_size, threads, &mut stop),
-                Reading::Excerpts => {
-                    evaluate_excerpts(predictor, &self.dataset, indices, batch_size, threads, &mut stop)
-                }
-            };
-            predicted.map(|predictions| predictions.probabilities)
+            let dataset = &self.dataset;
+            evaluate_excerpts(
+                &mut predictor,
+                dataset,
+                excerpts,
+                indices,
+                batch_size,
+                self.threads,
+                &mut stop,
+            )
+            .map(|predictions| predictions.probabilities)
         };
         let temperature = match held {
             [] => None,
@@ -279,12 +275,6 @@ impl CrossValidation {
             probabilities: predict(tested)?,
         })
     }
-}
-
-/// The epoch that a checkpoint says it is of.
-fn epoch(state: &StateDict) -> Option<usize> {
-    let training: serde_json::Value = serde_json::from_str(state.metadata.get("dualnet.training")?).ok()?;
-    usize::try_from(training["epoch"].as_u64()?).ok()
 }
 
 /// The class of each record that `indices` name.

@@ -51,7 +51,7 @@ impl CrossValidation {
         let network = Network::new(plan.network.clone())?;
         let count = plan.network.classes;
         let classes = Classes::from_count(count)
-            .ok_or_else(|| TrainerError::Network(format!("{count} classes cannot be evaluated; 2 and 4 can")))?;
+            .ok_or_else(|| TrainerError::Options(format!("{count} classes cannot be evaluated; 2 and 4 can")))?;
         let records = dataset.recordings.len();
         if records != plan.crossval.records {
             return Err(DataError::SplitSize {

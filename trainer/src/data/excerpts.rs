@@ -24,10 +24,6 @@ impl Source for Excerpts {
         self.dataset.records_per_unit()
     }
 
-    fn records_in(&self, unit: u32) -> usize {
-        self.dataset.records_in(unit)
-    }
-
     fn name(&self, unit: u32) -> String {
         self.dataset.name(unit)
     }

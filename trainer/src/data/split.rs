@@ -1,8 +1,9 @@
 //! Which records train and which validate.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read;
+use std::path::Path;
+
+use dualnet_engine::bounded::text_up_to;
 
 use super::{DataError, Dataset};
 
@@ -50,15 +51,7 @@ impl Split {
         if Self::NAMES.contains(&name) {
             return Self::named(name);
         }
-        let read = || {
-            let mut text = String::new();
-            let length = File::open(name)?.take(MOST + 1).read_to_string(&mut text)?;
-            match length as u64 > MOST {
-                true => Err(std::io::Error::other(format!("it is longer than {MOST} bytes"))),
-                false => Ok(text),
-            }
-        };
-        match read() {
+        match text_up_to(MOST, Path::new(name)) {
             Ok(text) => Self::parse(name, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(DataError::UnknownSplit { name: name.to_owned() })

@@ -7,18 +7,19 @@ use dualnet_engine::classifier::mean_of_parts;
 use dualnet_engine::signal::Excerpt;
 use std::sync::Arc;
 
-/// Predicts the recordings of `dataset` that `indices` name, in that order: of each the mean of what `predictor` says of its
-/// [excerpts](Excerpt), as the engine takes it. `progress` hears of as many records as there are excerpts.
+/// Predicts the recordings of `dataset` that `indices` name, in that order: of each the mean of what `predictor` says of these
+/// excerpts, at least one, as the engine takes it. `progress` hears of as many records as there are excerpts.
 pub fn evaluate_excerpts(
     predictor: &mut dyn Predictor,
     dataset: &Arc<Dataset>,
+    excerpts: &[Excerpt],
     indices: &[u32],
     batch_size: usize,
     threads: usize,
     progress: &mut Progress<'_>,
 ) -> Result<Predictions, TrainerError> {
     let mut parts = Vec::new();
-    for (before, excerpt) in Excerpt::ALL.into_iter().enumerate() {
+    for (before, &excerpt) in excerpts.iter().enumerate() {
         let dataset = Arc::clone(dataset);
         let source: Arc<dyn Source> = Arc::new(Excerpts { dataset, excerpt });
         let mut progress = |done| progress(before * indices.len() + done);

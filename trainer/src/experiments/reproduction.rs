@@ -209,10 +209,10 @@ impl Reproduction {
         if !least.is_empty() {
             return Err(format!("is of another recipe ({})", least.join("; ")));
         }
-        let path = folder.join(format!("epoch-{epochs:03}.safetensors"));
+        let path = RunFolder::new(&folder).epoch(epochs);
         match path.is_file() {
             true => Ok(Some(path)),
-            false => Err(format!("lacks epoch-{epochs:03}.safetensors")),
+            false => Err(format!("lacks {}", path.file_name().unwrap_or_default().display())),
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::provenance::differences;
 use super::{Overrides, Recipe, deviations};
 use crate::error::TrainerError;
-use crate::train::{BatchNorm, Progress, TrainOptions};
+use crate::train::{BatchNorm, Checkpoint, Progress, RunFolder, TrainOptions};
+use dualnet_engine::model::keys;
 use dualnet_export::network::{NetworkConfig, NetworkError};
 use serde::Deserialize;
 use serde_json::Value;
@@ -54,7 +55,7 @@ impl Standing {
     /// # Errors
     /// A checkpoint that cannot be read, or was not written by a run.
     pub fn read(folder: &Path) -> Result<Option<Self>, TrainerError> {
-        let path = folder.join("last.safetensors");
+        let path = RunFolder::new(folder).last();
         match header(&path) {
             Ok((text, tensors)) => Self::parse(&text, tensors)
                 .map(Some)
@@ -76,17 +77,17 @@ impl Standing {
             ));
         }
         let entry = |name: &str| {
-            let text = header.entries.get(&format!("dualnet.{name}"));
-            text.ok_or_else(|| format!("has no entry dualnet.{name}: it is no checkpoint of a run"))
+            let text = header.entries.get(name);
+            text.ok_or_else(|| format!("has no entry {name}: it is no checkpoint of a run"))
         };
         let unreadable = |name: &str, error: &dyn std::fmt::Display| format!("its {name} is unreadable: {error}");
-        let network =
-            NetworkConfig::from_toml(entry("configuration")?).map_err(|error| unreadable("configuration", &error))?;
+        let network = NetworkConfig::from_toml(entry(keys::CONFIGURATION)?)
+            .map_err(|error| unreadable("configuration", &error))?;
         let training: Value =
-            serde_json::from_str(entry("training")?).map_err(|error| unreadable("training", &error))?;
+            serde_json::from_str(entry(keys::TRAINING)?).map_err(|error| unreadable("training", &error))?;
         let options: Result<TrainOptions, _> = serde_json::from_value(training["options"].clone());
         let progress: Progress =
-            serde_json::from_str(entry("progress")?).map_err(|error| unreadable("progress", &error))?;
+            serde_json::from_str(entry(Checkpoint::PROGRESS)?).map_err(|error| unreadable("progress", &error))?;
         if progress.epoch == 0 {
             return Err("its progress is in epoch 0; epochs count from 1".to_owned());
         }
@@ -163,12 +164,9 @@ struct Extent {
 fn header(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
-    let mut bytes = vec![0; 8];
-    file.read_exact(&mut bytes)?;
-    let length = bytes
-        .iter()
-        .rev()
-        .fold(0u64, |length, &byte| length << 8 | u64::from(byte));
+    let mut length = [0; 8];
+    file.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length);
     if length > MAX_HEADER {
         let reason = format!("a header of {length} bytes; at most {MAX_HEADER} are read");
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
@@ -197,9 +195,9 @@ mod tests {
                 ..wanted.clone()
             };
             let header = json!({ "__metadata__": {
-                "dualnet.configuration": network.to_toml(),
-                "dualnet.training": json!({ "processes": processes, "options": options }).to_string(),
-                "dualnet.progress": json!(Progress { epoch: 1, ..Progress::default() }).to_string(),
+                keys::CONFIGURATION: network.to_toml(),
+                keys::TRAINING: json!({ "processes": processes, "options": options }).to_string(),
+                Checkpoint::PROGRESS: json!(Progress { epoch: 1, ..Progress::default() }).to_string(),
             }});
             let header = header.to_string();
             let standing = Standing::parse(header.as_bytes(), 0).expect("a standing");

@@ -21,7 +21,7 @@ pub(super) struct Field {
 
 /// The fields of a record but `epoch` and those without a value.
 pub(super) fn fields(record: &impl Serialize) -> Result<Vec<Field>, TrainerError> {
-    let unfit = |reason: String| TrainerError::Network(format!("the record of an epoch cannot be logged: {reason}"));
+    let unfit = |reason: String| TrainerError::Internal(format!("the record of an epoch cannot be logged: {reason}"));
     let value = serde_json::to_value(record).map_err(|error| unfit(error.to_string()))?;
     let Value::Object(entries) = value else {
         return Err(unfit("it has no named fields".to_owned()));

@@ -14,4 +14,4 @@ pub use dropout::Dropout;
 pub(crate) use gradient::set_gradient;
 pub use ops::{Mode, Observer, Torch};
 pub use parameters::Parameters;
-pub(crate) use parameters::flattened;
+pub(crate) use parameters::{flattened, initial_values};

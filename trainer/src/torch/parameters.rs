@@ -145,7 +145,8 @@ fn tensor(parameter: &Parameter, values: &[f32]) -> Result<Tensor, TrainerError>
     })
 }
 
-fn initial_values(
+/// The initial values of a tensor, a function of `(seed, name)`; `drawn` are those that it may copy.
+pub(crate) fn initial_values(
     parameter: &Parameter,
     seed: u64,
     drawn: &HashMap<String, Vec<f32>>,

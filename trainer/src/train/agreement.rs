@@ -34,7 +34,7 @@ pub(super) fn agree(
         return Ok(());
     }
     let network_table: Value =
-        toml::from_str(&network.to_toml()).map_err(|error| TrainerError::Network(error.to_string()))?;
+        toml::from_str(&network.to_toml()).map_err(|error| TrainerError::Internal(error.to_string()))?;
     let own = json!({
         "network": network_table,
         "training": card::training(network, options, records, teachers_digest, &Value::Null, team.size(), 0),

@@ -8,17 +8,14 @@
 use super::TrainOptions;
 use crate::error::TrainerError;
 use crate::optimizer::{Moments, RAdam};
-use crate::torch::{Parameters, flattened};
-use dualnet_export::network::{Network, NetworkConfig, Parameter, ParameterKind};
+use crate::torch::{Parameters, flattened, initial_values};
+use dualnet_engine::model::keys;
+use dualnet_export::network::{Initial, Network, NetworkConfig, Parameter, ParameterKind};
 use dualnet_export::weights::{Data, OPTIMIZER_PREFIX, StateDict, Tensor};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-const CONFIGURATION: &str = "dualnet.configuration";
-const TRAINING: &str = "dualnet.training";
-const METRICS: &str = "dualnet.metrics";
-const PROGRESS: &str = "dualnet.progress";
 const TRAINED_PREFIX: &str = "optimizer.trained.";
 
 /// How far a run has come.
@@ -46,7 +43,7 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// The metadata entry with the [`Progress`] of a checkpoint that a run can go on from.
-    pub const PROGRESS: &str = PROGRESS;
+    pub const PROGRESS: &str = "dualnet.progress";
 
     /// The network's tensors, with what they were trained by and what they reached.
     pub fn new(
@@ -65,9 +62,9 @@ impl Checkpoint {
         }
         state
             .metadata
-            .insert(CONFIGURATION.to_owned(), network.config().to_toml());
-        state.metadata.insert(TRAINING.to_owned(), training.to_string());
-        state.metadata.insert(METRICS.to_owned(), metrics.to_string());
+            .insert(keys::CONFIGURATION.to_owned(), network.config().to_toml());
+        state.metadata.insert(keys::TRAINING.to_owned(), training.to_string());
+        state.metadata.insert(keys::METRICS.to_owned(), metrics.to_string());
         Ok(Self { state })
     }
 
@@ -93,8 +90,8 @@ impl Checkpoint {
                 insert(&mut self.state, key, stored)?;
             }
         }
-        let progress = serde_json::to_string(progress).map_err(|error| TrainerError::Network(error.to_string()))?;
-        self.state.metadata.insert(PROGRESS.to_owned(), progress);
+        let progress = serde_json::to_string(progress).map_err(|error| TrainerError::Internal(error.to_string()))?;
+        self.state.metadata.insert(Self::PROGRESS.to_owned(), progress);
         Ok(self)
     }
 
@@ -129,7 +126,7 @@ impl Checkpoint {
         let progress = self
             .state
             .metadata
-            .get(PROGRESS)
+            .get(Self::PROGRESS)
             .ok_or_else(|| fault("has no progress to resume from"))?;
         let progress: Progress =
             serde_json::from_str(progress).map_err(|error| fault(&format!("its progress is unreadable: {error}")))?;
@@ -187,19 +184,19 @@ impl Checkpoint {
 
     /// What the checkpoint says about its training; null when it says nothing.
     pub fn training(&self) -> serde_json::Value {
-        let text = self.state.metadata.get(TRAINING).map_or("null", String::as_str);
+        let text = self.state.metadata.get(keys::TRAINING).map_or("null", String::as_str);
         serde_json::from_str(text).unwrap_or_default()
     }
 
     /// What was measured of it; null when it says nothing.
     pub(super) fn metrics(&self) -> serde_json::Value {
-        let text = self.state.metadata.get(METRICS).map_or("null", String::as_str);
+        let text = self.state.metadata.get(keys::METRICS).map_or("null", String::as_str);
         serde_json::from_str(text).unwrap_or_default()
     }
 
     /// The options the run was started with.
     pub fn options(&self, path: &Path) -> Result<Option<TrainOptions>, TrainerError> {
-        let Some(text) = self.state.metadata.get(TRAINING) else {
+        let Some(text) = self.state.metadata.get(keys::TRAINING) else {
             return Ok(None);
         };
         let fault = |error| TrainerError::File {
@@ -233,7 +230,7 @@ fn insert(state: &mut StateDict, name: String, tensor: Option<Tensor>) -> Result
 
 /// The network a state dict says it belongs to; `None` when it does not say.
 pub fn network_of(state: &StateDict) -> Result<Option<Network>, TrainerError> {
-    match state.metadata.get(CONFIGURATION) {
+    match state.metadata.get(keys::CONFIGURATION) {
         Some(toml) => Ok(Some(Network::new(NetworkConfig::from_toml(toml)?)?)),
         None => Ok(None),
     }
@@ -242,14 +239,28 @@ pub fn network_of(state: &StateDict) -> Result<Option<Network>, TrainerError> {
 /// The parameters of `network` with the values of `state`, which must have every one of them and nothing else.
 pub fn parameters_of(network: &Network, state: &StateDict, path: &Path) -> Result<Parameters, TrainerError> {
     state.check(path, &network.parameters())?;
-    let fresh = Parameters::initial(network, 0)?;
     Parameters::from_values(network, |parameter: &Parameter| {
         match state.get(&parameter.name).map(Tensor::data) {
             Some(Data::F32(values)) => Ok(values.clone()),
-            Some(Data::I64(values)) => Ok(values.iter().map(|&value| value as f32).collect()),
-            None => fresh.values(&parameter.name),
+            Some(Data::I64(values)) => integers(parameter, values, path),
+            // Integers only: nothing else may be missing.
+            None => initial_values(parameter, 0, &HashMap::new()),
         }
     })
+}
+
+/// The integers of a file for `parameter`. A table of relative positions is what it is by definition: not every way to compute reads it, and one that
+/// was changed would get another answer from each.
+pub(super) fn integers(parameter: &Parameter, values: &[i64], path: &Path) -> Result<Vec<f32>, TrainerError> {
+    let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+    let is_table = matches!(parameter.initial, Initial::RelativeIndexes(_));
+    match is_table && values != initial_values(parameter, 0, &HashMap::new())? {
+        true => Err(TrainerError::File {
+            path: path.to_owned(),
+            reason: format!("{:?} is not the table of relative positions", parameter.name),
+        }),
+        false => Ok(values),
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(super) fn write(
         "best": measure(&folder.best())?,
         "last": measure(&folder.last())?,
     });
-    let text = serde_json::to_string_pretty(&result).map_err(|error| TrainerError::Network(error.to_string()))?;
+    let text = serde_json::to_string_pretty(&result).map_err(|error| TrainerError::Internal(error.to_string()))?;
     write_text(&folder.result(), &(text + "\n"))
 }
 

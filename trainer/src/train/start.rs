@@ -154,6 +154,7 @@ impl Training {
             })
         })?;
         let checkpoint = Checkpoint::from_state(StateDict::from_safetensors(&bytes, &path)?);
+        let training = checkpoint.training();
         drop(bytes);
         let network = network_of(checkpoint.state())?.ok_or_else(|| fault("does not say which network it is"))?;
         let mut options = checkpoint
@@ -182,13 +183,13 @@ impl Training {
             progress.best = Some(best);
         }
         let teachers = Teachers::open(&options, &network)?;
-        if checkpoint.training()["teachers_digest"].as_str() != teachers.digest() {
+        if training["teachers_digest"].as_str() != teachers.digest() {
             return Err(fault(
                 "was taught by others than the files of --teacher and --teacher-answers hold now, or in another order",
             ));
         }
         let is_done = progress.epoch > changes.epochs.unwrap_or(options.epochs);
-        let processes = checkpoint.training()["processes"].as_u64();
+        let processes = training["processes"].as_u64();
         let is_divided = options.batch_norm == BatchNorm::Replica && !is_done;
         if let Some(before) = processes.filter(|&before| is_divided && before != team.size() as u64) {
             let how = match before {
@@ -225,7 +226,7 @@ impl Training {
         }
         device(&options.device, team.local_rank())?;
         let records = records(&options)?.restrict(&options)?;
-        let digest = &checkpoint.training()["records_digest"];
+        let digest = &training["records_digest"];
         if digest.as_str().is_some_and(|digest| digest != records.digest()) {
             return Err(fault(
                 "was trained on other records: the data set, its labels or the file of its split are not what they were; give the --data \
@@ -238,7 +239,7 @@ impl Training {
             teachers,
             optimizer,
             progress,
-            goes_back_to: lineage::entry_of(&checkpoint.training()),
+            goes_back_to: lineage::entry_of(&training),
         };
         let run = Self::new(team, network, options, state, (folder, lock), records, Vec::new())?;
         if run.team.is_first() && run.epochs_left() > 0 {

@@ -110,7 +110,9 @@ impl Team {
             return Err(error);
         }
         if length[0] < 0.0 {
-            return Err(TrainerError::Network("the first process could not begin".to_owned()));
+            return Err(TrainerError::Distributed(
+                "the first process could not begin".to_owned(),
+            ));
         }
         let tensor = match self.is_first() {
             true => Tensor::f_from_slice(&bytes)?,

@@ -50,7 +50,7 @@ impl Told {
         }
         let row = |unit: &u32| {
             let row = self.by_unit.get(unit).map(Vec::as_slice);
-            row.ok_or_else(|| TrainerError::Network(format!("nothing is known of the record with the index {unit}")))
+            row.ok_or_else(|| TrainerError::Internal(format!("nothing is known of the record with the index {unit}")))
         };
         let rows: Vec<&[f32]> = units.iter().map(row).collect::<Result<_, _>>()?;
         let tensor = Tensor::f_from_slice(&rows.concat())?.f_view([units.len() as i64, -1])?;

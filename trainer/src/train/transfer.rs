@@ -1,5 +1,6 @@
 //! Starting from another run's weights (Rohr et al. 2022: fine-tuning from Icentia11k).
 
+use super::checkpoint::integers;
 use super::{Checkpoint, network_of};
 use crate::error::TrainerError;
 use crate::random::Rng;
@@ -81,7 +82,7 @@ pub(super) fn transfer(
         match tensor.data() {
             Data::F32(values) if values.iter().all(|value| value.is_finite()) => Ok(values.clone()),
             Data::F32(_) => Err(fault(format!("{:?} has a value that is not finite", parameter.name))),
-            Data::I64(values) => Ok(values.iter().map(|&value| value as f32).collect()),
+            Data::I64(values) => integers(parameter, values, path),
         }
     })?;
     if keep_last_layer && report.left.iter().any(|name| name.starts_with(LAST_LAYER)) {

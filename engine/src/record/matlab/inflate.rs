@@ -8,8 +8,8 @@ use crate::record::{MAX_SAMPLES, RecordError};
 
 /// A byte of a deflate stream stands for at most this many.
 const MAX_DEFLATE_RATIO: u64 = 1032;
-/// The largest content: a matrix of the most samples, and what stands in front of it.
-const MOST: u64 = 8 * MAX_SAMPLES + 128;
+/// The most that the compressed elements of a file may stand for together: a matrix of the most samples, and what stands in front of it.
+pub(super) const MOST: u64 = 8 * MAX_SAMPLES + 128;
 
 /// The content of a compressed element, inflated as far as it is wanted.
 #[derive(Debug)]
@@ -25,13 +25,14 @@ pub(in crate::record) struct Inflater<'a> {
 }
 
 impl<'a> Inflater<'a> {
-    pub(super) fn new(file: &'a str, offset: usize, deflated: &'a [u8]) -> Self {
+    /// The element `deflated` at byte `offset` of `file`, which may stand for `left` bytes.
+    pub(super) fn new(file: &'a str, offset: usize, deflated: &'a [u8], left: u64) -> Self {
         Self {
             file,
             offset,
             decoder: ZlibDecoder::new(deflated),
             inflated: Vec::new(),
-            limit: (deflated.len() as u64).saturating_mul(MAX_DEFLATE_RATIO).min(MOST),
+            limit: (deflated.len() as u64).saturating_mul(MAX_DEFLATE_RATIO).min(left),
             announced: 0,
         }
     }
@@ -56,27 +57,30 @@ impl<'a> Inflater<'a> {
         self.announced = end;
     }
 
-    /// Goes on to the end, where the checksum is, and keeps nothing more.
+    /// Goes on to the end, where the checksum is, and keeps nothing more. Returns how many bytes the element stands for.
     ///
     /// # Errors
-    /// A stream that is damaged, ends before the element inside does, or stands for more than the numbers of a recording.
-    pub(super) fn finish(mut self) -> Result<(), RecordError> {
+    /// A stream that is damaged, ends before the element inside does, or stands for more than is left.
+    pub(super) fn finish(mut self) -> Result<u64, RecordError> {
         let kept = self.inflated.len() as u64;
         self.pass_over(kept)
     }
 
-    /// Goes on to the end from byte `passed` of the content.
-    fn pass_over(&mut self, passed: u64) -> Result<(), RecordError> {
+    /// Goes on to the end from byte `passed` of the content. Returns where that is.
+    fn pass_over(&mut self, passed: u64) -> Result<u64, RecordError> {
         let room = (self.limit + 1).saturating_sub(passed);
         match io::copy(&mut self.decoder.by_ref().take(room), &mut io::sink()) {
             Ok(rest) if rest < room && passed + rest < self.announced => {
                 Err(self.ended("compressed element", 0, self.announced, passed + rest))
             }
-            Ok(rest) if rest < room => Ok(()),
+            Ok(rest) if rest < room => Ok(passed + rest),
             Ok(_) => Err(RecordError::TooLarge {
                 file: self.file.to_owned(),
-                what: format!("the compressed element at byte {}, counted in bytes,", self.offset),
-                limit: self.limit,
+                what: format!(
+                    "the content of the compressed elements up to that at byte {}, counted in bytes,",
+                    self.offset
+                ),
+                limit: MOST,
             }),
             Err(cause) => Err(self.failed(&cause)),
         }
@@ -114,7 +118,7 @@ impl<'a> Inflater<'a> {
             take(&piece)?;
             left -= wanted;
         }
-        self.pass_over((kept.len() as u64).max(start as u64 + length))
+        self.pass_over((kept.len() as u64).max(start as u64 + length)).map(drop)
     }
 
     fn ended(&self, what: &str, offset: u64, needed: u64, available: u64) -> RecordError {

@@ -3,7 +3,7 @@
 //!
 //! Layout: "MAT-File Format", The MathWorks, chapter on level 5 MAT-files.
 
-use super::inflate::Inflater;
+use super::inflate::{Inflater, MOST};
 use super::{Array, LONGEST_NAME, Number, Present, Values, data_size, name_of, slice, unsupported};
 use crate::record::RecordError;
 
@@ -49,13 +49,14 @@ pub(super) fn find<'a>(file: &'a str, bytes: &'a [u8], wanted: &str) -> Result<A
 
     let mut present = Present::default();
     let mut found = None;
+    let mut left = MOST;
     let mut offset = HEADER;
     while offset < bytes.len() {
         let element = reader.element(offset, "element")?;
         let wanted = found.is_none().then_some(wanted);
         let array = match element.kind {
             MATRIX => reader.matrix(element.body, element.length, &mut present, wanted)?,
-            COMPRESSED => reader.compressed(offset, reader.body(&element)?, &mut present, wanted)?,
+            COMPRESSED => reader.compressed((offset, reader.body(&element)?), &mut left, &mut present, wanted)?,
             kind => return Err(reader.damaged(offset, &format!("element of unknown type {kind}"))),
         };
         found = found.or(array);
@@ -95,16 +96,16 @@ struct Reader<'a> {
     file: &'a str,
     bytes: &'a [u8],
     big_endian: bool,
-    /// Where `bytes` begin in the file, for messages.
+    /// Where the compressed element begins whose content `bytes` are; 0 for the file itself.
     base: usize,
 }
 
 impl<'a> Reader<'a> {
     fn damaged(&self, offset: usize, reason: &str) -> RecordError {
-        let offset = (self.base + offset) as u64;
+        let offset = if self.base == 0 { offset } else { self.base };
         RecordError::Damaged {
             file: self.file.to_owned(),
-            offset,
+            offset: offset as u64,
             reason: reason.to_owned(),
         }
     }
@@ -301,15 +302,15 @@ impl<'a> Reader<'a> {
     }
 
     /// The matrix inside a compressed element, if it is the variable `wanted`; its name joins `present`. Nothing but the beginning is kept in
-    /// memory.
+    /// memory; what the element stands for is taken from the bytes that are `left` to the file.
     fn compressed(
         &self,
-        offset: usize,
-        deflated: &'a [u8],
+        (offset, deflated): (usize, &'a [u8]),
+        left: &mut u64,
         present: &mut Present,
         wanted: Option<&str>,
     ) -> Result<Option<Array<'a>>, RecordError> {
-        let mut content = Inflater::new(self.file, offset, deflated);
+        let mut content = Inflater::new(self.file, offset, deflated, *left);
         content.keep(HEAD)?;
         let head = Reader {
             file: self.file,
@@ -325,9 +326,10 @@ impl<'a> Reader<'a> {
         };
         content.announce(end);
         let Some(described) = described else {
-            content.finish()?;
+            *left -= content.finish()?;
             return Ok(None);
         };
+        *left = left.saturating_sub(end);
         let start = described.values.body;
         Ok(Some(self.array(described, Values::Deflated { content, start })))
     }

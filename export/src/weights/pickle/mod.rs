@@ -10,11 +10,14 @@ pub(super) use writer::{Entry, write_state_dict};
 use crate::pickle::{Limits, Machine, PickleError};
 use state_dict::TorchDialect;
 
+/// About thirty go to a tensor, and the largest of the networks has a thousand.
+const MOST_INSTRUCTIONS: u64 = 1 << 20;
+
 /// Reads a pickled state dict: its entries in order.
 pub(super) fn read_state_dict(pickle: &[u8]) -> Result<Vec<(String, View)>, PickleError> {
     let limits = Limits {
         bytes: pickle.len() as u64,
-        instructions: u64::MAX,
+        instructions: MOST_INSTRUCTIONS,
     };
     let mut machine = Machine::new(pickle, TorchDialect::default(), limits);
     let root = machine.run()?;

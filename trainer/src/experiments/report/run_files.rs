@@ -4,7 +4,7 @@ use super::super::provenance::differences;
 use super::super::standing::recipe_options;
 use super::super::{Recipe, Standing, run_folder};
 use crate::experiments::Overrides;
-use crate::train::{TrainOptions, whole_lines};
+use crate::train::{RunFolder, TrainOptions, whole_lines};
 use dualnet_export::network::NetworkConfig;
 use serde::Deserialize;
 use serde_json::Value;
@@ -123,7 +123,7 @@ struct RunToml {
 impl RunFiles {
     /// Reads the folder of the run of `recipe` with this seed.
     pub fn read(runs: &Path, recipe: &Recipe, seed: u64) -> Self {
-        let folder = run_folder(runs, recipe.name, seed);
+        let folder = RunFolder::new(&run_folder(runs, recipe.name, seed));
         let mut run = Self {
             seed,
             epochs: (0, None),
@@ -134,10 +134,10 @@ impl RunFiles {
             deviations: Vec::new(),
             problems: Vec::new(),
         };
-        run.read_log(&folder.join("log.csv"));
-        run.read_result(&folder.join("result.json"));
+        run.read_log(&folder.log());
+        run.read_result(&folder.result());
         run.read_standing(&folder, recipe);
-        run.miss_result(&folder.join("result.json"));
+        run.miss_result(&folder.result());
         if run.best.is_none() {
             run.figures_of_the_log();
         }
@@ -190,8 +190,8 @@ impl RunFiles {
     }
 
     /// From the last checkpoint, or from `run.toml` where only the small files were kept.
-    fn read_standing(&mut self, folder: &Path, recipe: &Recipe) {
-        let (network, options) = match Standing::read(folder) {
+    fn read_standing(&mut self, folder: &RunFolder, recipe: &Recipe) {
+        let (network, options) = match Standing::read(folder.path()) {
             Ok(Some(standing)) => {
                 self.epochs = (standing.done(), Some(standing.options.epochs));
                 let options = standing.recipe_options();
@@ -202,7 +202,7 @@ impl RunFiles {
                 if let Err(error) = other {
                     self.problems.push(error.to_string());
                 }
-                match configuration(&folder.join("run.toml")) {
+                match configuration(&folder.configuration()) {
                     Ok((network, options)) => {
                         self.epochs.1 = Some(options.epochs);
                         (network, recipe_options(options, &self.training))
