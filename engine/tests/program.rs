@@ -159,6 +159,30 @@ fn text_names_the_rhythm_in_words() {
     );
 }
 
+/// Two patients' files of one name: each line says whose it is, by its path, whether the other could be read or not.
+#[test]
+fn text_tells_records_of_one_name_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["p1/ecg.mat", "p2/ecg.mat"].map(|path| folder.path().join(path));
+    for path in &paths {
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        fs::copy(fixture("A00001.mat"), path).unwrap();
+    }
+    let [first, second] = paths.each_ref().map(PathBuf::as_path);
+    let text = stdout(&classify(&[], &[first, second]));
+    let names: Vec<&str> = text.lines().filter_map(|line| line.split(": ").next()).collect();
+    assert_eq!(names, [first.to_str().unwrap(), second.to_str().unwrap()]);
+    fs::write(first, "no recording").unwrap();
+    let output = classify(&[], &[first, second]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stdout(&output).starts_with(second.to_str().unwrap()),
+        "{}",
+        stdout(&output)
+    );
+    assert!(stdout(&classify(&[], &[second])).starts_with("ecg: "));
+}
+
 #[test]
 fn below_the_minimum_confidence_the_class_is_unknown() {
     let record = fixture("A00001.mat");

@@ -218,11 +218,7 @@ pub(crate) fn evaluate_in(
     progress: &mut Progress<'_>,
 ) -> Result<Predictions, TrainerError> {
     let count = predictor.classes();
-    let Some(classes) = Classes::from_count(count) else {
-        return Err(TrainerError::Options(format!(
-            "{count} classes cannot be evaluated; 2 and 4 can"
-        )));
-    };
+    let classes = Classes::from_count(count)?;
     let class_set = predictor.class_set();
     if class_set != source.class_set() {
         let names = |set: ClassSet| set.names(count).join(", ");

@@ -5,10 +5,9 @@ use dualnet_export::weights::StateDict;
 use dualnet_fixtures::records_dir;
 use dualnet_trainer::data::{Batch, DataError, Dataset, Label, Labels, Pass, Source, Split, Workspace, physionet};
 use dualnet_trainer::evaluate::{TorchPredictor, evaluate};
+use dualnet_trainer::logs::{EpochLog, EpochRecord};
 use dualnet_trainer::optimizer::Schedule;
-use dualnet_trainer::train::{
-    Checkpoint, EpochLog, EpochRecord, Records, Report, TrainOptions, Training, parameters_of,
-};
+use dualnet_trainer::train::{Checkpoint, Records, Report, TrainOptions, Training, parameters_of};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

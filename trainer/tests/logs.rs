@@ -1,7 +1,6 @@
 //! The logs that other programs read, decoded here by other code than wrote them.
 
-use dualnet_trainer::logs::{JsonLines, RunLogs};
-use dualnet_trainer::train::EpochRecord;
+use dualnet_trainer::logs::{EpochRecord, JsonLines, RunLogs};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 

@@ -103,7 +103,7 @@ fn the_page_has_every_figure_with_its_interval_and_the_confusion() {
     let figures = [
         ["accuracy", "0.8100", "0.7900 to 0.8200"],
         ["macro F1", "0.7500", "0.7300 to 0.7600"],
-        ["F1 of N, O, A", "0.7800", "0.7600 to 0.7900"],
+        ["F1 of N, A, O", "0.7800", "0.7600 to 0.7900"],
         ["F1 of N", "0.9000", "0.8800 to 0.9100"],
         ["F1 of O", "0.6900", "0.6700 to 0.7000"],
         ["F1 of A", "0.8000", "0.7800 to 0.8100"],
@@ -163,7 +163,7 @@ fn an_older_result_is_shown_without_the_intervals_it_lacks() {
     );
     let section = section(&report[1], "dualnet-s");
     let best = tables(section, "Seed 1: 100 epochs", "best epoch (epoch 40)");
-    assert_eq!(best[0][2], ["F1 of N, O, A", "0.7800", ""]);
+    assert_eq!(best[0][2], ["F1 of N, A, O", "0.7800", ""]);
     assert_eq!(best[0][6], ["F1 of ~", "0.6100", "0.5900 to 0.6200"]);
     assert_eq!(best[0][7], ["AF sensitivity", "0.7100", ""]);
     let last = tables(section, "Seed 1: 100 epochs", "last epoch (epoch 100)");

@@ -51,6 +51,14 @@ pub enum ModelFault {
         /// Longest file that is read.
         limit: u64,
     },
+    /// There is more in the file than describes a network.
+    #[error("has {bytes} bytes besides stored weights: the description of a network has at most {limit}")]
+    Description {
+        /// Bytes of the file without its stored weights.
+        bytes: usize,
+        /// How many are read.
+        limit: usize,
+    },
     /// The bytes are no ONNX model, or not all of one.
     #[error("is not an ONNX file, or a truncated one ({reason})")]
     NotOnnx {

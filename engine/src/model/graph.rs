@@ -10,8 +10,16 @@ use super::operators::{self, DOMAIN, OPERATORS, PADE_ACTIVATION};
 use super::{ModelFault, attributes, tensors};
 use crate::pau::MAX_COEFFICIENTS;
 
+/// The most nodes: tract looks through all before it at each. An ECG-DualNet S has 124.
+const MOST_NODES: usize = 1 << 14;
+
 /// Checks every node and returns how many there are of each operator.
 pub(super) fn check(graph: &GraphProto) -> Result<BTreeMap<String, usize>, ModelFault> {
+    if graph.node.len() > MOST_NODES {
+        return Err(ModelFault::Unsupported {
+            part: "more than 16384 nodes",
+        });
+    }
     let initializers: HashMap<&str, &TensorProto> = graph
         .initializer
         .iter()

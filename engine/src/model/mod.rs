@@ -15,6 +15,7 @@ mod operators;
 mod preprocessing;
 mod quantization;
 mod tensors;
+mod wire;
 
 use std::fs::File;
 use std::path::Path;
@@ -108,6 +109,7 @@ impl Model {
                 limit: MAX_FILE_BYTES,
             });
         }
+        wire::check(bytes)?;
         let proto = parse(bytes)?;
         let Some(graph) = &proto.graph else {
             return Err(ModelFault::NotOnnx {

@@ -96,6 +96,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             train.split
         );
     }
+    if let Some(fold) = arguments
+        .only
+        .iter()
+        .find(|&fold| !(1..=arguments.folds).contains(fold))
+    {
+        bail!("--fold {fold}: the folds are 1 to {}", arguments.folds);
+    }
     let classes = class_names(network.config());
     let beats = arguments.beat_options(&classes)?;
     device(&train.device, 0)?;
@@ -117,13 +124,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         train,
         network: network.config().clone(),
     };
-    if let Some(fold) = arguments
-        .only
-        .iter()
-        .find(|&fold| !(1..=arguments.folds).contains(fold))
-    {
-        bail!("--fold {fold}: the folds are 1 to {}", arguments.folds);
-    }
     interrupt::listen();
     let tell = |text: &str| {
         if !arguments.quiet {
@@ -227,7 +227,7 @@ fn text<'a>(figures: impl Iterator<Item = &'a Figures>, what: &str, classes: &[S
 /// A line per fold, and mean ± standard deviation.
 fn table(figures: &Figures) -> String {
     let cell = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.4}"));
-    let names = ["accuracy", "macro F1", "N, A, O F1", "AF sens.", "AF spec.", "calib."];
+    let names = ["accuracy", "macro F1", "F1 N, A, O", "AF sens.", "AF spec.", "calib."];
     let mut text = format!("{:<6}{:>7}{:>6}", "fold", "records", "epoch");
     names.iter().for_each(|name| text += &format!("{name:>12}"));
     for fold in &figures.folds {

@@ -139,7 +139,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses a forest that may have learned the records that it would be measured on.
+/// Refuses a forest that may have learned the validation records.
 fn check_beats(forest: &BeatForest, records: &Records) -> anyhow::Result<()> {
     if records.dataset.is_none() {
         bail!("beats are read of PhysioNet/CinC 2017 only");

@@ -159,7 +159,7 @@ fn thread_count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1024)
 }
 
-/// Sets the number of threads of libtorch and of the Padé kernels; the default is the number of cores, divided among the
+/// Sets the number of threads of libtorch, of our kernels and of what reads recordings; the default is the number of cores, divided among the
 /// processes of a team.
 fn use_threads(threads: Option<usize>) -> anyhow::Result<()> {
     let threads = threads.unwrap_or_else(|| (cores() / Place::processes_here()).max(1));

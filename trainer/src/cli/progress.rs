@@ -3,7 +3,8 @@
 mod pace;
 mod sparkline;
 
-use crate::train::{EpochRecord, Report};
+use crate::logs::EpochRecord;
+use crate::train::Report;
 use indicatif::{FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pace::Pace;
 use sparkline::sparkline;

@@ -10,7 +10,8 @@ use crate::experiments::{
     Beginning, Group, Listener, Outcome, Overrides, Recipe, Reproduction, Run, Standing, TABLE, published, run_folder,
     seeds_of, select,
 };
-use crate::train::{EpochRecord, ICENTIA11K, Records, Report, TrainOptions, interrupt};
+use crate::logs::EpochRecord;
+use crate::train::{ICENTIA11K, Records, Report, TrainOptions, interrupt};
 use anyhow::bail;
 use clap::Args;
 use dualnet_export::network::PRESETS;

@@ -49,9 +49,7 @@ impl CrossValidation {
             check_start(plan.train.load.as_deref())?;
         }
         let network = Network::new(plan.network.clone())?;
-        let count = plan.network.classes;
-        let classes = Classes::from_count(count)
-            .ok_or_else(|| TrainerError::Options(format!("{count} classes cannot be evaluated; 2 and 4 can")))?;
+        let classes = Classes::from_count(plan.network.classes)?;
         let records = dataset.recordings.len();
         if records != plan.crossval.records {
             return Err(DataError::SplitSize {

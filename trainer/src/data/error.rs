@@ -35,6 +35,12 @@ pub enum DataError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Labels stand for no such number of classes.
+    #[error("labels are of 2 or 4 classes, not of {found}")]
+    Classes {
+        /// The classes of a network.
+        found: usize,
+    },
     /// No split has this name.
     #[error("no split is called {name:?}, nor is it a file; there are paper, challenge and course6000")]
     UnknownSplit {

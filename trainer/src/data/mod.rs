@@ -1,4 +1,4 @@
-//! Training data: labelled recordings in memory, the published splits, and batches of network inputs made ahead of time.
+//! Training data: labelled recordings in memory, Icentia11k as a stream, the published splits, and batches of network inputs made ahead of time.
 
 mod error;
 mod excerpts;
@@ -60,12 +60,15 @@ pub enum Classes {
 }
 
 impl Classes {
-    /// The classes of a network with `count` outputs, `None` unless it has two or four.
-    pub fn from_count(count: usize) -> Option<Self> {
+    /// The classes of a network with `count` outputs.
+    ///
+    /// # Errors
+    /// [`DataError::Classes`] unless it has two or four.
+    pub fn from_count(count: usize) -> Result<Self, DataError> {
         match count {
-            2 => Some(Self::Two),
-            4 => Some(Self::Four),
-            _ => None,
+            2 => Ok(Self::Two),
+            4 => Ok(Self::Four),
+            found => Err(DataError::Classes { found }),
         }
     }
 

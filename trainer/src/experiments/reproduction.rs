@@ -128,13 +128,13 @@ impl Reproduction {
             Training::start(Network::new(network)?, options, &folder, records)?.run(listener)?;
             return Ok(Outcome::Trained);
         };
-        let differences = standing.deviations(run.recipe, run.seed, &self.overrides)?;
-        if !differences.is_empty() {
+        let deviations = standing.deviations(run.recipe, run.seed, &self.overrides)?;
+        if !deviations.is_empty() {
             return Err(TrainerError::File {
                 path: folder,
                 reason: format!(
                     "the run there is of another recipe ({}); choose another --runs",
-                    differences.join("; ")
+                    deviations.join("; ")
                 ),
             });
         }
@@ -195,12 +195,12 @@ impl Reproduction {
         }
         // As published, or changed as this reproduction is.
         let seed = standing.options.seed;
-        let differences = |overrides| {
+        let deviations = |overrides| {
             standing
                 .deviations(recipe, seed, overrides)
                 .map_err(|error| error.to_string())
         };
-        let (published, changed) = (differences(&Overrides::default())?, differences(&self.overrides)?);
+        let (published, changed) = (deviations(&Overrides::default())?, deviations(&self.overrides)?);
         let least = if changed.len() < published.len() {
             changed
         } else {
@@ -209,7 +209,7 @@ impl Reproduction {
         if !least.is_empty() {
             return Err(format!("is of another recipe ({})", least.join("; ")));
         }
-        let path = RunFolder::new(&folder).epoch(epochs);
+        let path = RunFolder::new(folder).epoch(epochs);
         match path.is_file() {
             true => Ok(Some(path)),
             false => Err(format!("lacks {}", path.file_name().unwrap_or_default().display())),

@@ -1,17 +1,18 @@
-//! The logs of a run that other programs read: `log.jsonl` for scripts, `events.out.tfevents.*` for TensorBoard.
-//!
-//! `log.csv`, one line per epoch, is [`crate::train::EpochLog`].
+//! The logs of a run: `log.csv`, one line per epoch, `log.jsonl` for scripts, `events.out.tfevents.*` for TensorBoard.
 
-mod fields;
+mod figures;
 mod json_lines;
+mod table;
 mod tensorboard;
 
 pub use json_lines::JsonLines;
+pub(crate) use table::whole_lines;
+pub use table::{EpochLog, EpochRecord};
 use tensorboard::EventFile;
 
 use crate::error::TrainerError;
-use crate::train::EpochRecord;
-use fields::{Scope, fields};
+use crate::train::RunFolder;
+use figures::{EPOCH, VALIDATION, figures};
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -21,19 +22,21 @@ use std::path::Path;
 /// being written.
 #[derive(Debug)]
 pub struct RunLogs {
+    table: EpochLog,
     json_lines: JsonLines,
     tensorboard: EventFile,
 }
 
 impl RunLogs {
     /// The logs in `folder`, which exists, of a run with `epoch` epochs and `steps` optimizer steps behind it: what was
-    /// logged of later ones is dropped from `log.jsonl`, and TensorBoard is told to forget it.
+    /// logged of later ones is dropped from `log.csv` and `log.jsonl`, and TensorBoard is told to forget it.
     ///
     /// # Errors
-    /// [`TrainerError::Io`] when a file cannot be read or written, [`TrainerError::File`] when `log.jsonl` holds something
-    /// else than JSON objects.
+    /// [`TrainerError::Io`] when a file cannot be read or written, [`TrainerError::File`] when `log.csv` holds something
+    /// else than epochs, or `log.jsonl` than JSON objects.
     pub fn open(folder: &Path, epoch: usize, steps: u64) -> Result<Self, TrainerError> {
         Ok(Self {
+            table: EpochLog::open(&RunFolder::new(folder).log(), epoch)?,
             json_lines: JsonLines::open(&folder.join(JsonLines::NAME), epoch, steps)?,
             tensorboard: EventFile::create(folder, steps)?,
         })
@@ -54,28 +57,29 @@ impl RunLogs {
         ];
         let entries = entries.map(|(name, value)| (name.to_owned(), value));
         self.json_lines.append("step", entries.into_iter().collect())?;
-        self.tensorboard.scalars(step, &[("loss/step".to_owned(), loss)])
+        self.tensorboard.scalars(step, &[("loss/step", loss)])
     }
 
-    /// Logs the end of an epoch, with whatever [`EpochRecord`] says of it; `None` is left out.
+    /// Logs the end of an epoch; `None` is left out.
     ///
     /// The steps of these scalars are epochs, those of `loss/step` optimizer steps.
     ///
     /// # Errors
     /// [`TrainerError::Io`] when a log cannot be written.
     pub fn epoch(&mut self, record: &EpochRecord) -> Result<(), TrainerError> {
-        let fields = fields(record)?;
-        for (event, scope) in [("epoch", Scope::Training), ("validation", Scope::Validation)] {
-            let mut entries = Map::new();
-            for field in fields.iter().filter(|field| field.scope == scope) {
-                entries.insert(field.name.clone(), field.value.clone());
-            }
+        self.table.append(record)?;
+        let figures = figures(record);
+        for event in [EPOCH, VALIDATION] {
+            let of_event = figures.iter().filter(|figure| figure.event == event);
+            let mut entries: Map<String, Value> = of_event
+                .map(|figure| (figure.name.to_owned(), figure.value.into()))
+                .collect();
             if !entries.is_empty() {
                 entries.shift_insert(0, "epoch".to_owned(), record.epoch.into());
                 self.json_lines.append(event, entries)?;
             }
         }
-        let scalars: Vec<(String, f64)> = fields.iter().flat_map(fields::Field::scalars).collect();
+        let scalars: Vec<(&str, f64)> = figures.iter().map(|figure| (figure.tag, figure.value)).collect();
         self.tensorboard.scalars(record.epoch as u64, &scalars)
     }
 }

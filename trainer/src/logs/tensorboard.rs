@@ -48,7 +48,7 @@ impl EventFile {
     ///
     /// # Errors
     /// [`TrainerError::Io`] when the file cannot be written.
-    pub fn scalars(&mut self, step: u64, scalars: &[(String, f64)]) -> Result<(), TrainerError> {
+    pub fn scalars(&mut self, step: u64, scalars: &[(&str, f64)]) -> Result<(), TrainerError> {
         let mut summary = Message::default();
         for (tag, value) in scalars {
             let value = Message::default()

@@ -1,4 +1,4 @@
-//! Steps over all weights at once, for devices on which starting an operation takes longer than doing it.
+//! Operations over many tensors at once: the optimizer's step where starting an operation takes longer than doing it, and what averages weights.
 
 use crate::shim;
 use std::ffi::c_char;

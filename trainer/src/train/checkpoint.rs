@@ -268,6 +268,25 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// The CPU's axial attention computes the table, a GPU's reads it: with another one each would answer for itself.
+    #[test]
+    fn another_table_of_relative_positions_is_refused() {
+        let config = dualnet_export::network::preset("dualnet-pp-s").expect("a network");
+        let network = Network::new(config).expect("a network");
+        let list = network.parameters();
+        let table = list
+            .iter()
+            .find(|parameter| matches!(parameter.initial, Initial::RelativeIndexes(_)))
+            .expect("a table");
+        let path = Path::new("x.safetensors");
+        let values = |values: Vec<f32>| values.iter().map(|&value| value as i64).collect::<Vec<_>>();
+        let mut indexes = values(initial_values(table, 0, &HashMap::new()).expect("values"));
+        assert!(integers(table, &indexes, path).is_ok());
+        indexes.swap(0, 1);
+        let refused = integers(table, &indexes, path).expect_err("refused").to_string();
+        assert!(refused.contains("is not the table of relative positions"), "{refused}");
+    }
+
     fn refused(result: Result<Checkpoint, TrainerError>) -> String {
         match result {
             Err(TrainerError::NotFinite { name }) => name,

@@ -9,7 +9,6 @@ mod folder;
 pub mod interrupt;
 mod leak;
 mod lineage;
-mod log;
 mod mixup;
 mod options;
 mod recorded;
@@ -30,8 +29,6 @@ pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 pub use folder::RunFolder;
 pub(crate) use leak::{data_set_known_to, stated_leak};
 pub(crate) use lineage::ancestors;
-pub(crate) use log::whole_lines;
-pub use log::{EpochLog, EpochRecord};
 pub use options::{
     BatchNorm, COURSE_6000, DATASETS, Distillation, DropoutUnit, EarlierPlan, ICENTIA11K, PHYSIONET, Precision,
     TrainOptions,

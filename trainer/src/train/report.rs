@@ -1,6 +1,6 @@
 //! What a run tells while it goes on.
 
-use super::log::EpochRecord;
+use crate::logs::EpochRecord;
 use std::ops::ControlFlow;
 
 /// Hears what a run is doing, for a progress bar.

@@ -4,7 +4,6 @@ use super::average::Average;
 use super::card;
 use super::checkpoint::{Checkpoint, Progress};
 use super::folder::{Lock, RunFolder};
-use super::log::{EpochLog, EpochRecord};
 use super::options::TrainOptions;
 use super::recorded::Recorder;
 use super::report::Report;
@@ -14,7 +13,7 @@ use super::{Records, Team, interrupt, result};
 use crate::data::{Classes, Loader, LoaderOptions};
 use crate::distributed::Reducer;
 use crate::error::TrainerError;
-use crate::logs::RunLogs;
+use crate::logs::{EpochRecord, RunLogs};
 use crate::optimizer::{RAdam, clip_gradients};
 use crate::torch::Parameters;
 use dualnet_engine::score::Evaluation;
@@ -79,7 +78,7 @@ impl Training {
         let mut logs = None;
         if self.team.is_first() && self.epochs_left() > 0 {
             self.folder.forget_result()?;
-            logs = Some(Logs::open(&self.folder, done, self.progress.steps)?);
+            logs = Some(RunLogs::open(self.folder.path(), done, self.progress.steps)?);
         }
         let reducer = self.team.reducer(&self.parameters)?;
         self.recorder.enter(self.device)?;
@@ -148,14 +147,14 @@ impl Training {
         learning_rate: f64,
         weights: &Tensor,
         reducer: Option<&Reducer>,
-        mut logs: Option<&mut Logs>,
+        mut logs: Option<&mut RunLogs>,
         report: &mut dyn Report,
     ) -> Result<(), TrainerError> {
         let classes = self.network.config().classes;
         let epoch = self.progress.epoch;
         let options = LoaderOptions {
             batch_size: self.options.batch_size,
-            classes: Classes::from_count(classes).unwrap_or_default(),
+            classes: Classes::from_count(classes)?,
             shuffle: true,
             augmentation: self.options.augmentation(epoch),
             seed: self.options.seed,
@@ -300,29 +299,5 @@ impl Training {
         };
         let kept = self.average.as_ref().map_or(&self.parameters, Average::parameters);
         Checkpoint::new(&self.network, kept, &training, &metrics)
-    }
-}
-
-/// Every log of a run.
-struct Logs {
-    table: EpochLog,
-    events: RunLogs,
-}
-
-impl Logs {
-    fn open(folder: &RunFolder, done: usize, steps: u64) -> Result<Self, TrainerError> {
-        Ok(Self {
-            table: EpochLog::open(&folder.log(), done)?,
-            events: RunLogs::open(folder.path(), done, steps)?,
-        })
-    }
-
-    fn epoch(&mut self, record: &EpochRecord) -> Result<(), TrainerError> {
-        self.table.append(record)?;
-        self.events.epoch(record)
-    }
-
-    fn step(&mut self, epoch: usize, step: u64, loss: f64, learning_rate: f64) -> Result<(), TrainerError> {
-        self.events.step(epoch, step, loss, learning_rate)
     }
 }

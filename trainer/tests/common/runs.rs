@@ -4,7 +4,8 @@ use crate::common::Program;
 use dualnet_engine::score::{Bootstrap, ConfusionMatrix, Evaluation, Intervals};
 use dualnet_trainer::evaluate::Measured;
 use dualnet_trainer::experiments::{Overrides, find, run_folder};
-use dualnet_trainer::train::{EpochLog, EpochRecord, REVISION, TrainOptions};
+use dualnet_trainer::logs::{EpochLog, EpochRecord};
+use dualnet_trainer::train::{REVISION, TrainOptions};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 

@@ -181,7 +181,7 @@ fn figures(name: &str, measured: &Measured, class_set: ClassSet) -> String {
     };
     line("accuracy", Some(figures.accuracy), intervals.accuracy);
     line("macro F1", Some(figures.f1_macro), intervals.f1_macro);
-    line("F1 of N, O, A", figures.f1_challenge, intervals.f1_challenge);
+    line("F1 of N, A, O", figures.f1_challenge, intervals.f1_challenge);
     for (class, &f1) in figures.f1_per_class.iter().enumerate() {
         let interval = intervals.f1_per_class.get(class).copied();
         line(&format!("F1 of {}", classes[class]), Some(f1), interval);
@@ -240,7 +240,7 @@ fn circumstances(run: &RunFiles) -> String {
         ("records/s", speed),
         (
             "differs from the recipe",
-            Some(run.deviations.join("; ")).filter(|text| !text.is_empty()),
+            Some(run.differences.join("; ")).filter(|text| !text.is_empty()),
         ),
         (
             "problems",

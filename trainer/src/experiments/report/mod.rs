@@ -89,10 +89,10 @@ impl Findings {
                 if !run.is_finished() {
                     notes.push(format!("{name}: {}", run.standing()));
                 }
-                if !run.deviations.is_empty() {
+                if !run.differences.is_empty() {
                     notes.push(format!(
                         "{name}: not the row's recipe, and not in its mean: {}",
-                        run.deviations.join("; ")
+                        run.differences.join("; ")
                     ));
                 }
                 notes.extend(run.problems.iter().map(|problem| format!("{name}: {problem}")));

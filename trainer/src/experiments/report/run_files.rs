@@ -4,7 +4,8 @@ use super::super::provenance::differences;
 use super::super::standing::recipe_options;
 use super::super::{Recipe, Standing, run_folder};
 use crate::experiments::Overrides;
-use crate::train::{RunFolder, TrainOptions, whole_lines};
+use crate::logs::whole_lines;
+use crate::train::{RunFolder, TrainOptions};
 use dualnet_export::network::NetworkConfig;
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,7 +27,7 @@ pub struct RunFiles {
     /// What is said about its training: revision, records, device.
     pub training: Value,
     /// In what it differs from the row's recipe.
-    pub deviations: Vec<String>,
+    pub differences: Vec<String>,
     /// Files that are missing or broken.
     pub problems: Vec<String>,
 }
@@ -131,7 +132,7 @@ impl RunFiles {
             best: None,
             last: None,
             training: Value::Null,
-            deviations: Vec::new(),
+            differences: Vec::new(),
             problems: Vec::new(),
         };
         run.read_log(&folder.log());
@@ -151,7 +152,7 @@ impl RunFiles {
 
     /// Whether its figures are the row's: done to the end, by the row's recipe.
     pub fn counts(&self) -> bool {
-        self.is_finished() && self.deviations.is_empty() && self.best.is_some()
+        self.is_finished() && self.differences.is_empty() && self.best.is_some()
     }
 
     /// How far it has come, such as `epoch 12 of 100`.
@@ -213,12 +214,12 @@ impl RunFiles {
         };
         let none = Overrides::default();
         match differences(recipe, self.seed, &none, (&network, &options), &self.training) {
-            Ok(found) => self.deviations = found,
+            Ok(found) => self.differences = found,
             Err(error) => self.problems.push(error.to_string()),
         }
         for plan in &options.earlier_plans {
             let (epochs, until) = (plan.epochs, plan.until_epoch);
-            self.deviations
+            self.differences
                 .push(format!("planned for {epochs} epochs up to epoch {until}"));
         }
     }
