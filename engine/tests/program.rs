@@ -170,7 +170,8 @@ fn text_tells_records_of_one_name_apart() {
     }
     let [first, second] = paths.each_ref().map(PathBuf::as_path);
     let text = stdout(&classify(&[], &[first, second]));
-    let names: Vec<&str> = text.lines().filter_map(|line| line.split(": ").next()).collect();
+    let lines = text.lines().filter(|line| !line.starts_with(' '));
+    let names: Vec<&str> = lines.filter_map(|line| line.split(": ").next()).collect();
     assert_eq!(names, [first.to_str().unwrap(), second.to_str().unwrap()]);
     fs::write(first, "no recording").unwrap();
     let output = classify(&[], &[first, second]);
