@@ -84,7 +84,7 @@ pub enum Shortcut<M> {
     Single(M, M, Option<Quantization>),
 }
 
-/// How kernels round what they write, or do not.
+/// How kernels round what they read or write, or do not.
 struct Rounded {
     name: &'static str,
     factor: f32,

@@ -13,7 +13,7 @@ mod executor;
 #[cfg(feature = "cuda")]
 mod footprint;
 #[cfg(feature = "cuda")]
-mod inputs;
+mod lead;
 #[cfg(feature = "cuda")]
 mod network;
 #[cfg(feature = "cuda")]

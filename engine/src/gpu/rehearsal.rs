@@ -6,7 +6,7 @@ use std::ops::Range;
 use dualnet_cuda::{CudaError, Launch};
 
 use super::audit::{self, Access};
-use super::inputs::Lead;
+use super::lead::Lead;
 use super::network::{self, Numbers, Size};
 use super::program::{Addresses, Constants, Program};
 use crate::classifier::lead_at_300_hz;

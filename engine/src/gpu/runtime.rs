@@ -6,7 +6,7 @@ use dualnet_cuda::{CudaError, Device};
 
 use super::Refusal;
 use super::executor::{Executor, Job};
-use super::inputs::{Form, Lead};
+use super::lead::{Form, Lead};
 use super::network::{self, Numbers, Size};
 use super::program::Constants;
 use crate::classifier::{Part, label};

@@ -4,7 +4,7 @@ use dualnet_cuda::{CudaError, Element, preprocess};
 use half::f16;
 
 use super::{Numbers, Writer};
-use crate::gpu::inputs::{Form, Lead};
+use crate::gpu::lead::{Form, Lead};
 use crate::gpu::program::{ALIGNMENT, Memory};
 use crate::signal::{ECG_LEN, MAX_SAMPLES, SPECTROGRAM_LEN};
 

@@ -12,7 +12,7 @@ use dualnet_cuda::pau::Coefficients;
 use dualnet_cuda::residual as kernels;
 use dualnet_cuda::{CudaError, Element, Precision};
 
-use super::inputs::Form;
+use super::lead::Form;
 use super::program::{Builder, Constants, Memory, Program};
 use crate::pau::Pau;
 use crate::plan::{self, Block, Plan, Quantization};
