@@ -55,10 +55,8 @@ impl Convolution {
 
     /// The most channels of `inputs` that a patch of `side`×`side` taps can have at a time.
     pub(super) fn depth(&self, tiling: &Tiling, side: usize, inputs: usize) -> Option<usize> {
-        let candidates = (0..).map(|halvings| DEEPEST >> halvings).take_while(|&depth| depth > 0);
-        candidates
-            .into_iter()
-            .find(|&depth| self.holds(tiling, side, inputs, depth))
+        let mut candidates = (0..).map(|halvings| DEEPEST >> halvings).take_while(|&depth| depth > 0);
+        candidates.find(|&depth| self.holds(tiling, side, inputs, depth))
     }
 
     pub(super) fn holds(&self, tiling: &Tiling, side: usize, inputs: usize, depth: usize) -> bool {
