@@ -120,7 +120,8 @@ impl Gpu {
             modules.insert(launch.family, module);
         }
         let module = modules.get_mut(launch.family).expect("just loaded");
-        // SAFETY: the memory is as large as the launcher asked for, and lives until the synchronization below; the stream is the default one.
+        // SAFETY: the memory is as large as the launcher asked for, and lives until the synchronization below, as the module does; the stream is
+        // the default one.
         unsafe { module.run(&resolved, ptr::null_mut::<sys::CUstream_st>()) }.map_err(|error| error.to_string())?;
         self.device
             .context()

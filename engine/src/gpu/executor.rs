@@ -288,7 +288,7 @@ fn launch_all(
             .get_mut(launch.family)
             .ok_or_else(|| CudaError::Launch(format!("the kernels of {} are not loaded", launch.family)))?;
         // SAFETY: the addresses are those of regions within the executor's memory, as large as the program's builder was told by the
-        // launchers; they live as long as the streams, which the executor waits for before it lets go of anything.
+        // launchers; memory and modules live as long as the streams, which the executor waits for before it lets go of anything.
         unsafe { module.run(launch, stream.handle())? };
     }
     Ok(())
