@@ -31,6 +31,11 @@ pub(super) struct Size {
     pub(super) processors: usize,
 }
 
+/// Records of the program that runs so many of up to `most`: powers of two, so that few programs stand for all counts.
+pub(super) fn launched(records: usize, most: usize) -> usize {
+    records.next_power_of_two().min(most)
+}
+
 /// A program while it is written.
 struct Writer<'a, 'c> {
     plan: &'a Plan<'a>,
@@ -237,5 +242,23 @@ impl Writer<'_, '_> {
 
     fn element(&self) -> Element {
         self.numbers.element()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::launched;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn few_programs_stand_for_all_counts() {
+        for (most, programs) in [(1, 1), (2, 2), (100, 8), (4096, 13)] {
+            let all = || (1..=most).map(|records| (records, launched(records, most)));
+            assert!(all().all(|(records, launched)| (records..=most).contains(&launched)));
+            assert_eq!(
+                all().map(|(_, launched)| launched).collect::<BTreeSet<_>>().len(),
+                programs
+            );
+        }
     }
 }
