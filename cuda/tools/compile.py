@@ -28,6 +28,7 @@ from cache import ROOT, link, shared_folder  # noqa: E402
 
 SOURCES = ROOT / "cuda" / "src"
 RECORD = ROOT / "cuda" / "resources.csv"
+BUILD_SCRIPT = ROOT / "cuda" / "build.rs"
 ARCHITECTURES = (80, 86, 87, 89, 90, 100, 120)
 # What a GPU that none of the machine code fits compiles for itself: any of this compute capability or later.
 PORTABLE = 90
@@ -152,10 +153,11 @@ def main() -> None:
     parser.add_argument("--allow-spills", action="store_true", help="record even where a kernel spills more than before")
     arguments = parser.parse_args()
     made_of = [file.read_bytes() for file in [*device_sources(), REQUIREMENTS, *sorted(Path(__file__).parent.glob("*.py"))]]
+    was_there = (ROOT / ".cuda-kernels" / "kernels.bin").exists()
     folder = shared_folder(f"cuda-kernels-{digest(made_of)}", build)
-    if link(".cuda-kernels", folder):
-        # Kernels of the cache can be older than a build that had none, which cargo would take for up to date.
-        os.utime(folder / "kernels.bin")
+    if link(".cuda-kernels", folder) or not was_there:
+        # Cargo does not watch kernels that were not there, and takes those of the cache, which can be older than a build, for up to date.
+        os.utime(BUILD_SCRIPT)
     if arguments.record:
         record(folder / "resources.csv", arguments.allow_spills)
     print(folder)
