@@ -22,6 +22,10 @@ use norm::Conditions;
 pub(super) use inputs::write_inputs;
 pub(super) use weights::Numbers;
 
+/// The kernels give no number near 0 where a coefficient leaves no room below 2 to the power of `HEADROOM` in `pade.cuh`, which they know by an
+/// approximate logarithm.
+const LARGEST_COEFFICIENT: f32 = (1_u128 << 102) as f32;
+
 /// For which machine and how many records a program is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
@@ -191,6 +195,13 @@ impl Writer<'_, '_> {
         })?;
         if (pau.numerator().len(), pau.denominator().len()) != (6, 4) {
             return Err(CudaError::Launch(format!("{name} is not of order 5/4")));
+        }
+        let mut coefficients = pau.numerator().iter().chain(pau.denominator());
+        if let Some(coefficient) = coefficients.find(|coefficient| coefficient.abs() > LARGEST_COEFFICIENT) {
+            return Err(CudaError::Launch(format!(
+                "{name} has a coefficient of {coefficient:e}, which only the CPU computes with; up to 2^102 ({LARGEST_COEFFICIENT:.0e}) are \
+                 supported on a GPU"
+            )));
         }
         Ok(Coefficients { numerator, denominator })
     }
