@@ -1,7 +1,7 @@
 //! The same cases on a GPU, where there is one: every launch twice with equal bits, outputs poisoned, guards around all memory.
 
 use crate::script::{Bytes, Memory, On, Runner, Step};
-use crate::{axial, chain, head, lstm, pau, preprocess, residual, site, transformer};
+use crate::{axial, chain, head, lstm, pau, preprocess, primitives, residual, site, transformer};
 use cudarc::driver::{result, sys};
 use dualnet_cuda::pau::ORDERS;
 use dualnet_cuda::{CudaError, Device, Element, Launch, Module, Precision};
@@ -160,6 +160,12 @@ impl Allocation {
         let after = &rest[self.contents.len()..];
         Ok(before.iter().chain(after).all(|&byte| byte == POISON))
     }
+}
+
+#[test]
+fn gpu_products_and_exchanges_are_their_definition() {
+    let Some(gpu) = Gpu::open() else { return };
+    primitives::probes_pass(On::Gpu(&gpu)).unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]
