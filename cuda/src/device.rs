@@ -153,7 +153,8 @@ impl Module {
     ///
     /// # Safety
     /// Every memory argument is a device address of this GPU that is valid, as large as the launcher that made `launch` states, until
-    /// the kernel has run; `stream` belongs to this GPU's primary context.
+    /// the kernel has run; `stream` belongs to this GPU's primary context. The module lives as long: until the kernel has run, and every
+    /// graph that the launch was captured into has run for the last time.
     ///
     /// # Errors
     /// [`CudaError::Launch`] for a launch of another family, otherwise what the driver reports.
@@ -228,7 +229,8 @@ unsafe impl Send for Module {}
 impl Drop for Module {
     fn drop(&mut self) {
         if self.context.bind_to_thread().is_ok() {
-            // SAFETY: nothing else holds the module. A failure leaves it loaded until the process ends.
+            // SAFETY: nothing else holds the module, and by the contract of `run` none of its kernels is yet to run. A failure leaves it loaded
+            // until the process ends.
             let _ = unsafe { result::module::unload(self.module) };
         }
     }

@@ -78,6 +78,14 @@ impl Precision {
             Self::Int8 => 1,
         }
     }
+
+    /// Type of what is read or passed on without being rounded to 8 bits: f32 beside products of 8 bits, otherwise that of the operands.
+    pub fn plain(self) -> Element {
+        match self {
+            Self::Float(element) => element,
+            Self::Int8 => Element::F32,
+        }
+    }
 }
 
 /// How values are rounded to 8 bits: `q = clamp(round(x/scale) + zero_point, −128, 127)`, ties to the even number;

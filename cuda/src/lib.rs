@@ -33,5 +33,5 @@ pub use device::{Device, Module};
 pub use error::CudaError;
 pub use launch::{Argument, Element, Launch, Precision, Quantization};
 pub use memory::{DeviceMemory, Pinned};
-pub use operand::{Matrix, Packed, Weights, signal};
+pub use operand::{Matrix, Packed, Weights};
 pub use stream::{Event, Graph, Stream};

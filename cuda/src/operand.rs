@@ -54,14 +54,6 @@ impl<M: Copy> Weights<M> {
     }
 }
 
-/// What the encoders of the waveform read and pass on from layer to layer: f32 where products are of 8 bits, for which they round it.
-pub fn signal(precision: Precision) -> Element {
-    match precision {
-        Precision::Float(element) => element,
-        Precision::Int8 => Element::F32,
-    }
-}
-
 /// A rounding as kernels take it: the inverse of the scale, then the zero point.
 pub(crate) fn rounding_arguments<M>(rounding: Quantization) -> [Argument<M>; 2] {
     [

@@ -104,7 +104,7 @@ def bundle() -> None:
         (folder / "bin").mkdir(parents=True)
         for program, path in programs().items():
             if kernels not in path.read_bytes():
-                raise SystemExit(f"bundle: {program} was built without {compiled}; touch that file and try again")
+                raise SystemExit(f"bundle: {program} was built without {compiled}; touch cuda/build.rs and try again")
             shutil.copy(path, folder / "bin" / program)
             subprocess.run(["strip", folder / "bin" / program], check=True)
             (folder / "bin" / program).write_bytes(without_paths((folder / "bin" / program).read_bytes()))

@@ -28,10 +28,12 @@ from cache import ROOT, link, shared_folder  # noqa: E402
 
 SOURCES = ROOT / "cuda" / "src"
 RECORD = ROOT / "cuda" / "resources.csv"
+BUILD_SCRIPT = ROOT / "cuda" / "build.rs"
 ARCHITECTURES = (80, 86, 87, 89, 90, 100, 120)
 # What a GPU that none of the machine code fits compiles for itself: any of this compute capability or later.
 PORTABLE = 90
-OPTIONS = ["--std=c++17", f"-I{SOURCES / 'device'}", "--device-as-default-execution-space"]
+OPTIONS = ["--std=c++17", "--device-as-default-execution-space"]
+ASSEMBLER_OPTIONS = ["-O3", "-v"]
 COLUMNS = ("kernel", "architecture", "registers", "shared_bytes", "stack_bytes", "spill_bytes")
 MAGIC = b"DUALNET-CUDA-1\n"
 
@@ -61,15 +63,18 @@ def device_sources() -> list[Path]:
 def unit(folder: Path, source: Path, architecture: int, store: Path) -> tuple[bytes, str, bytes]:
     """Machine code of a family for an architecture, what ptxas said of it, and its PTX."""
     headers = [file.read_bytes() for file in device_sources() if file.suffix == ".cuh"]
-    tools = [REQUIREMENTS.read_bytes(), " ".join(OPTIONS[2:]).encode(), Path(__file__).with_name("nvrtc.py").read_bytes()]
-    key = digest([source.name.encode(), source.read_bytes(), str(architecture).encode(), *headers, *tools])
+    options = [f"--gpu-architecture=compute_{architecture}", *OPTIONS]
+    assembler_options = [f"-arch=sm_{architecture}", *ASSEMBLER_OPTIONS]
+    commands = [" ".join(command).encode() for command in (options, assembler_options)]
+    tools = [REQUIREMENTS.read_bytes(), Path(__file__).with_name("nvrtc.py").read_bytes()]
+    key = digest([source.name.encode(), source.read_bytes(), *headers, *commands, *tools])
     kept = store / f"{source.stem}-{architecture}-{key}"
     if not kept.exists():
-        ptx = Nvrtc(folder).ptx(source, [f"--gpu-architecture=compute_{architecture}", *OPTIONS])
+        ptx = Nvrtc(folder).ptx(source, [*options, f"-I{SOURCES / 'device'}"])
         with tempfile.TemporaryDirectory(dir=store) as workspace:
             beside = Path(workspace)
             (beside / "ptx").write_bytes(ptx)
-            command = [folder / "ptxas", f"-arch=sm_{architecture}", "-O3", "-v", beside / "ptx", "-o", beside / "cubin"]
+            command = [folder / "ptxas", *assembler_options, beside / "ptx", "-o", beside / "cubin"]
             run = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             if run.returncode != 0:
                 raise CompileError(f"{source}, sm_{architecture}: {run.stderr}")
@@ -152,10 +157,11 @@ def main() -> None:
     parser.add_argument("--allow-spills", action="store_true", help="record even where a kernel spills more than before")
     arguments = parser.parse_args()
     made_of = [file.read_bytes() for file in [*device_sources(), REQUIREMENTS, *sorted(Path(__file__).parent.glob("*.py"))]]
+    was_there = (ROOT / ".cuda-kernels" / "kernels.bin").exists()
     folder = shared_folder(f"cuda-kernels-{digest(made_of)}", build)
-    if link(".cuda-kernels", folder):
-        # Kernels of the cache can be older than a build that had none, which cargo would take for up to date.
-        os.utime(folder / "kernels.bin")
+    if link(".cuda-kernels", folder) or not was_there:
+        # Cargo does not watch kernels that were not there, and takes those of the cache, which can be older than a build, for up to date.
+        os.utime(BUILD_SCRIPT)
     if arguments.record:
         record(folder / "resources.csv", arguments.allow_spills)
     print(folder)

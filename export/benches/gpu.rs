@@ -134,7 +134,7 @@ fn activation(device: &Device, element: Element, count: usize) -> Result<Value, 
         timed(device, |stream| {
             launches
                 .iter()
-                // SAFETY: all memory was allocated above with the sizes that the launcher states and lives until `timed` has waited.
+                // SAFETY: all memory was allocated above with the sizes that the launcher states; it and the module live until `timed` has waited.
                 .try_for_each(|launch| unsafe { module.run(launch, stream.handle()) })
         })
     };

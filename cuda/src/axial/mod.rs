@@ -16,7 +16,7 @@ use crate::{Argument, CudaError, Element, Launch, Quantization};
 pub use pack::{Packed, Parameters};
 
 /// Most positions of a line.
-pub const MOST_POSITIONS: usize = 144;
+pub const MOST_POSITIONS: usize = TILE * TILES[TILES.len() - 1];
 /// Most channels of a group; their number is a multiple of 4.
 pub const MOST_CHANNELS: usize = 128;
 /// Lines that a kernel for short ones takes.
@@ -123,9 +123,11 @@ impl Axial {
     pub fn new(arithmetic: Arithmetic, shape: Shape) -> Result<Self, CudaError> {
         let span = shape.span();
         let fault = |what: String| Err(CudaError::Launch(format!("axial attention {what} are supported")));
-        if span == 0 || span > MOST_POSITIONS {
-            return fault(format!("along {span} positions; 1 to {MOST_POSITIONS}"));
-        }
+        let kind = match TILES.into_iter().find(|tiles| span <= TILE * tiles) {
+            _ if SHORT.contains(&span) => Kind::Short(span),
+            Some(tiles) if span > 0 => Kind::Tiled(tiles),
+            _ => return fault(format!("along {span} positions; 1 to {MOST_POSITIONS}")),
+        };
         // More than any network's; every index of the kernels stays far within 32 bits.
         if shape.across() == 0 || shape.across() > 4096 || shape.groups == 0 || shape.groups > 64 {
             return fault(format!(
@@ -163,11 +165,6 @@ impl Axial {
         if i32::try_from(2 * pixels * shape.groups * gc).is_err() {
             return fault("on more than 2³¹ values a record; fewer".to_owned());
         }
-        let kind = match TILES.iter().find(|&&tiles| span <= TILE * tiles) {
-            _ if SHORT.contains(&span) => Kind::Short(span),
-            Some(&tiles) => Kind::Tiled(tiles),
-            None => return fault(format!("along {span} positions; 1 to {MOST_POSITIONS}")),
-        };
         Ok(Self {
             arithmetic,
             shape,

@@ -66,18 +66,18 @@ impl Convolution {
             side,
             pooled,
             tiling: Tiling {
-                columns: 2,
-                warps: [1, 1],
-                depth: pack::step(precision),
+                columns: 0,
+                warps: [0, 0],
+                depth: 0,
             },
         };
         let tilings = this.tilings();
         let enough = tilings.iter().find(|tiling| this.blocks(tiling) >= processors);
         // Of equally many blocks the last: the others have warps over pixels that are not there.
         let most = || tilings.iter().max_by_key(|tiling| this.blocks(tiling));
-        if let Some(&tiling) = enough.or_else(most) {
-            this.tiling = tiling;
-        }
+        this.tiling = *enough.or_else(most).ok_or_else(|| {
+            CudaError::Launch(format!("{extents:?} with {side}×{side} taps cannot be cut into blocks"))
+        })?;
         this.grid()?;
         Ok(this)
     }

@@ -27,7 +27,7 @@ pub use single::{Single, SingleOperands};
 pub use tiling::Tiling;
 
 use crate::pau::Coefficients;
-use crate::{CudaError, Element, Precision, Quantization};
+use crate::{CudaError, Precision, Quantization};
 
 /// Threads of a block; `THREADS` in `residual.cu`.
 const THREADS: u32 = 128;
@@ -84,7 +84,7 @@ pub enum Shortcut<M> {
     Single(M, M, Option<Quantization>),
 }
 
-/// How kernels round what they write, or do not.
+/// How kernels round what they read or write, or do not.
 struct Rounded {
     name: &'static str,
     factor: f32,
@@ -100,20 +100,12 @@ impl Rounded {
                 zero_point: rounding.zero_point.into(),
             }),
             (_, None) => Ok(Self {
-                name: plain(precision).name(),
+                name: precision.plain().name(),
                 factor: 1.0,
                 zero_point: 0,
             }),
             _ => Err(unlike(precision)),
         }
-    }
-}
-
-/// The type of a map that is not rounded.
-fn plain(precision: Precision) -> Element {
-    match precision {
-        Precision::Float(element) => element,
-        Precision::Int8 => Element::F32,
     }
 }
 

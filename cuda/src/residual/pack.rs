@@ -1,6 +1,7 @@
 //! Weights of a convolution in the order in which the lanes of a warp take them.
 
-use crate::{CudaError, Element, Precision, Quantization};
+use crate::operand::depth;
+use crate::{CudaError, Precision, Quantization};
 
 /// Weights as a network has them: `[outputs, inputs, taps]`, 9 taps by rows along time, or 1.
 #[derive(Clone, Copy, Debug)]
@@ -28,15 +29,6 @@ pub struct Packed {
 /// Outputs of a tile.
 pub(super) const GROUP: usize = 16;
 
-/// Depth of one step of products; `Tile::DEPTH` in `product.cuh`.
-pub(super) fn step(precision: Precision) -> usize {
-    match precision {
-        Precision::Float(Element::F32) => 4,
-        Precision::Float(_) => 16,
-        Precision::Int8 => 32,
-    }
-}
-
 /// Packs the weights of a convolution of more than one channel.
 ///
 /// # Errors
@@ -50,7 +42,7 @@ pub fn pack(
 ) -> Result<Packed, CudaError> {
     super::check_channels(inputs, outputs)?;
     check(filters, outputs, inputs, taps)?;
-    let depth = step(precision);
+    let depth = depth(precision);
     let order = order(precision);
     let at =
         |tap: usize, output: usize, input: usize| (input < inputs).then_some((output * inputs + input) * taps + tap);
@@ -91,7 +83,7 @@ pub fn pack(
 
 /// Output and input, within a tile, of each element in packed order.
 fn order(precision: Precision) -> Vec<(usize, usize)> {
-    let depth = step(precision);
+    let depth = depth(precision);
     (0..GROUP * depth)
         .map(|index| {
             if depth == 4 {
@@ -156,6 +148,7 @@ fn check(filters: Filters<'_>, outputs: usize, inputs: usize, taps: usize) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Element;
 
     /// Every weight once and nothing else but the zeros beyond the inputs.
     #[test]
@@ -173,7 +166,7 @@ mod tests {
             assert!(
                 order
                     .iter()
-                    .all(|&(output, input)| output < GROUP && input < step(precision))
+                    .all(|&(output, input)| output < GROUP && input < depth(precision))
             );
             let weights: Vec<i8> = (0..32 * inputs).map(|index| (index % 251) as i8).collect();
             let floats: Vec<f32> = weights.iter().map(|&weight| weight.into()).collect();
@@ -187,7 +180,7 @@ mod tests {
                 Precision::Float(_) => Filters::Float(&floats),
             };
             let packed = pack(precision, filters, 32, inputs, 1).expect("weights");
-            let rows = inputs.next_multiple_of(step(precision));
+            let rows = inputs.next_multiple_of(depth(precision));
             assert_eq!(packed.values.len(), 32 * rows * precision.bytes());
             if precision == Precision::Int8 {
                 let sum = |bytes: &mut dyn Iterator<Item = i8>| bytes.map(i32::from).sum::<i32>();

@@ -2,7 +2,7 @@
 
 use super::{
     Conditions, Extents, Rounded, THREADS, activation, blocks, check_channels, check_extents, check_stride, pack,
-    plain, too_large, unlike,
+    too_large, unlike,
 };
 use crate::pau::Coefficients;
 use crate::{Argument, CudaError, Launch, Precision, Quantization};
@@ -87,7 +87,7 @@ impl Single {
         arguments.extend([input.factor, output.factor].map(Argument::F32));
         Ok(Launch {
             family: "residual",
-            kernel: format!("residual_single_{}_{}", plain(self.precision).name(), output.name),
+            kernel: format!("residual_single_{}_{}", self.precision.plain().name(), output.name),
             blocks: blocks(threads).ok_or_else(|| too_large(self.extents))?,
             rows: 1,
             threads: THREADS,

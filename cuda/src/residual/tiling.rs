@@ -1,7 +1,7 @@
 //! How a convolution is cut into blocks and warps.
 
 use super::{Convolution, Extents, THREADS, pack, too_large};
-use crate::CudaError;
+use crate::{CudaError, operand};
 
 /// Pixels of a warp's tile.
 const TILE: usize = 64;
@@ -48,21 +48,19 @@ impl Convolution {
                 };
                 tiling.depth = self.depth(&tiling, self.side, inputs)?;
                 let shares = WARPS / (warps[0] * warps[1]);
-                (shares == 1 || tiling.depth / pack::step(self.precision) >= shares).then_some(tiling)
+                (shares == 1 || tiling.depth / operand::depth(self.precision) >= shares).then_some(tiling)
             })
             .collect()
     }
 
     /// The most channels of `inputs` that a patch of `side`×`side` taps can have at a time.
     pub(super) fn depth(&self, tiling: &Tiling, side: usize, inputs: usize) -> Option<usize> {
-        let candidates = (0..).map(|halvings| DEEPEST >> halvings).take_while(|&depth| depth > 0);
-        candidates
-            .into_iter()
-            .find(|&depth| self.holds(tiling, side, inputs, depth))
+        let mut candidates = (0..).map(|halvings| DEEPEST >> halvings).take_while(|&depth| depth > 0);
+        candidates.find(|&depth| self.holds(tiling, side, inputs, depth))
     }
 
     pub(super) fn holds(&self, tiling: &Tiling, side: usize, inputs: usize, depth: usize) -> bool {
-        let step = pack::step(self.precision);
+        let step = operand::depth(self.precision);
         let patch = patch(tiling, side);
         depth.is_power_of_two()
             && (16 / self.precision.bytes()..=DEEPEST).contains(&depth)

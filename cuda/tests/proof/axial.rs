@@ -1,11 +1,11 @@
 //! Axial attention on the host, held to its definition in `f64`, rounded where the kernels round.
 
+use crate::elements::{rounded, unit};
 use crate::program::{Build, build, family};
-use crate::script::{Fault, Memory, On, Script};
+use crate::script::{Fault, On, Script};
 use dualnet_cuda::axial::{self, Arithmetic, Axial, Axis, Parameters, Rounding, Shape};
 use dualnet_cuda::{Element, Quantization};
 use dualnet_fixtures::stream;
-use half::{bf16, f16};
 use std::path::{Path, PathBuf};
 
 /// An attention, and the map it runs on.
@@ -98,21 +98,18 @@ impl Case {
             Arithmetic::Integer { output: None, .. } => (Element::F32, 4),
             Arithmetic::Integer { .. } => (Element::F32, 1),
         };
-        let projected = element.encode(self.projected.iter().copied());
         let memory = axial::Memory {
-            projected: elements(&mut script, "projected", element, &projected),
-            embeddings: elements(&mut script, "embeddings", kernels.operand(), &packed.embeddings),
+            projected: script.floats("projected", element, &self.projected),
+            embeddings: script.bytes("embeddings", kernels.operand().bytes(), packed.embeddings),
             factors: script.input("factors", &packed.factors),
             output: script.output("output", output_bytes, self.projected.len() / 2),
         };
         script.launch(&kernels.launch(memory, self.records).expect("few records"));
         script.save(memory.output, self.projected.len() / 2);
         script.run(on)?;
-        Ok(match (output_bytes, element) {
-            (1, _) => script.saved::<i8>("output").into_iter().map(f32::from).collect(),
-            (_, Element::F32) => script.saved("output"),
-            (_, Element::F16) => wide(&script, |bits| f16::from_bits(bits).to_f32()),
-            (_, Element::Bf16) => wide(&script, |bits| bf16::from_bits(bits).to_f32()),
+        Ok(match output_bytes {
+            1 => script.saved::<i8>("output").into_iter().map(f32::from).collect(),
+            _ => script.saved_floats("output", element),
         })
     }
 
@@ -224,11 +221,10 @@ impl Case {
         let alpha = alpha * product_factor;
         // Of f32 sums, and of roundings that fall the other way when a sum does.
         let sum_unit = 4.0 * f64::from(f32::EPSILON) / 2.0;
-        let flip = match element {
-            _ if by.is_some() => 0.0,
-            Element::F32 => 0.0,
-            Element::F16 => 2f64.powi(-11),
-            Element::Bf16 => 2f64.powi(-8),
+        let flip = if by.is_some() { 0.0 } else { unit(element) };
+        let of_output = match self.arithmetic {
+            Arithmetic::Float(element) => unit(element),
+            Arithmetic::Integer { .. } => 0.0,
         };
         // f16 has fewer digits below 2⁻¹⁴.
         let smallest = match self.arithmetic {
@@ -280,14 +276,9 @@ impl Case {
                     size += weight.abs() * bound;
                     error += doubt * bound;
                 }
-                let unit = match self.arithmetic {
-                    Arithmetic::Float(Element::F16) => 2f64.powi(-11),
-                    Arithmetic::Float(Element::Bf16) => 2f64.powi(-8),
-                    _ => 0.0,
-                };
                 out.push(Expected {
                     value: sum,
-                    allowed: error + sum_unit * size + unit * sum.abs() + smallest,
+                    allowed: error + sum_unit * size + of_output * sum.abs() + smallest,
                 });
             }
         }
@@ -308,41 +299,6 @@ fn multiplied(by: Quantization, x: f32) -> f64 {
     let zero_point = f32::from(by.zero_point);
     let scaled = x * by.scale.recip();
     f64::from(scaled.round_ties_even().clamp(-128.0 - zero_point, 127.0 - zero_point))
-}
-
-fn rounded(element: Element, x: f32) -> f32 {
-    match element {
-        Element::F32 => x,
-        Element::F16 => f16::from_f32(x).to_f32(),
-        Element::Bf16 => bf16::from_f32(x).to_f32(),
-    }
-}
-
-fn elements(script: &mut Script, name: &'static str, element: Element, bytes: &[u8]) -> Memory {
-    match element {
-        Element::F32 => {
-            let values: Vec<f32> = bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&bytes| f32::from_le_bytes(bytes))
-                .collect();
-            script.input(name, &values)
-        }
-        Element::F16 | Element::Bf16 => {
-            let values: Vec<u16> = bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&bytes| u16::from_le_bytes(bytes))
-                .collect();
-            script.input(name, &values)
-        }
-    }
-}
-
-fn wide(script: &Script, widen: fn(u16) -> f32) -> Vec<f32> {
-    script.saved("output").into_iter().map(widen).collect()
 }
 
 fn shape(axis: Axis, [height, width]: [usize; 2], groups: usize, group_channels: usize) -> Shape {

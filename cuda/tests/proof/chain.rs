@@ -1,13 +1,14 @@
 //! All layers of an LSTM in one launch, held to one layer after the other by their definition.
 
-use crate::encoders::{MACROS, Owned, SMALL, compare, floats, numbers, rounded, saved, unit, weights};
+use crate::elements::{rounded, unit};
+use crate::encoders::{MACROS, Owned, SMALL, compare, numbers, weights};
 use crate::lstm::{Reference, of_last_steps};
 use crate::mutations::with_instances;
 use crate::program::{Build, build, family};
 use crate::script::{Fault, On, Script};
 use dualnet_cuda::chain::{Buffers, Chain};
 use dualnet_cuda::lstm::{LayerWeights, Lstm};
-use dualnet_cuda::{Element, Launch, Packed, Precision, Quantization, signal};
+use dualnet_cuda::{Element, Launch, Packed, Precision, Quantization};
 use std::path::{Path, PathBuf};
 
 /// Names of a layer's numbers, weights and biases.
@@ -52,9 +53,9 @@ impl Case {
     }
 
     fn input(&self) -> Vec<f32> {
-        let signal = signal(self.precision);
+        let signal = self.precision.plain();
         let values = numbers("ecg", self.records * self.steps * self.inputs, 2.0);
-        values.iter().map(|&x| rounded(signal, f64::from(x)) as f32).collect()
+        values.iter().map(|&x| rounded(signal, x)).collect()
     }
 
     fn layers(&self) -> Vec<Lstm> {
@@ -92,7 +93,7 @@ impl Case {
         [Launch<crate::script::Memory>; 2],
         Buffers<crate::script::Memory>,
     ) {
-        let signal = signal(self.precision);
+        let signal = self.precision.plain();
         let layers = self.layers();
         let chain = Chain::new(&layers).expect("a chain with kernels");
         let size = [self.records, self.steps];
@@ -106,7 +107,7 @@ impl Case {
                 .zip(["first", "second", "third"])
                 .map(|(packed, name)| weights(&mut script, name, self.precision, &packed))
                 .collect(),
-            input: floats(&mut script, "ecg", signal, &self.input()),
+            input: script.floats("ecg", signal, &self.input()),
             workspace: script.output("workspace", 4, layers[0].workspace(self.records, self.steps)),
             states: script.output("states", signal.bytes(), chain.states(self.records, self.steps)),
             gates: script.output("gates", 4, chain.gates(self.records, self.steps)),
@@ -126,12 +127,12 @@ impl Case {
         script.save(buffers.states, self.layers * self.records * self.steps * self.hidden);
         script.save(buffers.latent, self.records * self.hidden);
         script.run(on)?;
-        let states = saved(&script, "states", signal(self.precision));
-        Ok([states, saved(&script, "latent", Element::F32)].concat())
+        let states = script.saved_floats("states", self.precision.plain());
+        Ok([states, script.saved_floats("latent", Element::F32)].concat())
     }
 
     fn reference(&self) -> Vec<f64> {
-        let signal = signal(self.precision);
+        let signal = self.precision.plain();
         let mut input = self.input();
         let mut all = Vec::new();
         let mut outputs = Vec::new();
@@ -145,7 +146,7 @@ impl Case {
                 steps: self.steps,
             }
             .outputs(&input);
-            input = outputs.iter().map(|&x| rounded(signal, x) as f32).collect();
+            input = outputs.iter().map(|&x| rounded(signal, x as f32)).collect();
             all.extend(&outputs);
         }
         all.extend(of_last_steps(&outputs, self.steps, self.hidden));

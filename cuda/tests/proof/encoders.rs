@@ -1,64 +1,16 @@
 //! What the tests of the waveform's encoders share: numbers of every precision, and products of them as the CPU has them.
 
+use crate::elements::rounded;
 use crate::mutations::with_instances;
 use crate::program::{Build, build, family};
 use crate::script::{Memory, Script};
 use dualnet_cuda::{Element, Matrix, Packed, Precision, Quantization, Weights};
 use dualnet_fixtures::stream;
-use half::{bf16, f16};
 use std::path::PathBuf;
 
 /// Numbers up to `scale`, the same for the same name.
 pub fn numbers(name: &str, count: usize, scale: f64) -> Vec<f32> {
     stream(name, count).iter().map(|x| (x * scale) as f32).collect()
-}
-
-/// To the nearest number of a type.
-pub fn rounded(element: Element, value: f64) -> f64 {
-    match element {
-        Element::F32 => f64::from(value as f32),
-        Element::F16 => f16::from_f32(value as f32).to_f64(),
-        Element::Bf16 => bf16::from_f32(value as f32).to_f64(),
-    }
-}
-
-/// What is left of a relative error of 1 by rounding to a type.
-pub fn unit(element: Element) -> f64 {
-    match element {
-        Element::F32 => 0.0,
-        Element::F16 => 2f64.powi(-11),
-        Element::Bf16 => 2f64.powi(-8),
-    }
-}
-
-/// Memory that holds bytes of elements of so many bytes.
-pub fn raw(script: &mut Script, name: &'static str, element: usize, bytes: &[u8]) -> Memory {
-    match element {
-        1 => script.input(name, &bytes.iter().map(|&byte| byte as i8).collect::<Vec<_>>()),
-        2 => {
-            let halves = bytes.as_chunks::<2>().0;
-            script.input(name, &halves.iter().map(|&b| u16::from_le_bytes(b)).collect::<Vec<_>>())
-        }
-        _ => {
-            let words = bytes.as_chunks::<4>().0;
-            script.input(name, &words.iter().map(|&b| u32::from_le_bytes(b)).collect::<Vec<_>>())
-        }
-    }
-}
-
-/// Memory that holds these values.
-pub fn floats(script: &mut Script, name: &'static str, element: Element, values: &[f32]) -> Memory {
-    raw(script, name, element.bytes(), &element.encode(values.iter().copied()))
-}
-
-/// What was saved of floats of a type.
-pub fn saved(script: &Script, name: &str, element: Element) -> Vec<f32> {
-    let halves = || script.saved::<u16>(name).into_iter();
-    match element {
-        Element::F32 => script.saved(name),
-        Element::F16 => halves().map(|bits| f16::from_bits(bits).to_f32()).collect(),
-        Element::Bf16 => halves().map(|bits| bf16::from_bits(bits).to_f32()).collect(),
-    }
 }
 
 /// What parts of a layer's weights are called in a script, by the layer's name.
@@ -73,7 +25,7 @@ const PARTS: [[&str; 4]; 4] = [
 pub fn weights(script: &mut Script, layer: &str, precision: Precision, packed: &Packed) -> Weights<Memory> {
     let found = PARTS.into_iter().find(|[name, ..]| *name == layer);
     let [_, fragments, terms, sums] = found.expect("a layer with a name");
-    let fragments = raw(script, fragments, precision.bytes(), &packed.fragments);
+    let fragments = script.bytes(fragments, precision.bytes(), packed.fragments.clone());
     let terms = script.input(terms, &packed.terms);
     let sums = match precision {
         Precision::Int8 => script.input(sums, &packed.sums),
@@ -99,7 +51,7 @@ impl Owned {
         let (mut floats, mut bytes, mut scales) = (Vec::new(), Vec::new(), Vec::new());
         match precision {
             Precision::Float(element) => {
-                floats = values.iter().map(|x| rounded(element, x * size) as f32).collect();
+                floats = values.iter().map(|x| rounded(element, (x * size) as f32)).collect();
             }
             Precision::Int8 => {
                 bytes = values.iter().map(|x| (x * 127.0).round() as i8).collect();
@@ -160,7 +112,7 @@ impl Operand {
     /// The value that the kernels multiply.
     pub fn of(self, value: f64) -> f64 {
         match self {
-            Self::Float(element) => rounded(element, value),
+            Self::Float(element) => rounded(element, value as f32).into(),
             Self::Bytes(Quantization { scale, zero_point }) => {
                 let zero_point = f32::from(zero_point);
                 let q = (value as f32 * (1.0 / scale)).clamp(-128.0 - zero_point, 127.0 - zero_point);

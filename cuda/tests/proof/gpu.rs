@@ -1,7 +1,7 @@
 //! The same cases on a GPU, where there is one: every launch twice with equal bits, outputs poisoned, guards around all memory.
 
 use crate::script::{Bytes, Memory, On, Runner, Step};
-use crate::{axial, chain, head, lstm, pau, preprocess, residual, site, transformer};
+use crate::{axial, chain, head, lstm, pau, preprocess, primitives, residual, site, transformer};
 use cudarc::driver::{result, sys};
 use dualnet_cuda::pau::ORDERS;
 use dualnet_cuda::{CudaError, Device, Element, Launch, Module, Precision};
@@ -120,7 +120,8 @@ impl Gpu {
             modules.insert(launch.family, module);
         }
         let module = modules.get_mut(launch.family).expect("just loaded");
-        // SAFETY: the memory is as large as the launcher asked for, and lives until the synchronization below; the stream is the default one.
+        // SAFETY: the memory is as large as the launcher asked for, and lives until the synchronization below, as the module does; the stream is
+        // the default one.
         unsafe { module.run(&resolved, ptr::null_mut::<sys::CUstream_st>()) }.map_err(|error| error.to_string())?;
         self.device
             .context()
@@ -159,6 +160,12 @@ impl Allocation {
         let after = &rest[self.contents.len()..];
         Ok(before.iter().chain(after).all(|&byte| byte == POISON))
     }
+}
+
+#[test]
+fn gpu_products_and_exchanges_are_their_definition() {
+    let Some(gpu) = Gpu::open() else { return };
+    primitives::probes_pass(On::Gpu(&gpu)).unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The kernels of conditions and head on the host, held to their definition in `f64`.
 
+use crate::elements::rounded;
 use crate::program::{Build, build, family};
 use crate::script::{Fault, On, Script};
 use dualnet_cuda::head::{
     ConditionalNorm, Features, Head, Operands, conditions, fixed_conditions, pack_conditions, pack_linear,
 };
 use dualnet_cuda::pau::Coefficients;
-use dualnet_cuda::{Element, Precision, Quantization};
+use dualnet_cuda::{Precision, Quantization};
 use dualnet_engine::pau::reference::Point;
 use dualnet_fixtures::stream;
 use std::path::PathBuf;
@@ -107,15 +108,10 @@ impl Case {
             let count = records * positions * channels;
             let raw = values("features", count, 1.0);
             let (map, decoded): (_, Vec<f64>) = match precision {
-                Precision::Float(element) => {
-                    let bytes = element.encode(raw.iter().copied());
-                    let decoded = match element {
-                        Element::F32 => raw.iter().map(|&v| v.into()).collect(),
-                        Element::F16 => raw.iter().map(|&v| half::f16::from_f32(v).to_f64()).collect(),
-                        Element::Bf16 => raw.iter().map(|&v| half::bf16::from_f32(v).to_f64()).collect(),
-                    };
-                    (script.bytes("features", element.bytes(), bytes), decoded)
-                }
+                Precision::Float(element) => (
+                    script.floats("features", element, &raw),
+                    raw.iter().map(|&value| rounded(element, value).into()).collect(),
+                ),
                 Precision::Int8 => {
                     let bytes: Vec<i8> = raw.iter().map(|v| (v * 127.0) as i8).collect();
                     let value =

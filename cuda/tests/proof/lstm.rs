@@ -1,10 +1,11 @@
 //! The LSTM's kernels on the host, held to the definition in f64 whose operands are rounded as the kernels' are.
 
-use crate::encoders::{Operand, Owned, compare, floats, numbers, program, rounded, saved, unit, weights};
+use crate::elements::{rounded, unit};
+use crate::encoders::{Operand, Owned, compare, numbers, program, weights};
 use crate::program::{Build, build, family};
 use crate::script::{Fault, On, Script};
 use dualnet_cuda::lstm::{Buffers, LayerWeights, Lstm, Output};
-use dualnet_cuda::{Element, Precision, Quantization, signal};
+use dualnet_cuda::{Element, Precision, Quantization};
 use std::path::Path;
 
 const F16: Precision = Precision::Float(Element::F16);
@@ -63,7 +64,7 @@ impl Reference {
                     let value: f64 = logistic(gate(1, unit)) * cell[unit].tanh();
                     outputs.push(value);
                     state[unit] = match self.precision {
-                        Precision::Float(element) => rounded(element, value),
+                        Precision::Float(element) => rounded(element, value as f32).into(),
                         Precision::Int8 => (value * 32_767.0).round_ties_even() / 32_767.0,
                     };
                 }
@@ -93,12 +94,12 @@ impl Case {
     /// Beyond what 8 bits hold here and there.
     fn input(&self) -> Vec<f32> {
         let values = numbers("ecg", self.records * self.steps * self.inputs, 2.5);
-        let signal = signal(self.precision);
-        values.iter().map(|&x| rounded(signal, f64::from(x)) as f32).collect()
+        let signal = self.precision.plain();
+        values.iter().map(|&x| rounded(signal, x)).collect()
     }
 
     pub fn run(&self, on: On<'_>) -> Result<Vec<f32>, Fault> {
-        let signal = signal(self.precision);
+        let signal = self.precision.plain();
         let lstm = Lstm::new(self.precision, self.inputs, self.hidden, self.rounding()).expect("a layer with kernels");
         let [input, hidden] = self.matrices();
         let packed = lstm
@@ -117,7 +118,7 @@ impl Case {
         let weights = weights(&mut script, "layer", self.precision, &packed);
         let place = script.output("output", element.bytes(), count);
         let buffers = Buffers {
-            input: floats(&mut script, "ecg", signal, &self.input()),
+            input: script.floats("ecg", signal, &self.input()),
             weights,
             workspace: script.output("workspace", 4, lstm.workspace(self.records, self.steps)),
             output: if self.last {
@@ -131,7 +132,7 @@ impl Case {
         }
         script.save(place, count);
         script.run(on)?;
-        Ok(saved(&script, "output", element))
+        Ok(script.saved_floats("output", element))
     }
 
     fn reference(&self) -> Vec<f64> {

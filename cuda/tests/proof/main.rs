@@ -7,6 +7,7 @@ mod axial;
 #[path = "../../../engine/tests/pau/bound.rs"]
 mod bound;
 mod chain;
+mod elements;
 mod encoders;
 mod faults;
 mod gpu;

@@ -1,13 +1,13 @@
 //! The Padé kernels on the host, held to the `f64` reference and the golden numbers.
 
 use crate::bound::{COEFFICIENT, DERIVATIVE, Scale, VALUE, narrow, wide};
+use crate::elements::{self, rounded};
 use crate::program::{Build, build, family};
 use crate::script::{Fault, Memory, On, Script};
 use dualnet_cuda::Element;
 use dualnet_cuda::pau::{Coefficients, ORDERS, Pau};
 use dualnet_engine::pau::reference::{Evaluation, evaluate};
 use dualnet_fixtures::{GoldenPau, stream};
-use half::{bf16, f16};
 use std::path::{Path, PathBuf};
 
 /// A unit and the data it runs on, as f32 values that the element type holds exactly.
@@ -130,8 +130,8 @@ impl Case {
         script.save(gradients.denominator, self.denominator.len());
         script.run(on)?;
         Ok(Outcome {
-            y: self.saved(&script, "y"),
-            grad_x: self.saved(&script, "grad_x"),
+            y: script.saved_floats("y", self.element),
+            grad_x: script.saved_floats("grad_x", self.element),
             numerator: script.saved("grad_numerator"),
             denominator: script.saved("grad_denominator"),
         })
@@ -141,27 +141,7 @@ impl Case {
         let values: Vec<f32> = std::iter::repeat_n(f32::NAN, self.offset)
             .chain(values.iter().copied())
             .collect();
-        match self.element {
-            Element::F32 => script.input(name, &values),
-            Element::F16 => script.input(
-                name,
-                &values.iter().map(|&v| f16::from_f32(v).to_bits()).collect::<Vec<_>>(),
-            ),
-            Element::Bf16 => script.input(
-                name,
-                &values.iter().map(|&v| bf16::from_f32(v).to_bits()).collect::<Vec<_>>(),
-            ),
-        };
-        Memory(name, self.offset)
-    }
-
-    fn saved(&self, script: &Script, name: &str) -> Vec<f32> {
-        let halves = || script.saved::<u16>(name).into_iter();
-        match self.element {
-            Element::F32 => script.saved(name),
-            Element::F16 => halves().map(|bits| f16::from_bits(bits).to_f32()).collect(),
-            Element::Bf16 => halves().map(|bits| bf16::from_bits(bits).to_f32()).collect(),
-        }
+        Memory(script.floats(name, self.element, &values).0, self.offset)
     }
 
     /// The documented tolerances of the CPU kernels; outputs of 16 bits are rounded once more, by half a unit in the last place.
@@ -177,10 +157,10 @@ impl Case {
     }
 
     fn check_against(&self, got: &Outcome, want: &Evaluation, scale: &Scale, times: f64) -> Result<usize, String> {
-        let (unit, smallest) = match self.element {
-            Element::F32 => (0.0, f64::from(f32::MIN_POSITIVE)),
-            Element::F16 => (2f64.powi(-11), 2f64.powi(-24)),
-            Element::Bf16 => (2f64.powi(-8), f64::from(f32::MIN_POSITIVE)),
+        let unit = elements::unit(self.element);
+        let smallest = match self.element {
+            Element::F16 => 2f64.powi(-24),
+            Element::F32 | Element::Bf16 => f64::from(f32::MIN_POSITIVE),
         };
         // Orders above the published ones have up to twice the terms.
         let times = if self.order.0 > 5 { 2.0 * times } else { times };
@@ -212,14 +192,6 @@ impl Case {
                 &want.denominator,
                 &scale.denominator,
             )?)
-    }
-}
-
-fn rounded(element: Element, value: f32) -> f32 {
-    match element {
-        Element::F32 => value,
-        Element::F16 => f16::from_f32(value).to_f32(),
-        Element::Bf16 => bf16::from_f32(value).to_f32(),
     }
 }
 

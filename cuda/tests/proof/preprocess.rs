@@ -1,12 +1,12 @@
 //! The preprocessing kernel on the host, held to `dualnet_engine::signal` on real records.
 
+use crate::elements::unit;
 use crate::program::{Build, build, family};
 use crate::script::{Fault, On, Script};
 use dualnet_cuda::Element;
 use dualnet_cuda::preprocess::{Batch, ECG_LEN, SPECTROGRAM_LEN, preprocess};
 use dualnet_engine::signal::{BINS, Inputs, MAX_SAMPLES, Preprocessor, Spectrogram};
 use dualnet_fixtures::records_dir;
-use half::{bf16, f16};
 use std::path::PathBuf;
 
 /// The samples of a 2017 record: int16 from byte 24 of a MATLAB level-4 file.
@@ -40,15 +40,7 @@ pub fn run(records: &[Vec<i16>], element: Element, on: On<'_>) -> Result<Vec<Inp
     script.save(batch.ecg, records.len() * ECG_LEN);
     script.save(batch.spectrogram, records.len() * SPECTROGRAM_LEN);
     script.run(on)?;
-    let values = |name: &str| -> Vec<f32> {
-        let halves = || script.saved::<u16>(name).into_iter();
-        match element {
-            Element::F32 => script.saved(name),
-            Element::F16 => halves().map(|bits| f16::from_bits(bits).to_f32()).collect(),
-            Element::Bf16 => halves().map(|bits| bf16::from_bits(bits).to_f32()).collect(),
-        }
-    };
-    let (ecg, spectrogram) = (values("ecg"), values("spectrogram"));
+    let [ecg, spectrogram] = ["ecg", "spectrogram"].map(|name| script.saved_floats(name, element));
     let pairs = ecg.chunks_exact(ECG_LEN).zip(spectrogram.chunks_exact(SPECTROGRAM_LEN));
     Ok(pairs
         .map(|(ecg, spectrogram)| Inputs {
@@ -61,11 +53,7 @@ pub fn run(records: &[Vec<i16>], element: Element, on: On<'_>) -> Result<Vec<Inp
 /// The lead within three roundings of f32 (the CPU's has one), the spectrogram's magnitudes within 1e-5 as the CPU's are held to their
 /// definition; 16-bit outputs are rounded once more. Padding is exactly zero.
 pub fn check(records: &[Vec<i16>], element: Element, got: &[Inputs]) -> Result<usize, String> {
-    let unit = match element {
-        Element::F32 => 0.0,
-        Element::F16 => 2f64.powi(-11),
-        Element::Bf16 => 2f64.powi(-8),
-    };
+    let unit = unit(element);
     let mut compared = 0;
     for (index, (record, got)) in records.iter().zip(got).enumerate() {
         let lead: Vec<f32> = record.iter().map(|&sample| f32::from(sample)).collect();

@@ -4,12 +4,6 @@ use crate::program::{Build, build, family};
 use crate::script::{On, Script};
 use dualnet_cuda::probe;
 use half::{bf16, f16};
-use std::path::Path;
-
-fn run(script: &Script, program: &Path) {
-    let on = On::host(program, 11);
-    script.run(on).unwrap_or_else(|fault| panic!("{fault:?}"));
-}
 
 /// Column k of row `row` of A lies in lane and register; four or two numbers to a register.
 fn place_of_a(row: usize, k: usize, each: usize) -> (usize, usize, usize) {
@@ -21,7 +15,22 @@ fn place_of_b(k: usize, column: usize, each: usize) -> (usize, usize, usize) {
     (column * 4 + k / each % 4, k / (4 * each), k % each)
 }
 
-fn product(format: &str, depth: usize, encode: &dyn Fn(i32) -> u32, decode: &dyn Fn(u32) -> f64) {
+type Encode = fn(i32) -> u32;
+type Decode = fn(u32) -> f64;
+
+/// Depth and numbers of each of [`probe::FORMATS`].
+const NUMBERS: [(usize, Encode, Decode); 3] = [
+    (32, |v| u32::from(v as i8 as u8), |bits| f64::from(bits as i32)),
+    (16, |v| u32::from(f16::from_f32(v as f32).to_bits()), float),
+    (16, |v| u32::from(bf16::from_f32(v as f32).to_bits()), float),
+];
+
+fn float(bits: u32) -> f64 {
+    f64::from(f32::from_bits(bits))
+}
+
+/// Runs a product of small whole numbers, exact in every format, and compares it with that of the matrices.
+fn product(on: On<'_>, format: &str, (depth, encode, decode): (usize, Encode, Decode)) -> Result<usize, String> {
     let each = depth / 8;
     let a = |row: usize, k: usize| (row * 7 + k * 3) as i32 % 11 - 5;
     let b = |k: usize, column: usize| (k * 5 + column * 2) as i32 % 9 - 4;
@@ -55,42 +64,47 @@ fn product(format: &str, depth: usize, encode: &dyn Fn(i32) -> u32, decode: &dyn
     ];
     script.launch(&probe::product(format, memory[0], memory[1], memory[2]));
     script.save(memory[2], 128);
-    let program = build("probe", &family("probe"), Build::Sanitized);
-    run(&script, &program);
+    script.run(on).map_err(|fault| format!("{format}: {fault:?}"))?;
     let got: Vec<u32> = script.saved("d");
-    for row in 0..16 {
-        for column in 0..8 {
-            let sum: i32 = (0..depth).map(|k| a(row, k) * b(k, column)).sum();
-            let found = decode(got[d_place(row, column)]);
-            assert_eq!(found, f64::from(sum + start(row, column)), "{format} [{row}, {column}]");
+    for (row, column) in (0..16).flat_map(|row| (0..8).map(move |column| (row, column))) {
+        let sum: i32 = (0..depth).map(|k| a(row, k) * b(k, column)).sum();
+        let (found, want) = (decode(got[d_place(row, column)]), f64::from(sum + start(row, column)));
+        if found != want {
+            return Err(format!("{format} [{row}, {column}]: {found}, expected {want}"));
         }
     }
+    Ok(got.len())
 }
 
-/// Small whole numbers, exact in every format.
-#[test]
-fn tensor_core_products_are_products_of_matrices() {
-    let float = |bits: u32| f64::from(f32::from_bits(bits));
-    product("s8", 32, &|v| u32::from(v as i8 as u8), &|bits| f64::from(bits as i32));
-    product("f16", 16, &|v| u32::from(f16::from_f32(v as f32).to_bits()), &float);
-    product("bf16", 16, &|v| u32::from(bf16::from_f32(v as f32).to_bits()), &float);
-}
-
-#[test]
-fn values_pass_through_shared_memory_and_among_lanes() {
+/// Runs the exchange among the threads of a block, and compares what each has then.
+fn exchange(on: On<'_>) -> Result<usize, String> {
     let values: Vec<f32> = (0..128).map(|i| i as f32).collect();
     let mut script = Script::default();
     let (from, to) = (script.input("values", &values), script.output("out", 4, 256));
     script.launch(&probe::exchange(from, to));
     script.save(to, 256);
-    let program = build("probe", &family("probe"), Build::Sanitized);
-    run(&script, &program);
+    script.run(on).map_err(|fault| format!("{fault:?}"))?;
+    let backwards = |i: usize| (127 - i) as f32;
+    let shifted = |i: usize| backwards(if i % 32 < 29 { i + 3 } else { i });
+    let want: Vec<f32> = (0..128).map(backwards).chain((0..128).map(shifted)).collect();
     let got: Vec<f32> = script.saved("out");
-    for i in 0..128 {
-        let backwards = |i: usize| (127 - i) as f32;
-        assert_eq!(got[i], backwards(i));
-        assert_eq!(got[128 + i], backwards(if i % 32 < 29 { i + 3 } else { i }), "lane {i}");
+    match got == want {
+        true => Ok(got.len()),
+        false => Err(format!("{got:?}, expected {want:?}")),
     }
+}
+
+/// All of `probe`.
+pub fn probes_pass(on: On<'_>) -> Result<usize, String> {
+    let formats = probe::FORMATS.into_iter().zip(NUMBERS);
+    let products = formats.map(|(format, numbers)| product(on, format, numbers));
+    Ok(products.sum::<Result<usize, String>>()? + exchange(on)?)
+}
+
+#[test]
+fn products_and_exchanges_are_their_definition() {
+    let program = build("probe", &family("probe"), Build::Sanitized);
+    probes_pass(On::host(&program, 11)).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// All 65 536 bit patterns both ways, and rounding at and beside every tie.
@@ -133,7 +147,9 @@ fn sixteen_bit_numbers_are_those_of_the_hardware() {
     for &place in &places {
         script.save(place, 65_536);
     }
-    run(&script, &program);
+    script
+        .run(On::host(&program, 11))
+        .unwrap_or_else(|fault| panic!("{fault:?}"));
     let same = |a: f32, b: f32| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
     let (wide_f16, wide_bf16) = (script.saved::<f32>("wide_f16"), script.saved::<f32>("wide_bf16"));
     let (to_f16, to_bf16) = (script.saved::<u16>("f16"), script.saved::<u16>("bf16"));

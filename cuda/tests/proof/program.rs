@@ -1,6 +1,6 @@
 //! Builds host programs from kernels; what was built of the same sources before is not built again.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -44,18 +44,11 @@ pub fn build(name: &str, source: &str, build: Build) -> PathBuf {
 
 /// What the compiler makes of `source`, which is called `file`, with more arguments before it.
 fn compile(file: &str, source: &str, build: Build, arguments: &[OsString]) -> PathBuf {
-    let flags: &[&str] = match build {
-        Build::Sanitized => &[
-            "-O1",
-            "-g",
-            "-fno-omit-frame-pointer",
-            "-fsanitize=address,undefined",
-            "-fno-sanitize-recover=all",
-        ],
-        Build::Plain => &["-O1"],
-    };
+    let flags = flags(build);
+    // Objects are named by their hashes; where they lie does not matter.
+    let names: Vec<Option<&OsStr>> = arguments.iter().map(|a| Path::new(a).file_name()).collect();
     let mut hasher = DefaultHasher::new();
-    (file, source, flags, arguments, common_sources(), compiler()).hash(&mut hasher);
+    (file, source, &flags, names, common_sources(), compiler(), version()).hash(&mut hasher);
     let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels");
     fs::create_dir_all(&made).expect("a folder for programs");
     let result = made.join(format!("{file}-{:016x}.o", hasher.finish()));
@@ -71,15 +64,6 @@ fn compile(file: &str, source: &str, build: Build, arguments: &[OsString]) -> Pa
     let fresh = workspace.path().join("result");
     let mut command = Command::new(compiler());
     command
-        .args([
-            "-std=c++17",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-Wno-unused-parameter",
-            "-ffp-contract=off",
-        ])
-        .args(native())
         .args(flags)
         .args(["host", "src/device"].map(|part| format!("-I{}", folder().join(part).display())))
         .args(arguments)
@@ -105,13 +89,39 @@ fn compiler() -> String {
     std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned())
 }
 
-/// Fused multiply-adds are slow in software; x86 compilers use the instruction only when told to.
-fn native() -> &'static [&'static str] {
+/// What it says of itself; nothing when it cannot be run, which compiling then reports.
+fn version() -> &'static [u8] {
+    static VERSION: OnceLock<Vec<u8>> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let output = Command::new(compiler()).arg("--version").output();
+        output.map_or_else(|_| Vec::new(), |output| output.stdout)
+    })
+}
+
+/// Everything that the compiler is told but for files and folders.
+fn flags(build: Build) -> Vec<&'static str> {
+    let mut flags = vec![
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-unused-parameter",
+        "-ffp-contract=off",
+        "-O1",
+    ];
+    // Fused multiply-adds are slow in software; x86 compilers use the instruction only when told to.
     if cfg!(target_arch = "x86_64") {
-        &["-march=native"]
-    } else {
-        &[]
+        flags.push("-march=native");
     }
+    if build == Build::Sanitized {
+        flags.extend([
+            "-g",
+            "-fno-omit-frame-pointer",
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=all",
+        ]);
+    }
+    flags
 }
 
 /// Every file that a host program is made of beside the kernels, by its name.

@@ -1,5 +1,6 @@
 //! The convolution and pooling kernels on the host, held to their definition in `f64`.
 
+use crate::elements::{rounded, unit};
 use crate::program::{Build, build, family};
 use crate::script::{Fault, Memory, On, Script};
 use dualnet_cuda::pau::Coefficients;
@@ -59,30 +60,11 @@ struct Tensor {
 
 impl Tensor {
     fn floats(label: &str, count: usize, size: f64, element: Element) -> Self {
-        let bytes = element.encode(stream(label, count).iter().map(|value| (size * value) as f32));
-        let values = match element {
-            Element::F32 => bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&b| f32::from_le_bytes(b).into())
-                .collect(),
-            Element::F16 => bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&b| half::f16::from_le_bytes(b).into())
-                .collect(),
-            Element::Bf16 => bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&b| half::bf16::from_le_bytes(b).into())
-                .collect(),
-        };
+        let values = stream(label, count).into_iter().map(|value| (size * value) as f32);
+        let values: Vec<f32> = values.map(|value| rounded(element, value)).collect();
         Self {
-            values,
-            bytes,
+            bytes: element.encode(values.iter().copied()),
+            values: values.into_iter().map(f64::from).collect(),
             element: element.bytes(),
         }
     }
@@ -187,13 +169,6 @@ impl Case {
         (self.precision == Precision::Int8).then_some(rounding)
     }
 
-    fn plain(&self) -> Element {
-        match self.precision {
-            Precision::Float(element) => element,
-            Precision::Int8 => Element::F32,
-        }
-    }
-
     fn output_extents(&self) -> [usize; 2] {
         let Extents { height, width, .. } = self.extents;
         match self.pooled {
@@ -295,7 +270,7 @@ impl Case {
             Added::Identity | Added::Plain => {
                 let (map, rounding) = match self.added {
                     Added::Plain => (
-                        Tensor::floats(&label("plain"), pixels * outputs, 1.0, self.plain()),
+                        Tensor::floats(&label("plain"), pixels * outputs, 1.0, self.precision.plain()),
                         None,
                     ),
                     _ => (
@@ -369,7 +344,7 @@ impl Case {
         let element = if output_rounding.is_some() {
             1
         } else {
-            self.plain().bytes()
+            self.precision.plain().bytes()
         };
         let output = script.output("output", element, count);
         let input_rounding = self.rounding(INPUT);
@@ -410,7 +385,7 @@ impl Case {
         let got = match output_rounding {
             Some(_) => script.saved::<i8>("output").into_iter().map(f64::from).collect(),
             None => script
-                .saved_floats("output", self.plain())
+                .saved_floats("output", self.precision.plain())
                 .into_iter()
                 .map(f64::from)
                 .collect(),
@@ -420,7 +395,7 @@ impl Case {
 
     /// Values of one channel that are f32 for 8 bits, with what rounding makes of them.
     fn single_map(&self, label: &str, pixels: usize, rounding: Quantization) -> Tensor {
-        let mut map = Tensor::floats(label, pixels, 1.5, self.plain());
+        let mut map = Tensor::floats(label, pixels, 1.5, self.precision.plain());
         if self.precision == Precision::Int8 {
             for value in &mut map.values {
                 let q = (*value / f64::from(rounding.scale)).round_ties_even();
@@ -490,9 +465,8 @@ impl Case {
             return Err(format!("{}: {} values", self.name, got.len()));
         }
         let unit = match self.precision {
-            Precision::Float(Element::F16) => 2f64.powi(-11),
-            Precision::Float(Element::Bf16) => 2f64.powi(-8),
-            _ => 0.0,
+            Precision::Float(element) => unit(element),
+            Precision::Int8 => 0.0,
         };
         for (index, &got) in got.iter().enumerate() {
             let (want, size) = (expected.values[index], expected.sizes[index]);
@@ -559,14 +533,10 @@ impl Pooling {
         script.run(on).map_err(|fault| format!("{self:?}: {fault:?}"))?;
         let (got, unit): (Vec<f64>, f64) = match self.to {
             Precision::Int8 => (script.saved::<i8>("to").into_iter().map(f64::from).collect(), 0.0),
-            Precision::Float(element) => {
-                let unit =
-                    [0.0, 2f64.powi(-11), 2f64.powi(-8)][Element::ALL.iter().position(|&e| e == element).unwrap_or(0)];
-                (
-                    script.saved_floats("to", element).into_iter().map(f64::from).collect(),
-                    unit,
-                )
-            }
+            Precision::Float(element) => (
+                script.saved_floats("to", element).into_iter().map(f64::from).collect(),
+                unit(element),
+            ),
         };
         for (index, (&got, &want)) in got.iter().zip(&want).enumerate() {
             let close = match self.to {

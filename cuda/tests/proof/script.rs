@@ -107,6 +107,11 @@ impl Script {
         Memory(name, 0)
     }
 
+    /// Memory that holds floats rounded to a type, and nothing beyond them.
+    pub fn floats(&mut self, name: &'static str, element: Element, values: &[f32]) -> Memory {
+        self.bytes(name, element.bytes(), element.encode(values.iter().copied()))
+    }
+
     /// Poisoned memory of `count` elements of `element` bytes.
     pub fn output(&mut self, name: &'static str, element: usize, count: usize) -> Memory {
         self.steps.push(Step::Output { name, element, count });

@@ -1,10 +1,11 @@
 //! The Transformer's kernels on the host, held to the definition in f64 whose operands are rounded as the kernels' are.
 
-use crate::encoders::{Operand, Owned, compare, floats, numbers, program, raw, rounded, saved, unit, weights};
+use crate::elements::{rounded, unit};
+use crate::encoders::{Operand, Owned, compare, numbers, program, weights};
 use crate::program::{Build, build, family};
 use crate::script::{Fault, On, Script};
 use dualnet_cuda::transformer::{AttentionRounding, Buffers, First, Layer, LayerWeights, Linear, Norm, Transformer};
-use dualnet_cuda::{Element, Precision, Quantization, signal};
+use dualnet_cuda::{Element, Precision, Quantization};
 use std::path::Path;
 
 /// A layer, what it runs on, and the mean after it.
@@ -83,12 +84,12 @@ impl Case {
 
     fn input(&self) -> Vec<f32> {
         let element = if self.first {
-            signal(self.precision)
+            self.precision.plain()
         } else {
             Element::F32
         };
         let values = numbers("stream", self.records * self.steps * self.width, 2.0);
-        values.iter().map(|&x| rounded(element, f64::from(x)) as f32).collect()
+        values.iter().map(|&x| rounded(element, x)).collect()
     }
 
     fn positions(&self) -> Vec<f32> {
@@ -137,7 +138,7 @@ impl Case {
         let count = self.records * self.steps * self.width;
         let weights = weights(&mut script, "layer", self.precision, &layer.packed);
         let (stream, first) = if self.first {
-            let ecg = floats(&mut script, "ecg", signal(self.precision), &self.input());
+            let ecg = script.floats("ecg", self.precision.plain(), &self.input());
             let positions = script.input("positions", &self.positions());
             (script.output("stream", 4, count), Some(First { ecg, positions }))
         } else {
@@ -153,8 +154,7 @@ impl Case {
         for launch in layer.launches(self.records, buffers).expect("work to do") {
             script.launch(&launch);
         }
-        let norm: Vec<u8> = maps.norms[2].iter().flatten().flat_map(|x| x.to_le_bytes()).collect();
-        let norm = raw(&mut script, "norm", 4, &norm);
+        let norm = script.input("norm", &maps.norms[2].concat());
         let latent = script.output("latent", 4, self.records * self.width);
         script.launch(
             &self
@@ -165,7 +165,7 @@ impl Case {
         script.save(stream, count);
         script.save(latent, self.records * self.width);
         script.run(on)?;
-        Ok(["stream", "latent"].map(|name| saved(&script, name, Element::F32)))
+        Ok(["stream", "latent"].map(|name| script.saved_floats(name, Element::F32)))
     }
 
     fn reference(&self) -> [Vec<f64>; 2] {

@@ -181,7 +181,7 @@ impl<Key: Copy + Ord> Executor<Key> {
             }
             if let Some(before) = index.checked_sub(1) {
                 self.lanes[before % 2].finished.synchronize()?;
-                let outputs = self.known(jobs[before].key)?.outputs;
+                let outputs = known(&self.recorded, jobs[before].key)?.outputs;
                 take(before, &self.lanes[before % 2].host_outputs.bytes()[..outputs]);
                 self.record(jobs[before].key);
             }
@@ -189,18 +189,9 @@ impl<Key: Copy + Ord> Executor<Key> {
         Ok(())
     }
 
-    fn known(&self, key: Key) -> Result<&Recorded, CudaError> {
-        self.recorded
-            .get(&key)
-            .ok_or_else(|| CudaError::Launch("a batch of a size that was not prepared".to_owned()))
-    }
-
     /// Fills a lane and queues everything.
     fn submit(&mut self, job: &Job<'_, Key>, index: usize) -> Result<(), CudaError> {
-        let recorded = self
-            .recorded
-            .get(&job.key)
-            .ok_or_else(|| CudaError::Launch("a batch of a size that was not prepared".to_owned()))?;
+        let recorded = known(&self.recorded, job.key)?;
         let lane = &mut self.lanes[index];
         (job.fill)(&mut lane.host_inputs.bytes_mut()[..recorded.inputs]);
         // SAFETY: nothing else uses the lane until its outputs are taken, behind everything queued here, or `run` has waited for both
@@ -248,7 +239,7 @@ impl<Key: Copy + Ord> Executor<Key> {
         let events = (0..=repeats)
             .map(|_| self.device.event(true))
             .collect::<Result<Vec<Event>, CudaError>>()?;
-        let graph = match &self.known(job.key)?.replay {
+        let graph = match &known(&self.recorded, job.key)?.replay {
             Replay::Graphs([graph, _]) => graph,
             Replay::Launches(error) => return Err(error.clone()),
             Replay::Unknown => return Err(CudaError::Launch("nothing was recorded".to_owned())),
@@ -265,6 +256,13 @@ impl<Key: Copy + Ord> Executor<Key> {
             .map(|pair| pair[0].milliseconds_to(&pair[1]))
             .collect()
     }
+}
+
+/// What was prepared for a key.
+fn known<Key: Ord>(recorded: &BTreeMap<Key, Recorded>, key: Key) -> Result<&Recorded, CudaError> {
+    recorded
+        .get(&key)
+        .ok_or_else(|| CudaError::Launch("a batch of a size that was not prepared".to_owned()))
 }
 
 /// Loads the families of kernels that a program launches and that are not loaded yet.
@@ -288,7 +286,7 @@ fn launch_all(
             .get_mut(launch.family)
             .ok_or_else(|| CudaError::Launch(format!("the kernels of {} are not loaded", launch.family)))?;
         // SAFETY: the addresses are those of regions within the executor's memory, as large as the program's builder was told by the
-        // launchers; they live as long as the streams, which the executor waits for before it lets go of anything.
+        // launchers; memory and modules live as long as the streams, which the executor waits for before it lets go of anything.
         unsafe { module.run(launch, stream.handle())? };
     }
     Ok(())

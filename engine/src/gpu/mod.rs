@@ -1,8 +1,8 @@
 //! Inference on an NVIDIA GPU, with the kernels of `dualnet_cuda`.
 //!
 //! A [plan](crate::plan) and a precision become a program: a list of launches over named memory, which needs no GPU to be made and
-//! checked. Its constants are uploaded once, one CUDA graph is recorded for each batch size, and a batch is copied while
-//! another is computed. It has run on an NVIDIA H200.
+//! checked. Its constants are uploaded once, and a batch is copied while another is computed. A batch is filled up to a power of two of
+//! records, or to the largest there may be, and one CUDA graph is recorded for each of those. It has run on an NVIDIA H200.
 
 #[cfg(not(feature = "cuda"))]
 mod absent;
@@ -13,7 +13,7 @@ mod executor;
 #[cfg(feature = "cuda")]
 mod footprint;
 #[cfg(feature = "cuda")]
-mod inputs;
+mod lead;
 #[cfg(feature = "cuda")]
 mod network;
 #[cfg(feature = "cuda")]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use dualnet_cuda::{CudaError, Launch};
 
 use super::audit::{self, Access};
-use super::inputs::Lead;
+use super::lead::Lead;
 use super::network::{self, Numbers, Size};
 use super::program::{Addresses, Constants, Program};
 use crate::classifier::lead_at_300_hz;
@@ -28,7 +28,8 @@ pub struct Rehearsal {
     pub memory: BTreeMap<u64, Vec<u8>>,
     /// In their order.
     pub scenes: Vec<Scene>,
-    /// Addresses of the probabilities, f32 `[records, classes]`, once all launches are done.
+    /// Addresses of the probabilities, f32 `[records, classes]`, once all launches are done; those of the copies that fill a launch up
+    /// lie behind.
     pub probabilities: Range<u64>,
 }
 
@@ -100,15 +101,16 @@ impl Rehearsal {
             _ => return Err(Error::Cuda("these records are not one batch".to_owned())),
         };
         let numbers = Numbers::of(precision);
-        let size = Size {
-            records: leads.len(),
-            processors,
-        };
+        let records = network::launched(leads.len(), usize::MAX);
+        let size = Size { records, processors };
         let mut constants = Constants::default();
         let program = network::program(&plan, numbers, form, size, &mut constants).map_err(refused)?;
         let leads: Vec<&Lead> = leads.iter().collect();
-        let fill = |bytes: &mut [u8]| network::write_inputs(&leads, numbers, bytes);
-        Self::of_program(&program, constants.bytes, fill).map_err(refused)
+        let fill = |bytes: &mut [u8]| network::write_inputs(&leads, records, numbers, bytes);
+        let mut this = Self::of_program(&program, constants.bytes, fill).map_err(refused)?;
+        let Range { start, end } = this.probabilities;
+        this.probabilities = start..start + (end - start) / records as u64 * leads.len() as u64;
+        Ok(this)
     }
 
     fn of_program(program: &Program, constants: Vec<u8>, fill: impl FnOnce(&mut [u8])) -> Result<Self, CudaError> {

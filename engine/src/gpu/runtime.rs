@@ -6,7 +6,7 @@ use dualnet_cuda::{CudaError, Device};
 
 use super::Refusal;
 use super::executor::{Executor, Job};
-use super::inputs::{Form, Lead};
+use super::lead::{Form, Lead};
 use super::network::{self, Numbers, Size};
 use super::program::Constants;
 use crate::classifier::{Part, label};
@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::signal::{ECG_LEN, Preprocessor, SAMPLING_RATE_HZ, SPECTROGRAM_LEN};
 use crate::{Error, Precision, Record};
 
-/// A program is for inputs of a form and a number of records.
+/// A program is for inputs of a form and a number of records, which [`network::launched`] keeps to few.
 type Key = (Form, usize);
 
 /// A model whose weights are on a GPU, the first of the machine, and what runs it.
@@ -70,7 +70,7 @@ impl Runtime {
     }
 
     /// Milliseconds on the GPU of `repeats` batches of copies of `record`, from raw samples in its memory to probabilities there, one
-    /// after the other.
+    /// after the other. As for any batch, a launch has the next power of two of records, or as many as the runtime was made for.
     ///
     /// # Errors
     /// A record that is not at 300 Hz in 16-bit integers, a batch that is larger than the runtime was made for, what the driver
@@ -86,11 +86,11 @@ impl Runtime {
         if !as_recorded || lead.form() != Form::Samples || batch == 0 || batch > self.batch {
             return Err(failed("it cannot be measured in such a batch".to_owned()));
         }
-        let key = (Form::Samples, batch);
+        let records = network::launched(batch, self.batch);
+        let key = (Form::Samples, records);
         self.prepare(key).map_err(|error| failed(error.to_string()))?;
-        let leads = vec![&lead; batch];
         let numbers = self.numbers;
-        let fill = |bytes: &mut [u8]| network::write_inputs(&leads, numbers, bytes);
+        let fill = |bytes: &mut [u8]| network::write_inputs(&[&lead], records, numbers, bytes);
         self.executor
             .measure(&Job { key, fill: &fill }, repeats)
             .map_err(|error| failed(error.to_string()))
@@ -170,33 +170,36 @@ impl Runtime {
         batches: &[(Form, &[usize])],
         answers: &mut [Option<Vec<f32>>],
     ) -> Result<(), CudaError> {
-        for (form, indexes) in batches {
-            self.prepare((*form, indexes.len()))?;
+        let (numbers, most) = (self.numbers, self.batch);
+        let key = |&(form, indexes): &(Form, &[usize])| (form, network::launched(indexes.len(), most));
+        for batch in batches {
+            self.prepare(key(batch))?;
         }
-        let numbers = self.numbers;
         type Fill<'a> = Box<dyn Fn(&mut [u8]) + 'a>;
-        let fill = |(_, indexes): &(Form, &[usize])| -> Fill<'_> {
-            let batch: Vec<&Lead> = indexes.iter().filter_map(|&index| leads[index]).collect();
-            Box::new(move |bytes: &mut [u8]| network::write_inputs(&batch, numbers, bytes))
+        let fill = |batch: &(Form, &[usize])| -> Fill<'_> {
+            let (_, records) = key(batch);
+            let leads: Vec<&Lead> = batch.1.iter().filter_map(|&index| leads[index]).collect();
+            Box::new(move |bytes: &mut [u8]| network::write_inputs(&leads, records, numbers, bytes))
         };
         let fills: Vec<Fill<'_>> = batches.iter().map(fill).collect();
         let jobs: Vec<Job<'_, Key>> = batches
             .iter()
             .zip(&fills)
-            .map(|(&(form, indexes), fill)| Job {
-                key: (form, indexes.len()),
+            .map(|(batch, fill)| Job {
+                key: key(batch),
                 fill: &**fill,
             })
             .collect();
         self.executor.run(&jobs, |job, outputs| {
             let (_, indexes) = batches[job];
+            let (_, records) = key(&batches[job]);
             let values: Vec<f32> = outputs
                 .as_chunks()
                 .0
                 .iter()
                 .map(|&value| f32::from_le_bytes(value))
                 .collect();
-            let classes = values.len() / indexes.len();
+            let classes = values.len() / records;
             for (&index, probabilities) in indexes.iter().zip(values.chunks_exact(classes)) {
                 answers[index] = Some(probabilities.to_vec());
             }

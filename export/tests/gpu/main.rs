@@ -24,6 +24,7 @@ use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
 use dualnet_engine::{Error, Model, Precision};
 use dualnet_export::network::{Network, NetworkConfig, preset};
 use dualnet_export::onnx::{Card, export};
+use dualnet_export::weights::{Data, Tensor};
 use dualnet_fixtures::{GoldenNetwork, NetworkInputs, largest_difference, network_names, report};
 use std::path::Path;
 
@@ -124,6 +125,42 @@ fn smaller_batches_need_no_more_memory() {
                     config.name
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn activations_that_only_the_cpu_computes_are_refused() {
+    let config = preset("dualnet-s").expect("a preset");
+    let network = Network::new(config.clone()).expect("a valid configuration");
+    let inputs = NetworkInputs::read();
+    for (part, place) in [("numerator", 0), ("numerator", 5), ("denominator", 3)] {
+        let of = |coefficient: f32| {
+            let mut state = golden_state(&config, "large coefficients");
+            let name = format!("linear_layer_1.1.weight_{part}");
+            let tensor = state.tensors.get_mut(&name).expect("the head's activation");
+            let Data::F32(values) = tensor.data() else {
+                panic!("{name} is of floats")
+            };
+            let mut values = values.to_vec();
+            values[place] = coefficient;
+            *tensor = Tensor::f32(tensor.shape(), values).expect("as many values");
+            let file = export(&network, &state, Path::new("golden weights"), &Card::default());
+            model(&file.expect("an exportable network"))
+        };
+        let largest = 2_f32.powi(102);
+        for precision in [Precision::F32, Precision::F16] {
+            for supported in [largest, -largest] {
+                footprint(&of(supported), precision, 1).unwrap_or_else(|error| panic!("{part}: {error}"));
+            }
+            let beyond = of(-1.001 * largest);
+            let error = footprint(&beyond, precision, 1).expect_err("no kernel").to_string();
+            assert!(
+                error.contains("head's activation") && error.contains("5e30") && error.contains("CPU"),
+                "{error}"
+            );
+            let answer = Cpu::new(beyond).run(&inputs.ecg[..ECG_LEN], &inputs.spectrogram[..SPECTROGRAM_LEN], 1);
+            answer.unwrap_or_else(|error| panic!("{part}: {error}"));
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::mistakes::mistakes;
 use crate::{golden_file, int8_model, model, rows};
 use dualnet_engine::cpu::Runtime as Cpu;
 use dualnet_engine::gpu::{Rehearsal, Scene};
-use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
+use dualnet_engine::signal::{ECG_LEN, Inputs, Preprocessor, SPECTROGRAM_LEN};
 use dualnet_engine::{Model, Precision, Record};
 use dualnet_export::network::{Network, NetworkConfig, SignalEncoder, preset};
 use dualnet_export::onnx::{Card, export};
@@ -22,6 +22,9 @@ use std::path::Path;
 
 /// Of an H200. Fewer take other tilings of the convolutions, and a single one the LSTM's layers one after the other.
 const PROCESSORS: usize = 132;
+
+/// The shortest fixture record.
+const SHORT: &str = "A05493.mat";
 
 fn tolerance(precision: Precision) -> f64 {
     match precision {
@@ -120,18 +123,19 @@ fn prepared(what: &str, model: &Model, precision: Precision, processors: usize, 
     );
 }
 
-/// The first fixture record through the network as raw samples.
-fn raw(what: &str, model: &Model, precision: Precision, processors: usize) {
-    let path = records_dir().join("A05493.mat");
-    let record = Record::open(&path).unwrap_or_else(|error| panic!("{error}"));
-    let (mut ecg, mut spectrogram) = (vec![0.0; ECG_LEN], vec![0.0; SPECTROGRAM_LEN]);
-    Preprocessor::new()
-        .prepare(record.samples(), &mut ecg, &mut spectrogram)
-        .expect("enough samples");
+/// Fixture records through the network as raw samples.
+fn raw(what: &str, model: &Model, precision: Precision, processors: usize, names: &[&str]) {
+    let open = |name: &&str| Record::open(records_dir().join(name)).unwrap_or_else(|error| panic!("{error}"));
+    let records: Vec<Record> = names.iter().map(open).collect();
+    let mut preprocessor = Preprocessor::new();
+    let inputs = records.iter().map(|record| preprocessor.inputs(record.samples()));
+    let inputs: Vec<Inputs> = inputs.collect::<Result<_, _>>().expect("enough samples");
+    let all = |part: fn(&Inputs) -> &[f32]| inputs.iter().map(part).collect::<Vec<_>>().concat();
+    let (ecg, spectrogram) = (all(|inputs| &inputs.ecg), all(|inputs| &inputs.spectrogram));
     let expected = Cpu::new(model.clone())
-        .run(&ecg, &spectrogram, 1)
+        .run(&ecg, &spectrogram, records.len())
         .expect("probabilities");
-    let rehearsal = Rehearsal::of_records(model, precision, processors, &[&record]);
+    let rehearsal = Rehearsal::of_records(model, precision, processors, &records.iter().collect::<Vec<_>>());
     let rehearsal = rehearsal.unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(rehearsal.scenes[0].launch.family == "preprocess", "{what}");
     agrees(
@@ -139,7 +143,7 @@ fn raw(what: &str, model: &Model, precision: Precision, processors: usize) {
         precision,
         &rehearsal,
         &expected,
-        1,
+        records.len(),
     );
 }
 
@@ -158,7 +162,19 @@ fn a_small_network_with_an_lstm_computes_what_the_cpu_does() {
         &int8_model(&float, &[]),
         Precision::Int8,
         1,
+        &[SHORT],
     );
+}
+
+/// Three run in a launch of four.
+#[test]
+fn odd_numbers_of_records_compute_what_the_cpu_does() {
+    let mut config = lstm();
+    config.ablate_spectrogram_encoder();
+    let model = model(&file(&config));
+    prepared("an LSTM by itself", &model, Precision::F32, PROCESSORS, 3);
+    let names = [SHORT, "A00405.mat", SHORT];
+    raw("an LSTM by itself", &model, Precision::F32, PROCESSORS, &names);
 }
 
 #[test]
@@ -257,7 +273,7 @@ fn matrix(what: &str, published: NetworkConfig, kept: &[&str]) {
                 prepared(&what, &kept_float, Precision::Int8, 1, 1);
             }
         }
-        raw(&what, &floats, Precision::F16, PROCESSORS);
+        raw(&what, &floats, Precision::F16, PROCESSORS, &[SHORT]);
         prepared(&what, &floats, Precision::F16, PROCESSORS, 2);
         // Fewer multiprocessors take larger blocks, more records more of them.
         prepared(&what, &floats, Precision::F32, 1, 3);

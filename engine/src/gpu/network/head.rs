@@ -2,16 +2,9 @@
 
 use dualnet_cuda::{CudaError, head};
 
-use super::weights::{bias, bytes, rounding};
+use super::weights::{bias, bytes, rounding, rows};
 use super::{Map, Numbers, Writer};
 use crate::gpu::program::Memory;
-use crate::plan::Linear;
-
-/// `[outputs, inputs]`, however the file has them.
-fn rows(linear: &Linear<'_>) -> Vec<f32> {
-    let places = (0..linear.outputs).flat_map(|output| (0..linear.inputs).map(move |input| (output, input)));
-    places.map(|(output, input)| linear.weight(output, input)).collect()
-}
 
 impl Writer<'_, '_> {
     pub(super) fn head(&mut self, latent: Option<Memory>, map: Option<Map>) -> Result<(), CudaError> {

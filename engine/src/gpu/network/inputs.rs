@@ -4,7 +4,7 @@ use dualnet_cuda::{CudaError, Element, preprocess};
 use half::f16;
 
 use super::{Numbers, Writer};
-use crate::gpu::inputs::{Form, Lead};
+use crate::gpu::lead::{Form, Lead};
 use crate::gpu::program::{ALIGNMENT, Memory};
 use crate::signal::{ECG_LEN, MAX_SAMPLES, SPECTROGRAM_LEN};
 
@@ -47,12 +47,13 @@ impl Writer<'_, '_> {
     }
 }
 
-/// Writes a batch, whose records have one form, as a program of these numbers has its inputs.
-pub(in crate::gpu) fn write_inputs(leads: &[&Lead], numbers: Numbers, bytes: &mut [u8]) {
-    let samples_bytes = leads.len() * MAX_SAMPLES * size_of::<i16>();
-    let ecg_bytes = leads.len() * ECG_LEN * numbers.element().bytes();
+/// Writes leads, which have one form, as a program of so many records and these numbers has its inputs: copies of the last fill it up.
+pub(in crate::gpu) fn write_inputs(leads: &[&Lead], records: usize, numbers: Numbers, bytes: &mut [u8]) {
+    let samples_bytes = records * MAX_SAMPLES * size_of::<i16>();
+    let ecg_bytes = records * ECG_LEN * numbers.element().bytes();
     let second = |first: usize| first.next_multiple_of(ALIGNMENT as usize);
-    for (index, lead) in leads.iter().enumerate() {
+    let copies = leads.last().into_iter().cycle();
+    for (index, lead) in leads.iter().chain(copies).take(records).enumerate() {
         match lead {
             Lead::Samples(samples) => {
                 let row = &mut bytes[index * MAX_SAMPLES * size_of::<i16>()..][..MAX_SAMPLES * size_of::<i16>()];
@@ -83,6 +84,36 @@ fn write_floats(values: &[f32], element: Element, bytes: &mut [u8], first: usize
         _ => {
             for (to, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
                 *to = value.to_le_bytes();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four records.
+    fn written(leads: &[Lead], numbers: Numbers) -> Vec<u8> {
+        let of_samples = MAX_SAMPLES * size_of::<i16>() + size_of::<i32>();
+        let of_values = (ECG_LEN + SPECTROGRAM_LEN) * numbers.element().bytes();
+        let mut bytes = vec![0xff; 4 * of_samples.max(of_values) + ALIGNMENT as usize];
+        write_inputs(&leads.iter().collect::<Vec<_>>(), 4, numbers, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn copies_of_the_last_lead_fill_a_launch_up() {
+        let samples = [40, 3000, 77].map(|length| Lead::Samples((0..length).collect()));
+        let values = |count: usize, first: usize| (first..first + count).map(|i| (i % 509) as f32).collect();
+        let prepared = [1, 2, 3].map(|record| Lead::Prepared {
+            ecg: values(ECG_LEN, record),
+            spectrogram: values(SPECTROGRAM_LEN, 7 * record),
+        });
+        for leads in [samples, prepared] {
+            let whole = [leads.to_vec(), vec![leads[2].clone()]].concat();
+            for numbers in [Numbers::F32, Numbers::F16] {
+                assert!(written(&leads, numbers) == written(&whole, numbers), "{numbers:?}");
             }
         }
     }

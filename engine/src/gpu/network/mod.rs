@@ -12,7 +12,7 @@ use dualnet_cuda::pau::Coefficients;
 use dualnet_cuda::residual as kernels;
 use dualnet_cuda::{CudaError, Element, Precision};
 
-use super::inputs::Form;
+use super::lead::Form;
 use super::program::{Builder, Constants, Memory, Program};
 use crate::pau::Pau;
 use crate::plan::{self, Block, Plan, Quantization};
@@ -22,6 +22,10 @@ use norm::Conditions;
 pub(super) use inputs::write_inputs;
 pub(super) use weights::Numbers;
 
+/// The kernels give no number near 0 where a coefficient leaves no room below 2 to the power of `HEADROOM` in `pade.cuh`, which they know by an
+/// approximate logarithm.
+const LARGEST_COEFFICIENT: f32 = (1_u128 << 102) as f32;
+
 /// For which machine and how many records a program is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
@@ -29,6 +33,11 @@ pub(super) struct Size {
     pub(super) records: usize,
     /// Multiprocessors of the GPU.
     pub(super) processors: usize,
+}
+
+/// Records of the program that runs so many of up to `most`: powers of two, so that few programs stand for all counts.
+pub(super) fn launched(records: usize, most: usize) -> usize {
+    records.next_power_of_two().min(most)
 }
 
 /// A program while it is written.
@@ -187,6 +196,13 @@ impl Writer<'_, '_> {
         if (pau.numerator().len(), pau.denominator().len()) != (6, 4) {
             return Err(CudaError::Launch(format!("{name} is not of order 5/4")));
         }
+        let mut coefficients = pau.numerator().iter().chain(pau.denominator());
+        if let Some(coefficient) = coefficients.find(|coefficient| coefficient.abs() > LARGEST_COEFFICIENT) {
+            return Err(CudaError::Launch(format!(
+                "{name} has a coefficient of {coefficient:e}, which only the CPU computes with; up to 2^102 ({LARGEST_COEFFICIENT:.0e}) are \
+                 supported on a GPU"
+            )));
+        }
         Ok(Coefficients { numerator, denominator })
     }
 
@@ -237,5 +253,23 @@ impl Writer<'_, '_> {
 
     fn element(&self) -> Element {
         self.numbers.element()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::launched;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn few_programs_stand_for_all_counts() {
+        for (most, programs) in [(1, 1), (2, 2), (100, 8), (4096, 13)] {
+            let all = || (1..=most).map(|records| (records, launched(records, most)));
+            assert!(all().all(|(records, launched)| (records..=most).contains(&launched)));
+            assert_eq!(
+                all().map(|(_, launched)| launched).collect::<BTreeSet<_>>().len(),
+                programs
+            );
+        }
     }
 }

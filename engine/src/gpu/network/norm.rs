@@ -4,7 +4,7 @@ use dualnet_cuda::residual as kernels;
 use dualnet_cuda::{CudaError, head};
 
 use super::Writer;
-use super::weights::{bytes, factors, floats};
+use super::weights::{bytes, factors, floats, rows};
 use crate::gpu::program::Memory;
 use crate::plan::{Block, Convolution, Norm, keeps_sums_finite};
 
@@ -49,13 +49,7 @@ impl Writer<'_, '_> {
         let weights = self.builder.constant("conditions", || {
             let parts: Vec<(Vec<f32>, Vec<f32>)> = conditional
                 .iter()
-                .map(|(convolution, weight)| {
-                    let rows = (0..weight.outputs).flat_map(|row| (0..width).map(move |input| (row, input)));
-                    (
-                        rows.map(|(row, input)| weight.weight(row, input)).collect(),
-                        factors(convolution),
-                    )
-                })
+                .map(|(convolution, weight)| (rows(weight), factors(convolution)))
                 .collect();
             let norms: Vec<head::ConditionalNorm<'_>> = parts
                 .iter()

@@ -97,7 +97,7 @@ impl Writer<'_, '_> {
     ) -> Result<Memory, CudaError> {
         let records = self.size.records;
         let float = size_of::<f32>();
-        let signal = dualnet_cuda::signal(self.numbers.products(layers[0].input)).bytes();
+        let signal = self.numbers.products(layers[0].input).plain().bytes();
         let hidden = layers[0].hidden;
         let mut scratch = |name: &str, count: usize, bytes: usize| self.builder.scratch(name, (count * bytes) as u64);
         let states = scratch("LSTM states", chain.states(records, WINDOWS), signal);
@@ -137,7 +137,7 @@ impl Writer<'_, '_> {
                 false => self.values(
                     &format!("{name} steps"),
                     WINDOWS * layer.hidden,
-                    dualnet_cuda::signal(precision).bytes(),
+                    precision.plain().bytes(),
                 ),
             };
             let workspace = (kernels.workspace(records, WINDOWS) * size_of::<f32>()) as u64;

@@ -62,11 +62,12 @@ impl Owned {
 
     /// `[outputs, inputs]`, however the file has them.
     pub(super) fn of_linear(linear: &plan::Linear<'_>) -> Self {
-        let places = || (0..linear.outputs).flat_map(|output| (0..linear.inputs).map(move |input| (output, input)));
         match linear.input {
-            None => Self::Floats(places().map(|(output, input)| linear.weight(output, input)).collect()),
+            None => Self::Floats(rows(linear)),
             Some(_) => Self::Bytes {
-                values: places().map(|(output, input)| linear.byte(output, input).0).collect(),
+                values: places(linear)
+                    .map(|(output, input)| linear.byte(output, input).0)
+                    .collect(),
                 scales: (0..linear.outputs).map(|output| linear.byte(output, 0).1).collect(),
             },
         }
@@ -95,6 +96,19 @@ impl Owned {
             (Self::Floats(values), _) => residual::Filters::Float(values),
         }
     }
+}
+
+/// Outputs and inputs of a linear map's weights, row by row.
+fn places(linear: &plan::Linear<'_>) -> impl Iterator<Item = (usize, usize)> {
+    let inputs = linear.inputs;
+    (0..linear.outputs).flat_map(move |output| (0..inputs).map(move |input| (output, input)))
+}
+
+/// `[outputs, inputs]`, however the file has them.
+pub(super) fn rows(linear: &plan::Linear<'_>) -> Vec<f32> {
+    places(linear)
+        .map(|(output, input)| linear.weight(output, input))
+        .collect()
 }
 
 /// The scale of every output.

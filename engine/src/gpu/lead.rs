@@ -1,4 +1,4 @@
-//! What a batch of records is on its way to a GPU.
+//! A record on its way to a GPU.
 
 use crate::signal::{ECG_LEN, MAX_SAMPLES, Preprocessor, SPECTROGRAM_LEN, SignalError};
 
