@@ -13,7 +13,7 @@ pub(crate) const FLOAT16: i32 = 10;
 /// `TensorProto.DataType.INT64`.
 pub(super) const INT64: i32 = 7;
 /// What the dynamic first axis is called.
-pub(super) const BATCH: &str = "N";
+const BATCH: &str = "N";
 
 /// An extent of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ mod sensitive;
 pub use calibration::Recordings;
 pub use sensitive::sensitive;
 
-use crate::onnx::{Card, ExportError, check, metadata, narrow};
+use crate::onnx::{Card, ExportError, check, metadata, store};
 use calibration::{Calibration, Ranges};
 use dualnet_engine::model::keys;
 use dualnet_engine::plan::Plan;
@@ -47,7 +47,7 @@ pub struct Quantized {
 /// Quantizes the float file `bytes`, which was read from `source`, with ranges found on `recordings`.
 ///
 /// A node whose name contains one of `keep_float` is left as it is, and reads what it read. `card` adds entries to the model card; the metrics of the float
-/// file become `metrics.float`, since they were not measured of the result. `progress` is told after each record how many are done.
+/// file become `metrics.f32`, since they were not measured of the result. `progress` is told after each record how many are done.
 /// The bytes are a function of the arguments and of the instruction set that the engine runs the records on: with another one, ranges
 /// may differ in their last digits.
 ///
@@ -75,16 +75,19 @@ pub fn quantize(
         path: source.to_owned(),
         message: error.to_string(),
     })?;
-    narrow::widen_graph(proto.graph.mut_or_insert_default());
+    store::widen_graph(proto.graph.mut_or_insert_default());
     let operands = Operands::of(&proto.graph, keep_float)?;
     let calibration = calibration::run(&model, &operands, recordings, progress)?;
     let (nodes, activations) = (operands.nodes(), operands.activations.len());
     let summary = summary(&model, &calibration, recordings, keep_float);
     rewrite::rewrite(proto.graph.mut_or_insert_default(), &operands, &calibration.ranges)?;
-    metadata::requantize(&mut proto, &summary, card)?;
+    let entries = [
+        (keys::PRECISION, Precision::Int8.to_string()),
+        (keys::QUANTIZATION, Value::Object(summary).to_string()),
+    ];
+    metadata::describe_again(&mut proto, card, entries)?;
     let bytes = metadata::seal(&proto)?;
-    check::check_file(&bytes, model.classes().len())?;
-    let written = Model::from_bytes("the int8 file", &bytes).map_err(|error| ExportError::Check(error.to_string()))?;
+    let written = check::check_file(&bytes)?;
     if written.card().precision != Precision::Int8 {
         return Err(ExportError::Check(format!("{} does not say int8", keys::PRECISION)));
     }

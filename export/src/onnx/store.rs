@@ -22,24 +22,21 @@ const FEWEST: usize = 4096;
 /// # Errors
 /// [`ExportError::Model`] when `bytes` are not an intact file of this project, [`ExportError::Check`] when the result does not pass its own
 /// check.
-pub fn narrow(path: &Path, bytes: &[u8], card: &Card) -> Result<Vec<u8>, ExportError> {
+pub fn store_f16(path: &Path, bytes: &[u8], card: &Card) -> Result<Vec<u8>, ExportError> {
     let wrong = |message: String| ExportError::Model {
         path: path.to_owned(),
         message,
     };
-    let classes = Model::from_bytes("the file", bytes)
-        .map_err(|error| wrong(error.to_string()))?
-        .classes()
-        .len();
+    Model::from_bytes("the file", bytes).map_err(|error| wrong(error.fault().to_string()))?;
     let mut model = ModelProto::parse_from_bytes(bytes).map_err(|error| wrong(error.to_string()))?;
     if narrow_graph(model.graph.mut_or_insert_default())? == 0 {
         return Err(wrong(
             "has no weights that are stored in 32 bits and fit into 16".to_owned(),
         ));
     }
-    metadata::describe_again(&mut model, card)?;
+    metadata::describe_again(&mut model, card, [])?;
     let bytes = metadata::seal(&model)?;
-    check::check(&bytes, classes)?;
+    check::check(&bytes)?;
     Ok(bytes)
 }
 
@@ -92,7 +89,7 @@ fn narrow_graph(graph: &mut GraphProto) -> Result<usize, ExportError> {
     Ok(count)
 }
 
-/// Takes back what [`narrow`] did: every FLOAT16 tensor that a Cast widens becomes the FLOAT tensor of these values.
+/// Takes back what [`store_f16`] did: every FLOAT16 tensor that a Cast widens becomes the FLOAT tensor of these values.
 pub(crate) fn widen_graph(graph: &mut GraphProto) {
     let mut widened: HashMap<String, String> = HashMap::new();
     graph.node.retain(|node| {
