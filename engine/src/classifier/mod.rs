@@ -23,7 +23,7 @@ use crate::beats::{BeatForest, BeatReader};
 use crate::cpu::{Plans, RunError, Runtime, Way};
 use crate::gpu;
 use crate::model::Model;
-use crate::record::Record;
+use crate::record::{Record, printable};
 use crate::signal::{self, ECG_LEN, Excerpt, Preprocessor, SPECTROGRAM_LEN};
 
 /// Records, and parts of records, that the CPU takes together.
@@ -350,9 +350,8 @@ pub fn prepare_record(
     preprocessor.prepare(&lead_at_300_hz(record)?, ecg, spectrogram)
 }
 
-/// What errors call a record: its path, or its name when it came from elsewhere.
+/// What errors call a record, on one line: its path, or its name when it came from elsewhere.
 pub(crate) fn label(record: &Record) -> String {
-    record
-        .path()
-        .map_or_else(|| record.name().to_owned(), |path| path.display().to_string())
+    let path = record.path().map(|path| path.display().to_string());
+    printable(path.as_deref().unwrap_or(record.name()))
 }
