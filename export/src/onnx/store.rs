@@ -2,7 +2,7 @@
 
 use super::check;
 use super::error::ExportError;
-use super::graph::{Attribute, FLOAT, FLOAT16, node};
+use super::graph::{Attribute, FLOAT, FLOAT16, bytes_of, floats_of, node};
 use super::metadata::{self, Card};
 use dualnet_engine::Model;
 use half::f16;
@@ -105,10 +105,8 @@ pub(crate) fn widen_graph(graph: &mut GraphProto) {
             continue;
         };
         let (halves, _) = tensor.raw_data.as_chunks::<2>();
-        let floats = halves
-            .iter()
-            .flat_map(|&le| f16::from_le_bytes(le).to_f32().to_le_bytes());
-        tensor.raw_data = floats.collect::<Vec<u8>>().into();
+        let floats: Vec<f32> = halves.iter().map(|&le| f16::from_le_bytes(le).to_f32()).collect();
+        tensor.raw_data = bytes_of(&floats).into();
         tensor.data_type = FLOAT;
         tensor.name = name;
     }
@@ -122,9 +120,9 @@ fn is_half(tensors: &[TensorProto], name: &str) -> bool {
 
 /// The values of a float32 tensor in 16 bits, rounded to nearest, little-endian; `None` where one of them becomes infinite.
 fn halved(tensor: &TensorProto) -> Option<Vec<u8>> {
-    let (values, _) = tensor.raw_data.as_chunks::<4>();
-    let halves = values.iter().map(|&le| f16::from_f32(f32::from_le_bytes(le)));
-    let halves: Option<Vec<[u8; 2]>> = halves
+    let halves: Option<Vec<[u8; 2]>> = floats_of(tensor)
+        .into_iter()
+        .map(f16::from_f32)
         .map(|half| half.is_finite().then(|| half.to_le_bytes()))
         .collect();
     Some(halves?.into_flattened())
@@ -139,11 +137,7 @@ mod tests {
             name: "w".to_owned(),
             data_type: FLOAT,
             dims: vec![values.len() as i64],
-            raw_data: values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect::<Vec<u8>>()
-                .into(),
+            raw_data: bytes_of(values).into(),
             ..TensorProto::default()
         }
     }

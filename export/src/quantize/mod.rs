@@ -25,7 +25,6 @@ use dualnet_engine::{Model, Precision};
 use onnx_ir::{Message, ModelProto};
 use operands::Operands;
 use serde_json::{Map, Value, json};
-use std::path::Path;
 
 /// An int8 file and what was done to get it.
 #[derive(Clone, Debug)]
@@ -44,7 +43,7 @@ pub struct Quantized {
     pub unreadable: Option<String>,
 }
 
-/// Quantizes the float file `bytes`, which was read from `source`, with ranges found on `recordings`.
+/// Quantizes the float file `bytes`, of which `model` was read, with ranges found on `recordings`.
 ///
 /// A node whose name contains one of `keep_float` is left as it is, and reads what it read. `card` adds entries to the model card; the metrics of the float
 /// file become `metrics.f32`, since they were not measured of the result. `progress` is told after each record how many are done.
@@ -52,34 +51,30 @@ pub struct Quantized {
 /// may differ in their last digits.
 ///
 /// # Errors
-/// [`ExportError::Quantize`]: a file that the engine does not accept or that is int8 already, a pattern that no node has, recordings none
+/// [`ExportError::Quantize`]: a file that is int8 already, a pattern that no node has, recordings none
 /// of which can be read, a value that is not finite. [`ExportError::Check`] when the result does not pass its own check.
 pub fn quantize(
-    source: &Path,
+    model: &Model,
     bytes: &[u8],
     recordings: &Recordings,
     keep_float: &[String],
     card: &Card,
     progress: impl FnMut(usize),
 ) -> Result<Quantized, ExportError> {
-    let model = Model::from_bytes(&source.display().to_string(), bytes)
-        .map_err(|error| ExportError::Quantize(error.to_string()))?;
     if model.card().precision != Precision::F32 {
         return Err(ExportError::Quantize(format!(
             "{}: is an {} file already; the float file it was made of is needed",
-            source.display(),
+            model.name(),
             model.card().precision
         )));
     }
-    let mut proto = ModelProto::parse_from_bytes(bytes).map_err(|error| ExportError::Model {
-        path: source.to_owned(),
-        message: error.to_string(),
-    })?;
+    let mut proto = ModelProto::parse_from_bytes(bytes)
+        .map_err(|error| ExportError::Quantize(format!("{}: {error}", model.name())))?;
     store::widen_graph(proto.graph.mut_or_insert_default());
     let operands = Operands::of(&proto.graph, keep_float)?;
-    let calibration = calibration::run(&model, &operands, recordings, progress)?;
+    let calibration = calibration::run(model, &operands, recordings, progress)?;
     let (nodes, activations) = (operands.nodes(), operands.activations.len());
-    let summary = summary(&model, &calibration, recordings, keep_float);
+    let summary = summary(model, &calibration, recordings, keep_float);
     rewrite::rewrite(proto.graph.mut_or_insert_default(), &operands, &calibration.ranges)?;
     let entries = [
         (keys::PRECISION, Precision::Int8.to_string()),
