@@ -77,7 +77,7 @@ def figures(rows, classes):
 
 def page(card):
     """The card as a page."""
-    training, validation = card["training"], card["metrics"]["f32"]["validation"]
+    training, validation = card["training"], card["metrics"]["validation"]
     options = training["options"]
     lines = [
         f"# {card['network']}",
@@ -132,7 +132,7 @@ def store_again(model, data, split):
         half = pathlib.Path(name) / "half.onnx"
         run(PROGRAMS / "export", model, "-o", half, "--store", "f16")
         card = json.loads(run(PROGRAMS / "engine", "info", "--model", half, "--format", "json"))
-        metrics = card["metrics"]["validation"]
+        metrics = card["metrics"]["f32"]["validation"]
         before = metrics["best_epoch"]
         metrics["best_epoch"] = {"epoch": before["epoch"], **measure(half, data, split)}
         metrics["measured_with"] = "engine, CPU, f32; the best epoch with its weights stored in 16 bits"

@@ -307,6 +307,17 @@ fn control_characters_of_a_name_stay_out_of_the_text() {
 
 #[cfg(unix)]
 #[test]
+fn a_failure_is_on_one_line_whatever_the_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), "a\nb.mat", mat4(1, 100, &[0; 100]));
+    let output = classify(&["--format=ndjson", "--sampling-rate=300"], &[&path]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = objects(&output)[0]["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("a\\nb.mat: ") && !error.contains('\n'), "{error:?}");
+}
+
+#[cfg(unix)]
+#[test]
 fn a_failure_before_the_reader_left_is_not_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let bad = write(folder.path(), "bad.mat", "");

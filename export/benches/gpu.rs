@@ -32,16 +32,9 @@ fn files(name: &str) -> [(Precision, Model); 3] {
     let network = Network::new(config).expect("a valid configuration");
     let float = export(&network, &state, Path::new("golden weights"), &Card::default()).expect("an exportable network");
     let recordings = Recordings::draw(&records_dir(), None, 1, 0).expect("records");
-    let keep_float = sensitive(&Model::from_bytes(name, &float).expect("a model file"));
-    let int8 = quantize(
-        Path::new(name),
-        &float,
-        &recordings,
-        &keep_float,
-        &Card::default(),
-        |_| {},
-    )
-    .expect("a quantized file");
+    let model = Model::from_bytes(name, &float).expect("a model file");
+    let keep_float = sensitive(&model);
+    let int8 = quantize(&model, &float, &recordings, &keep_float, &Card::default(), |_| {}).expect("a quantized file");
     let open = |bytes: &[u8]| Model::from_bytes(name, bytes).unwrap_or_else(|error| panic!("{error}"));
     [
         (Precision::Int8, open(&int8.bytes)),

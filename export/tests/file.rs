@@ -162,6 +162,34 @@ fn wrong_weights_stop_the_export() {
     assert!(refuse(&|state| drop(state.tensors.remove(name))).contains(name));
 }
 
+/// Of weights that are finite each: γ/√(σ² + ε) is beyond the numbers of 32 bits.
+#[test]
+fn a_fold_that_overflows_is_no_file() {
+    let config = small("dualnet-s");
+    let network = Network::new(config.clone()).unwrap();
+    let mut weights = golden_state(&config, SALT);
+    let norms: Vec<String> = weights
+        .tensors
+        .keys()
+        .filter_map(|name| name.strip_suffix(".running_var").map(str::to_owned))
+        .collect();
+    assert!(!norms.is_empty());
+    for norm in norms {
+        for (part, value) in [("weight", 3e38), ("running_var", 0.0)] {
+            let tensor = weights
+                .tensors
+                .get_mut(&format!("{norm}.{part}"))
+                .expect("a part of a norm");
+            let shape = tensor.shape().to_vec();
+            *tensor = Tensor::f32(&shape, vec![value; shape.iter().product()]).unwrap();
+        }
+        let error = export(&network, &weights, Path::new("weights.pt"), &Card::default()).expect_err("an overflow");
+        assert!(matches!(error, ExportError::Check(_)), "{error}");
+        assert!(error.to_string().contains("is not a finite number"), "{error}");
+        weights = golden_state(&config, SALT);
+    }
+}
+
 #[test]
 fn the_function_body_computes_any_order() {
     let folder = tempfile::tempdir().expect("a temporary folder");

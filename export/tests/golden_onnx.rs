@@ -8,7 +8,7 @@ mod common;
 use common::{Rows, engine, fully_recognized, golden_state, onnx_runtime, open, quantized, softmax};
 use dualnet_engine::cpu::Runtime;
 use dualnet_export::network::{Network, NetworkConfig, preset};
-use dualnet_export::onnx::{Card, export, narrow, write};
+use dualnet_export::onnx::{Card, export, store_f16, write};
 use dualnet_fixtures::{GoldenNetwork, golden_dir, largest_difference, network_names, report};
 use std::path::{Path, PathBuf};
 
@@ -169,7 +169,7 @@ fn weights_in_16_bits_give_the_same_in_every_runtime() {
         let weights = golden_state(network.config(), &golden.salt);
         let whole = export(&network, &weights, Path::new("golden weights"), &Card::default()).expect("it exports");
         let path = folder.path().join(format!("{name}.onnx"));
-        let half = narrow(&path, &whole, &Card::default()).expect("a file of this project");
+        let half = store_f16(&path, &whole, &Card::default()).expect("a file of this project");
         assert!(
             half.len() < whole.len() * 6 / 10,
             "{name}: {} of {}",
@@ -211,7 +211,7 @@ fn files_for_another_processor() {
         let whole = export(&network, &weights, Path::new("golden weights"), &Card::default()).expect("it exports");
         let rows = &golden.eval.probabilities_float64;
         put(name, &whole, TOLERANCE, rows);
-        let half = narrow(Path::new(name), &whole, &Card::default()).expect("a file of this project");
+        let half = store_f16(Path::new(name), &whole, &Card::default()).expect("a file of this project");
         let int8 = quantized(&whole, 4, &[]);
         // Held to what this processor answers, in place of the golden numbers: the weights are rounded.
         for (rounded, bytes, tolerance) in [("f16", half, TOLERANCE), ("int8", int8, INT8_TOLERANCE)] {

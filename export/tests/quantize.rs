@@ -165,7 +165,7 @@ fn the_file_is_a_function_of_the_arguments() {
     );
     assert_ne!(two.weights_sha256, original.weights_sha256);
     assert_eq!(two.training, original.training);
-    assert_eq!(two.metrics["float"]["validation"], original.metrics["validation"]);
+    assert_eq!(two.metrics["f32"]["validation"], original.metrics["validation"]);
     assert!(!two.metrics.contains_key("validation"), "not measured yet");
 }
 

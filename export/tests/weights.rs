@@ -127,6 +127,13 @@ fn narrow_and_wide_elements_become_float32_and_int64() {
     assert_eq!(state.get("b").unwrap().as_f32(), Some(&[1.0][..]));
     assert_eq!(state.get("d").unwrap().as_f32(), Some(&[0.25][..]));
     assert_eq!(state.get("i").unwrap().as_i64(), Some(&[-7][..]));
+
+    let header = br#"{"u":{"dtype":"U32","shape":[1],"data_offsets":[0,4]}}"#;
+    let message = error_of(&[&(header.len() as u64).to_le_bytes()[..], header, &[0; 4]].concat());
+    assert!(
+        message.contains("`u` has element type U32; supported are F16, BF16, F32, "),
+        "{message}"
+    );
 }
 
 #[test]
@@ -321,7 +328,31 @@ fn every_storage_class_is_read() {
         let state = open_bytes(&archive(&pickle_of(class, 1, 0, &[1], &[1]), &[&bytes])).unwrap();
         assert_eq!(*state.get("w").unwrap().data(), expected, "{class}");
     }
-    assert!(error_of(&archive(&pickle_of("QInt8Storage", 1, 0, &[1], &[1]), &[&[0]])).contains("torch.QInt8Storage"));
+    let unknown = error_of(&archive(&pickle_of("QInt8Storage", 1, 0, &[1], &[1]), &[&[0]]));
+    assert!(
+        unknown.contains("torch.QInt8Storage") && unknown.contains("supported are those of FloatStorage, "),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn a_storage_has_elements_of_one_type() {
+    let pickle = |classes: [&str; 2]| {
+        let mut pickle = b"\x80\x02}(".to_vec();
+        for (name, class) in ["a", "b"].iter().zip(classes) {
+            let one = pickle_of(class, 1, 0, &[1], &[1]);
+            pickle.extend(text(name));
+            pickle.extend(&one[3 + 3..one.len() - 2]);
+        }
+        pickle.extend(b"u.");
+        archive(&pickle, &[&[0; 4]])
+    };
+    open_bytes(&pickle(["FloatStorage"; 2])).expect("two views of one storage");
+    let message = error_of(&pickle(["FloatStorage", "IntStorage"]));
+    assert!(
+        message.contains("`b` lies in storage 0 of F32, said to be of I32"),
+        "{message}"
+    );
 }
 
 #[test]

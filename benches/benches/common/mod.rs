@@ -57,15 +57,9 @@ pub fn int8(name: &str, float: &[u8]) -> Model {
     /// Records that the ranges are found on.
     const CALIBRATION: usize = 4;
     let recordings = Recordings::draw(&records_dir(), None, CALIBRATION, 0).expect("the fixture records");
-    let keep_float = sensitive(&Model::from_bytes(name, float).expect("a model file"));
-    let file = quantize(
-        Path::new(name),
-        float,
-        &recordings,
-        &keep_float,
-        &Card::default(),
-        |_| {},
-    );
+    let model = Model::from_bytes(name, float).expect("a model file");
+    let keep_float = sensitive(&model);
+    let file = quantize(&model, float, &recordings, &keep_float, &Card::default(), |_| {});
     let model = Model::from_bytes(name, &file.expect("a file that can be quantized").bytes).expect("a model file");
     Plan::of(&model).expect("a recognized int8 network");
     model

@@ -20,10 +20,10 @@ pub use probabilities::Probabilities;
 
 use crate::Error;
 use crate::beats::{BeatForest, BeatReader};
-use crate::cpu::{Plans, RunError, Runtime, Way};
+use crate::cpu::{Prepared, RunError, Runtime, Way};
 use crate::gpu;
 use crate::model::Model;
-use crate::record::Record;
+use crate::record::{Record, printable};
 use crate::signal::{self, ECG_LEN, Excerpt, Preprocessor, SPECTROGRAM_LEN};
 
 /// Records, and parts of records, that the CPU takes together.
@@ -41,7 +41,7 @@ const CPU_BATCH: usize = 16;
 /// ```
 #[derive(Debug)]
 pub struct Classifier {
-    plans: Arc<Plans>,
+    prepared: Arc<Prepared>,
     identity: String,
     beats: Option<BeatReader>,
     options: Options,
@@ -79,15 +79,15 @@ impl Classifier {
             }
         };
         let identity = network_identity(&model, options);
-        let plans = Arc::new(Plans::new(model, Way::Best));
+        let prepared = Arc::new(Prepared::new(model, Way::Best));
         let mut idle = Vec::new();
         if gpu.is_none() {
-            let mut workspace = Workspace::new(Arc::clone(&plans));
+            let mut workspace = Workspace::new(Arc::clone(&prepared));
             workspace.runtime.prepare(Excerpt::of_record(options.excerpts).len())?;
             idle.push(workspace);
         }
         Ok(Self {
-            plans,
+            prepared,
             identity,
             beats: None,
             options,
@@ -113,14 +113,14 @@ impl Classifier {
 
     /// The model it classifies with.
     pub fn model(&self) -> &Model {
-        self.plans.model()
+        self.prepared.model()
     }
 
     /// Why the model runs on tract and not on the fused kernels; `None` when it does run on them, or on a GPU.
     pub fn fallback(&self) -> Option<&str> {
         match self.gpu {
             Some(_) => None,
-            None => self.plans.fallback(),
+            None => self.prepared.fallback(),
         }
     }
 
@@ -235,7 +235,7 @@ impl Classifier {
     fn with_workspace<T>(&self, work: impl FnOnce(&mut Workspace) -> T) -> T {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let lent = idle().pop();
-        let mut workspace = lent.unwrap_or_else(|| Workspace::new(Arc::clone(&self.plans)));
+        let mut workspace = lent.unwrap_or_else(|| Workspace::new(Arc::clone(&self.prepared)));
         let result = work(&mut workspace);
         idle().push(workspace);
         result
@@ -258,10 +258,10 @@ struct Workspace {
 }
 
 impl Workspace {
-    fn new(plans: Arc<Plans>) -> Self {
+    fn new(prepared: Arc<Prepared>) -> Self {
         Self {
             preprocessor: Preprocessor::new(),
-            runtime: Runtime::with_plans(plans),
+            runtime: Runtime::sharing(prepared),
             ecg: Vec::new(),
             spectrogram: Vec::new(),
         }
@@ -350,9 +350,8 @@ pub fn prepare_record(
     preprocessor.prepare(&lead_at_300_hz(record)?, ecg, spectrogram)
 }
 
-/// What errors call a record: its path, or its name when it came from elsewhere.
+/// What errors call a record, on one line: its path, or its name when it came from elsewhere.
 pub(crate) fn label(record: &Record) -> String {
-    record
-        .path()
-        .map_or_else(|| record.name().to_owned(), |path| path.display().to_string())
+    let path = record.path().map(|path| path.display().to_string());
+    printable(path.as_deref().unwrap_or(record.name()))
 }

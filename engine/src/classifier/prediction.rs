@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Serialize, Serializer};
 
 use super::{Device, Precision, Probabilities};
+use crate::record::lossy;
 
 /// The class of a prediction that is not confident enough.
 pub const UNDECIDED: &str = "?";
@@ -39,11 +40,6 @@ pub struct Prediction {
     pub latency_ms: f64,
     /// What is unusual about the record, one sentence each.
     pub warnings: Vec<String>,
-}
-
-/// Writes a path that is not UTF-8 with replacement characters.
-fn lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
-    path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
 }
 
 /// Writes whole numbers without a fraction.

@@ -1,9 +1,9 @@
 //! `engine info`: the model card, and what runs where.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 use dualnet_engine::model::digest::sha256;
 use dualnet_engine::plan::Plan;
@@ -41,17 +41,13 @@ fn embedded_precision(text: &str) -> Result<Precision, String> {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let model = model(arguments.model.as_deref(), arguments.precision)?;
+    let (model, bytes) = read(arguments)?;
     let text = match arguments.format {
         _ if arguments.plan => plan(&model, arguments.format)?,
-        Format::Text => {
-            let digest = file_sha256(arguments)?;
-            let digest = digest.as_deref().unwrap_or("not known: it is not a regular file");
-            text(model.name(), model.card(), digest)
-        }
+        Format::Text => text(model.name(), model.card(), &sha256(&bytes)),
         Format::Json => {
             let mut card = serde_json::to_value(model.card())?;
-            card["file_sha256"] = file_sha256(arguments)?.into();
+            card["file_sha256"] = sha256(&bytes).into();
             serde_json::to_string_pretty(&card)? + "\n"
         }
     };
@@ -61,17 +57,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Complete)
 }
 
-/// What `sha256sum` prints for the model's file; `None` of a pipe, which has nothing more to give once the model was read from it.
-fn file_sha256(arguments: &Arguments) -> anyhow::Result<Option<String>> {
-    Ok(match (&arguments.model, arguments.precision) {
-        (Some(path), _) if !path.is_file() => None,
-        (Some(path), _) => {
-            let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-            Some(sha256(&bytes))
-        }
-        (None, Some(Precision::Int8)) => Some(sha256(Model::EMBEDDED_INT8_FILE)),
-        (None, _) => Some(sha256(Model::EMBEDDED_FILE)),
-    })
+/// The model and its file, which may be a pipe.
+fn read(arguments: &Arguments) -> anyhow::Result<(Model, Cow<'static, [u8]>)> {
+    if let Some(path) = &arguments.model {
+        let bytes = Model::bytes_of(path)?;
+        return Ok((
+            Model::from_bytes(&path.display().to_string(), &bytes)?,
+            Cow::Owned(bytes),
+        ));
+    }
+    let file = match arguments.precision {
+        Some(Precision::Int8) => Model::EMBEDDED_INT8_FILE,
+        _ => Model::EMBEDDED_FILE,
+    };
+    Ok((model(None, arguments.precision)?, Cow::Borrowed(file)))
 }
 
 /// What runs where. A model is recognized as a whole or runs on tract as a whole.

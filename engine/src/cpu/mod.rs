@@ -11,14 +11,14 @@ mod kernels;
 mod network;
 mod pade;
 mod panics;
-mod plan;
-mod plans;
+mod prepared;
 mod probe;
 mod runtime;
+mod tract;
 
 pub use convolution::{Filters, Maps, SingleFilters, single_weight_gradient, weight_gradient};
 pub use kernels::{Aligned, sigmoid, tanh};
-pub(crate) use plans::{Plans, Way};
+pub(crate) use prepared::{Prepared, Way};
 pub use probe::Probe;
 #[cfg(feature = "cuda")]
 pub(crate) use runtime::check_input;

@@ -5,7 +5,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::model::TypedSimpleState;
 
 use super::runtime::{check_input, inputs};
-use super::{RunError, panics, plan};
+use super::{RunError, panics, tract};
 use crate::model::{ECG, Model, ModelError, ModelFault, SPECTROGRAM, one_line};
 use crate::signal::{ECG_LEN, SPECTROGRAM_LEN};
 
@@ -65,7 +65,7 @@ impl Probe {
         if let Some((name, _)) = absent {
             return Err(fault(&format!("no node computes `{name}`")));
         }
-        let prepared = panics::catch(|| plan::typed(&proto, 1)?.into_optimized()?.into_runnable()?.spawn());
+        let prepared = panics::catch(|| tract::typed(&proto, 1)?.into_optimized()?.into_runnable()?.spawn());
         match prepared {
             Ok(Ok(state)) => Ok(Self { state, values: places }),
             Ok(Err(error)) => Err(fault(&format!("{error:#}"))),

@@ -9,7 +9,7 @@ use tract_onnx::tract_core::model::TypedSimpleState;
 
 use super::kernels::executed;
 use super::network::{Network, Workspace};
-use super::{Plans, Way, panics, plan};
+use super::{Prepared, Way, panics, tract};
 use crate::model::{ECG, Model, ModelError, SPECTROGRAM, one_line};
 use crate::signal::{ECG_LEN, SPECTROGRAM_LEN};
 
@@ -74,7 +74,7 @@ pub struct StepTime {
 /// give probabilities equal within 1e-6: its sums start at the next aligned address, so their order depends on where its buffers
 /// lie. The first run of each batch size prepares a plan for it then, and keeps it.
 pub struct Runtime {
-    plans: Arc<Plans>,
+    prepared: Arc<Prepared>,
     workspace: Workspace,
     states: BTreeMap<usize, TypedSimpleState>,
 }
@@ -82,13 +82,13 @@ pub struct Runtime {
 impl Runtime {
     /// A runtime for `model`; nothing is prepared yet.
     pub fn new(model: Model) -> Self {
-        Self::with_plans(Arc::new(Plans::new(model, Way::Best)))
+        Self::sharing(Arc::new(Prepared::new(model, Way::Best)))
     }
 
-    /// A runtime that shares plans already prepared.
-    pub(crate) fn with_plans(plans: Arc<Plans>) -> Self {
+    /// A runtime that shares what is prepared of a model.
+    pub(crate) fn sharing(prepared: Arc<Prepared>) -> Self {
         Self {
-            plans,
+            prepared,
             workspace: Workspace::default(),
             states: BTreeMap::new(),
         }
@@ -96,12 +96,12 @@ impl Runtime {
 
     /// A runtime that leaves all of `model` to tract: what the fused kernels are compared with.
     pub fn on_tract(model: Model) -> Self {
-        Self::with_plans(Arc::new(Plans::new(model, Way::Tract)))
+        Self::sharing(Arc::new(Prepared::new(model, Way::Tract)))
     }
 
     /// A runtime that computes the padding behind a short record too: what skipping it is held to.
     pub fn without_skipping(model: Model) -> Self {
-        Self::with_plans(Arc::new(Plans::new(model, Way::EveryRow)))
+        Self::sharing(Arc::new(Prepared::new(model, Way::EveryRow)))
     }
 
     /// Why the model runs on tract and not on the fused kernels; `None` when it does run on them.
@@ -109,12 +109,12 @@ impl Runtime {
     /// # Errors
     /// `ENGINE_ISA` names an instruction set that is not there.
     pub fn fallback(&self) -> Result<Option<&str>, ModelError> {
-        Ok(self.plans.fused()?.as_ref().err().map(String::as_str))
+        Ok(self.prepared.fused()?.as_ref().err().map(String::as_str))
     }
 
     /// The model it runs.
     pub fn model(&self) -> &Model {
-        self.plans.model()
+        self.prepared.model()
     }
 
     /// Makes the model ready for batches of `batch` records, which the first run would do otherwise.
@@ -123,7 +123,7 @@ impl Runtime {
     /// [`ModelFault::Prepare`](crate::model::ModelFault::Prepare) when the runtime cannot: weights of contradictory shapes, for instance.
     /// [`ModelFault::Isa`](crate::model::ModelFault::Isa) when `ENGINE_ISA` names an instruction set that is not there.
     pub fn prepare(&mut self, batch: usize) -> Result<(), ModelError> {
-        match self.plans.fused()? {
+        match self.prepared.fused()? {
             Ok(_) => Ok(()),
             Err(_) => self.state(batch).map(drop),
         }
@@ -138,8 +138,8 @@ impl Runtime {
         check_input(ECG, ecg, ECG_LEN, batch)?;
         check_input(SPECTROGRAM, spectrogram, SPECTROGRAM_LEN, batch)?;
         let classes = self.model().classes().len();
-        let plans = Arc::clone(&self.plans);
-        let result = match plans.fused()? {
+        let prepared = Arc::clone(&self.prepared);
+        let result = match prepared.fused()? {
             Ok(network) => {
                 let workspace = &mut self.workspace;
                 panics::catch(|| Ok(run_fused(network, workspace, ecg, spectrogram, classes)))
@@ -176,8 +176,8 @@ impl Runtime {
         check_input(ECG, ecg, ECG_LEN, 1)?;
         check_input(SPECTROGRAM, spectrogram, SPECTROGRAM_LEN, 1)?;
         let mut probabilities = vec![0.0; self.model().classes().len()];
-        let plans = Arc::clone(&self.plans);
-        let Ok(network) = plans.fused()? else {
+        let prepared = Arc::clone(&self.prepared);
+        let Ok(network) = prepared.fused()? else {
             return Ok(Vec::new());
         };
         let workspace = &mut self.workspace;
@@ -208,14 +208,14 @@ impl Runtime {
         use std::collections::btree_map::Entry;
         match self.states.entry(batch) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => Ok(entry.insert(self.plans.spawn(batch)?)),
+            Entry::Vacant(entry) => Ok(entry.insert(self.prepared.spawn(batch)?)),
         }
     }
 }
 
 impl Clone for Runtime {
     fn clone(&self) -> Self {
-        Self::with_plans(Arc::clone(&self.plans))
+        Self::sharing(Arc::clone(&self.prepared))
     }
 }
 
@@ -271,7 +271,7 @@ fn run_fused(
 
 /// The two inputs as tract takes them.
 pub(super) fn inputs(ecg: &[f32], spectrogram: &[f32], batch: usize) -> TractResult<TVec<TValue>> {
-    let [ecg_shape, spectrogram_shape] = plan::input_shapes(batch);
+    let [ecg_shape, spectrogram_shape] = tract::input_shapes(batch);
     Ok(tvec!(
         Tensor::from_shape(&ecg_shape, ecg)?.into_tvalue(),
         Tensor::from_shape(&spectrogram_shape, spectrogram)?.into_tvalue(),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub(crate) use crate::record::one_line;
+
 /// A model file that is refused: its name and what is wrong with it, on one line.
 #[derive(Debug)]
 pub struct ModelError {
@@ -142,25 +144,4 @@ pub enum ModelFault {
         /// The runtime's words.
         reason: String,
     },
-}
-
-/// `text` on one line of at most 300 characters, for messages that other libraries wrote.
-pub(crate) fn one_line(text: &str) -> String {
-    const LIMIT: usize = 300;
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LIMIT) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_messages_become_one_short_line() {
-        assert_eq!(one_line("a\n  b\tc\n"), "a b c");
-        assert_eq!(one_line(&"ä".repeat(1000)).chars().count(), 301);
-    }
 }

@@ -26,9 +26,9 @@ impl<const M: usize, const N: usize> Kernel for Forward<'_, M, N> {
 }
 
 /// In place.
-pub(super) struct ForwardInPlace<'a, const M: usize, const N: usize> {
-    pub(super) rational: &'a Rational<M, N>,
-    pub(super) x: &'a mut [f32],
+pub(crate) struct ForwardInPlace<'a, const M: usize, const N: usize> {
+    pub(crate) rational: &'a Rational<M, N>,
+    pub(crate) x: &'a mut [f32],
 }
 
 impl<const M: usize, const N: usize> Kernel for ForwardInPlace<'_, M, N> {

@@ -23,7 +23,8 @@ pub use reference::MAX_COEFFICIENTS;
 
 use crate::simd::{Isa, IsaError};
 use backward::Backward;
-use forward::{Forward, ForwardInPlace};
+use forward::Forward;
+pub(crate) use forward::ForwardInPlace;
 use order::{Order, with_order};
 use rational::{Rational, Sums};
 use rayon::prelude::*;

@@ -253,25 +253,11 @@ impl<'a> Graph<'a> {
         } else {
             self.tensor(name, FLOAT)?
         };
-        let extents: Option<Vec<usize>> = tensor.dims.iter().map(|&extent| usize::try_from(extent).ok()).collect();
-        let extents = extents.and_then(|extents| <[usize; N]>::try_from(extents).ok());
-        let (stored, rest) = if narrow {
-            let (values, rest) = tensor.raw_data.as_chunks();
-            (Stored::Half(values), rest)
-        } else {
-            let (values, rest) = tensor.raw_data.as_chunks();
-            (Stored::Single(values), rest)
+        let (stored, width) = match narrow {
+            true => (Stored::Half(tensor.raw_data.as_chunks().0), 2),
+            false => (Stored::Single(tensor.raw_data.as_chunks().0), 4),
         };
-        let weights = Weights::new(stored);
-        match extents {
-            Some(extents) if rest.is_empty() && weights.len() == extents.iter().product::<usize>() => {
-                Ok((weights, extents))
-            }
-            _ => Err(Mismatch::whole(format!(
-                "tensor `{}` has not {N} axes",
-                name.escape_default()
-            ))),
-        }
+        Ok((Weights::new(stored), extents(name, tensor, width)?))
     }
 
     /// A stored float tensor of exactly these extents.
@@ -371,17 +357,7 @@ impl<'a> Graph<'a> {
     /// A stored tensor of 8-bit integers of `N` axes, and its extents.
     fn bytes<const N: usize>(&self, name: &str) -> Result<(&'a [u8], [usize; N]), Mismatch> {
         let tensor = self.tensor(name, INT8)?;
-        let extents: Option<Vec<usize>> = tensor.dims.iter().map(|&extent| usize::try_from(extent).ok()).collect();
-        let extents = extents.and_then(|extents| <[usize; N]>::try_from(extents).ok());
-        let values: &'a [u8] = &tensor.raw_data;
-        let length = |extents: [usize; N]| extents.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
-        match extents {
-            Some(extents) if length(extents) == Some(values.len()) => Ok((values, extents)),
-            _ => Err(Mismatch::whole(format!(
-                "tensor `{}` has not {N} axes",
-                name.escape_default()
-            ))),
-        }
+        Ok((&tensor.raw_data, extents(name, tensor, 1)?))
     }
 
     /// What the node that computes `value` reads first; claims nothing.
@@ -478,6 +454,20 @@ impl<'a> Graph<'a> {
         let (weight, extents) = self.weights(weight, 1)?;
         Ok((x, Linear::new(weight, extents, true, Some(bias), input)?))
     }
+}
+
+/// The `N` extents of the tensor that is called `name`, whose elements of `width` bytes fill its bytes.
+fn extents<const N: usize>(name: &str, tensor: &TensorProto, width: usize) -> Result<[usize; N], Mismatch> {
+    let extents: Option<Vec<usize>> = tensor.dims.iter().map(|&extent| usize::try_from(extent).ok()).collect();
+    extents
+        .and_then(|extents| <[usize; N]>::try_from(extents).ok())
+        .filter(|extents| {
+            let bytes = extents
+                .iter()
+                .try_fold(width, |bytes, &extent| bytes.checked_mul(extent));
+            bytes == Some(tensor.raw_data.len())
+        })
+        .ok_or_else(|| Mismatch::whole(format!("tensor `{}` has not {N} axes", name.escape_default())))
 }
 
 fn equal(found: &AttributeProto, expected: Attribute<'_>) -> bool {

@@ -144,11 +144,7 @@ impl<'a> Plan<'a> {
             Norm::Fixed { .. } => true,
         };
         for block in &self.blocks {
-            let norms = match block {
-                Block::Residual(block) => [&block.first_norm, &block.second_norm],
-                Block::Axial(block) => [&block.input_norm, &block.output_norm],
-            };
-            if !norms.into_iter().all(fits) {
+            if !block.norms().into_iter().all(fits) {
                 return Err(Mismatch::whole(format!(
                     "a condition does not take the latent's {latent} values"
                 )));
@@ -171,7 +167,14 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    fn norms(&self) -> [&Norm<'a>; 2] {
+        match self {
+            Self::Residual(block) => [&block.first_norm, &block.second_norm],
+            Self::Axial(block) => [&block.input_norm, &block.output_norm],
+        }
+    }
+
     /// How its input is rounded.
     pub fn rounding(&self) -> Option<Quantization> {
         match self {

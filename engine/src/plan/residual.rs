@@ -84,6 +84,16 @@ impl Norm<'_> {
     }
 }
 
+impl Shortcut<'_> {
+    /// Multiply-adds at one position.
+    pub fn multiply_adds(&self) -> u64 {
+        match self {
+            Self::Identity => 0,
+            Self::Projection(convolution) => convolution.multiply_adds(),
+        }
+    }
+}
+
 /// Sums of a quantized convolution stay below 2 to this power: beyond, the integer kernels for 3×3 taps would not be exact.
 const EXACT_BITS: u32 = 27;
 
@@ -98,30 +108,30 @@ pub(crate) fn keeps_sums_finite(scale: &[f32], shift: &[f32]) -> bool {
 /// All blocks, from the spectrogram to `features`.
 pub(super) fn chain<'a>(
     graph: &mut Graph<'a>,
-    features: &str,
+    features: &'a str,
     latent: Option<&str>,
 ) -> Result<Vec<Block<'a>>, Mismatch> {
     /// Five halvings leave one bin.
     const MAX_BLOCKS: usize = 5;
     let mut found = Vec::new();
-    let mut value = features.to_owned();
+    let mut value = features;
     while value != SPECTROGRAM {
         if found.len() == MAX_BLOCKS {
             return Err(Mismatch::whole(format!("there are more than {MAX_BLOCKS} blocks")));
         }
         graph.claim_for(Owner::Block(found.len()));
-        let (block, input) = match graph.operator(&value) {
+        let (block, input) = match graph.operator(value) {
             "AveragePool" => {
-                let (block, input) = recognize(graph, &value, latent)?;
+                let (block, input) = recognize(graph, value, latent)?;
                 (Block::Residual(Box::new(block)), input)
             }
             _ => {
-                let (block, input) = axial::recognize(graph, &value, latent)?;
+                let (block, input) = axial::recognize(graph, value, latent)?;
                 (Block::Axial(Box::new(block)), input)
             }
         };
         found.push(block);
-        input.clone_into(&mut value);
+        value = input;
     }
     found.reverse();
     set_extents(&mut found)?;

@@ -4,7 +4,7 @@ use super::graph::{Attribute, Graph, Mismatch, Owner};
 use super::transformer::{self, Transformer};
 use super::weights::{Quantization, Weights, check_operands};
 use crate::model::ECG;
-use crate::signal::WINDOW;
+use crate::signal::{WINDOW, WINDOWS};
 
 /// What turns `[80, 256]` windows into the latent.
 #[derive(Clone, Debug)]
@@ -32,6 +32,13 @@ pub struct LstmLayer<'a> {
     pub input: Option<Quantization>,
 }
 
+impl LstmLayer<'_> {
+    /// Multiply-adds for one record.
+    pub fn multiply_adds(&self) -> u64 {
+        (WINDOWS * (self.input_weights.len() + self.hidden_weights.len())) as u64
+    }
+}
+
 impl SignalEncoder<'_> {
     /// Length of the latent.
     pub fn latent(&self) -> usize {
@@ -42,7 +49,7 @@ impl SignalEncoder<'_> {
     }
 }
 
-pub(super) fn recognize<'a>(graph: &mut Graph<'a>, latent: &str) -> Result<SignalEncoder<'a>, Mismatch> {
+pub(super) fn recognize<'a>(graph: &mut Graph<'a>, latent: &'a str) -> Result<SignalEncoder<'a>, Mismatch> {
     graph.claim_for(Owner::Signal);
     match graph.operator(latent) {
         "Squeeze" => lstm(graph, latent).map(SignalEncoder::Lstm),
@@ -50,20 +57,20 @@ pub(super) fn recognize<'a>(graph: &mut Graph<'a>, latent: &str) -> Result<Signa
     }
 }
 
-fn lstm<'a>(graph: &mut Graph<'a>, latent: &str) -> Result<Vec<LstmLayer<'a>>, Mismatch> {
+fn lstm<'a>(graph: &mut Graph<'a>, latent: &'a str) -> Result<Vec<LstmLayer<'a>>, Mismatch> {
     let mut layers = Vec::new();
-    let mut value = latent.to_owned();
-    while graph.operator(&value) == "Squeeze" {
+    let mut value = latent;
+    while graph.operator(value) == "Squeeze" {
         // The last layer gives its last output, [1, N, hidden]; the others all of them, [80, 1, N, hidden].
         let last = layers.is_empty();
-        let [squeezed, axes] = graph.single(&value, "Squeeze", &[])?;
+        let [squeezed, axes] = graph.single(value, "Squeeze", &[])?;
         graph.list(axes, if last { &[0] } else { &[1] })?;
         let (layer, input) = lstm_layer(graph, squeezed, last)?;
         layers.push(layer);
-        input.clone_into(&mut value);
+        value = input;
     }
     layers.reverse();
-    let [ecg] = graph.single(&value, "Transpose", &[Attribute::Ints("perm", &[1, 0, 2])])?;
+    let [ecg] = graph.single(value, "Transpose", &[Attribute::Ints("perm", &[1, 0, 2])])?;
     let chained = layers.windows(2).all(|pair| pair[0].hidden == pair[1].inputs);
     if ecg != ECG || !chained || layers.first().is_none_or(|layer| layer.inputs != WINDOW) {
         return Err(Mismatch::whole(

@@ -1,8 +1,7 @@
 //! The plan as a list to print: what runs, in which order, and how much work it is.
 
 use super::graph::Owner;
-use super::{Block, Plan, Shortcut, SignalEncoder};
-use crate::signal::WINDOWS;
+use super::{Block, Norm, Plan, SignalEncoder};
 
 /// One block of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,96 +28,70 @@ impl Step {
 }
 
 pub(super) fn steps(plan: &Plan<'_>, owners: &[Option<Owner>]) -> Vec<Step> {
-    let count = |owner: Owner| owners.iter().filter(|found| **found == Some(owner)).count();
+    let step = |what: String, owner: Owner, floats: u64, int8: u64| Step {
+        what,
+        nodes: owners.iter().filter(|found| **found == Some(owner)).count(),
+        multiply_adds: floats + int8,
+        int8_multiply_adds: int8,
+    };
     let mut steps = Vec::new();
     if let Some(signal) = &plan.signal {
-        let (what, multiply_adds) = describe_signal(signal);
-        steps.push(Step {
-            what,
-            nodes: count(Owner::Signal),
-            multiply_adds,
-            int8_multiply_adds: int8_signal(signal),
-        });
+        let [floats, int8] = signal_work(signal);
+        steps.push(step(describe_signal(signal), Owner::Signal, floats, int8));
     }
     for (index, block) in plan.blocks.iter().enumerate() {
-        steps.push(Step {
-            what: describe_block(block),
-            nodes: count(Owner::Block(plan.blocks.len() - 1 - index)),
-            multiply_adds: block_work(block),
-            // A block's products are all rounded or none; conditions stay floats.
-            int8_multiply_adds: block.rounding().map_or(0, |_| block_work(block) - conditions(block)),
-        });
+        // A block's products are all rounded or none; conditions stay floats.
+        let (conditions, products) = (block.norms().map(Norm::multiply_adds).iter().sum(), products(block));
+        let (floats, int8) = match block.rounding() {
+            None => (conditions + products, 0),
+            Some(_) => (conditions, products),
+        };
+        let owner = Owner::Block(plan.blocks.len() - 1 - index);
+        steps.push(step(describe_block(block), owner, floats, int8));
     }
     let head = &plan.head;
     let features = head
         .features
         .as_ref()
         .map_or(0, |features| features.linear.multiply_adds());
-    steps.push(Step {
-        what: format!("head, {} classes", head.classifier.outputs),
-        nodes: count(Owner::Head),
-        multiply_adds: features + head.classifier.multiply_adds(),
-        int8_multiply_adds: 0,
-    });
+    steps.push(step(
+        format!("head, {} classes", head.classifier.outputs),
+        Owner::Head,
+        features + head.classifier.multiply_adds(),
+        0,
+    ));
     steps
 }
 
-fn describe_signal(signal: &SignalEncoder<'_>) -> (String, u64) {
-    let steps = WINDOWS as u64;
+fn describe_signal(signal: &SignalEncoder<'_>) -> String {
     match signal {
         SignalEncoder::Lstm(layers) => {
             let hidden: Vec<String> = layers.iter().map(|layer| layer.hidden.to_string()).collect();
-            let weights = layers
-                .iter()
-                .map(|layer| layer.input_weights.len() + layer.hidden_weights.len());
-            (
-                format!("LSTM {}", hidden.join(", ")),
-                steps * weights.sum::<usize>() as u64,
-            )
+            format!("LSTM {}", hidden.join(", "))
         }
         SignalEncoder::Transformer(transformer) => {
-            let width = transformer.width as u64;
-            let work = transformer.layers.iter().map(|layer| layer_work(layer, width)).sum();
             let heads = transformer.layers.first().map_or(0, |layer| layer.heads);
-            (
-                format!("Transformer of {} layers, {heads} heads", transformer.layers.len()),
-                work,
-            )
+            format!("Transformer of {} layers, {heads} heads", transformer.layers.len())
         }
     }
 }
 
-/// Of one layer of a Transformer of this width.
-fn layer_work(layer: &super::TransformerLayer<'_>, width: u64) -> u64 {
-    let steps = WINDOWS as u64;
-    let linear = [&layer.projection, &layer.output, &layer.widen, &layer.narrow];
-    let linear: u64 = linear.iter().map(|linear| linear.multiply_adds()).sum();
-    steps * linear + 2 * steps * steps * width
-}
-
-/// The multiply-adds in 8 bits.
-fn int8_signal(signal: &SignalEncoder<'_>) -> u64 {
+/// Multiply-adds of floats and of 8-bit values: a layer has the one or the other.
+fn signal_work(signal: &SignalEncoder<'_>) -> [u64; 2] {
+    let mut work = [0; 2];
     match signal {
-        SignalEncoder::Lstm(layers) => layers
-            .iter()
-            .filter(|layer| layer.input.is_some())
-            .map(|layer| WINDOWS as u64 * (layer.input_weights.len() + layer.hidden_weights.len()) as u64)
-            .sum(),
-        SignalEncoder::Transformer(transformer) => transformer
-            .layers
-            .iter()
-            .filter(|layer| layer.rounding.is_some())
-            .map(|layer| layer_work(layer, transformer.width as u64))
-            .sum(),
+        SignalEncoder::Lstm(layers) => {
+            for layer in layers {
+                work[usize::from(layer.input.is_some())] += layer.multiply_adds();
+            }
+        }
+        SignalEncoder::Transformer(transformer) => {
+            for layer in &transformer.layers {
+                work[usize::from(layer.rounding.is_some())] += layer.multiply_adds(transformer.width);
+            }
+        }
     }
-}
-
-/// The multiply-adds that make a block's conditions of the latent.
-fn conditions(block: &Block<'_>) -> u64 {
-    match block {
-        Block::Residual(block) => block.first_norm.multiply_adds() + block.second_norm.multiply_adds(),
-        Block::Axial(block) => block.input_norm.multiply_adds() + block.output_norm.multiply_adds(),
-    }
+    work
 }
 
 fn describe_block(block: &Block<'_>) -> String {
@@ -133,24 +106,18 @@ fn describe_block(block: &Block<'_>) -> String {
     )
 }
 
-fn block_work(block: &Block<'_>) -> u64 {
-    let projection = |shortcut: &Shortcut<'_>| match shortcut {
-        Shortcut::Identity => 0,
-        Shortcut::Projection(convolution) => convolution.multiply_adds(),
-    };
+/// Multiply-adds of a block, without those that make its conditions of the latent.
+fn products(block: &Block<'_>) -> u64 {
     match block {
         Block::Residual(block) => {
-            let convolutions = block.first.multiply_adds() + block.second.multiply_adds();
-            let pixel = convolutions + projection(&block.shortcut);
-            let norms = block.first_norm.multiply_adds() + block.second_norm.multiply_adds();
-            block.input.pixels() as u64 * pixel + norms
+            let pixel = block.first.multiply_adds() + block.second.multiply_adds() + block.shortcut.multiply_adds();
+            block.input.pixels() as u64 * pixel
         }
         Block::Axial(block) => {
             let before = block.input.pixels() as u64 * block.input_map.multiply_adds();
             let attention: u64 = block.attention.iter().map(|attention| attention.multiply_adds()).sum();
-            let pixel = block.output_map.multiply_adds() + projection(&block.shortcut);
-            let norms = block.input_norm.multiply_adds() + block.output_norm.multiply_adds();
-            before + attention + block.output.pixels() as u64 * pixel + norms
+            let pixel = block.output_map.multiply_adds() + block.shortcut.multiply_adds();
+            before + attention + block.output.pixels() as u64 * pixel
         }
     }
 }

@@ -60,6 +60,15 @@ pub struct LayerNorm<'a> {
     pub shift: Weights<'a>,
 }
 
+impl TransformerLayer<'_> {
+    /// Multiply-adds for one record, in a Transformer of this width.
+    pub(super) fn multiply_adds(&self, width: usize) -> u64 {
+        let linear = [&self.projection, &self.output, &self.widen, &self.narrow];
+        let linear: u64 = linear.iter().map(|linear| linear.multiply_adds()).sum();
+        WINDOWS as u64 * (linear + 2 * (WINDOWS * width) as u64)
+    }
+}
+
 pub(super) fn recognize<'a>(graph: &mut Graph<'a>, latent: &str) -> Result<Transformer<'a>, Mismatch> {
     const WIDTH: usize = WINDOW;
     let mean = [Attribute::Ints("axes", &[1]), Attribute::Int("keepdims", 0)];

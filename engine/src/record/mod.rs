@@ -41,7 +41,7 @@ pub use open::record_name;
 pub use options::OpenOptions;
 pub use source::read_ahead;
 pub(crate) use text::one_line;
-pub use text::printable;
+pub use text::{lossy, printable};
 pub use warning::Warning;
 
 use crate::signal::{MAX_RATE_HZ, MIN_RATE_HZ};

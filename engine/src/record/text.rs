@@ -1,11 +1,19 @@
-//! Names that come out of files, made fit for a one-line message.
+//! Names that come out of files and messages of other libraries, made fit for a one-line message.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// `text` with control characters escaped, and cut after 200 characters.
+use serde::{Serialize, Serializer};
+
+/// `text` with its lines joined by blanks and control characters escaped, cut after 300 characters.
 pub(crate) fn one_line(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let mut characters = text.chars();
+    const LONGEST: usize = 300;
+    let lines: Vec<&str> = text
+        .split(['\n', '\r', '\t'])
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let joined = lines.join(" ");
+    let mut characters = joined.chars();
     let mut line = escaped(characters.by_ref().take(LONGEST));
     if characters.next().is_some() {
         line.push('…');
@@ -23,6 +31,14 @@ pub fn printable(text: &str) -> String {
     escaped(text.chars())
 }
 
+/// Writes a path that is not UTF-8 with replacement characters.
+///
+/// # Errors
+/// Those of `serializer`.
+pub fn lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref().map(Path::to_string_lossy).serialize(serializer)
+}
+
 fn escaped(characters: impl Iterator<Item = char>) -> String {
     let mut text = String::new();
     for character in characters {
@@ -37,6 +53,13 @@ fn escaped(characters: impl Iterator<Item = char>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_and_names_become_one_short_line() {
+        assert_eq!(one_line("a\n  b\tc\r\n"), "a b c");
+        assert_eq!(one_line("two  blanks\u{1b}[31m"), "two  blanks\\u{1b}[31m");
+        assert_eq!(one_line(&"ä".repeat(1000)).chars().count(), 301);
+    }
 
     #[test]
     fn a_terminal_gets_no_command_from_a_name() {

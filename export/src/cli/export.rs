@@ -7,7 +7,7 @@ use dualnet_engine::model::{ModelFault, keys};
 use dualnet_engine::pending::check_lost;
 use dualnet_engine::{Model, Precision};
 use dualnet_export::network::{ClassSet, Network, NetworkConfig, PRESETS, preset};
-use dualnet_export::onnx::{Card, export, narrow, write};
+use dualnet_export::onnx::{Card, export, store_f16, write};
 use dualnet_export::weights::{StateDict, WeightsError};
 use std::path::{Path, PathBuf};
 
@@ -92,7 +92,7 @@ impl Export {
             Store::F32 => export(&network, &weights, &self.weights, &card.with(given))?,
             Store::F16 => {
                 let whole = export(&network, &weights, &self.weights, &card)?;
-                narrow(&self.output, &whole, &given)?
+                store_f16(&self.output, &whole, &given)?
             }
         };
         write(&self.output, &bytes)?;
@@ -145,7 +145,7 @@ impl Export {
                 "{path}: is an ONNX file, which says itself what its network is: {flag} is for weights, --card and --store f16 for both"
             );
         }
-        let bytes = narrow(&self.weights, &bytes, &card_of(&self.card)?)?;
+        let bytes = store_f16(&self.weights, &bytes, &card_of(&self.card)?)?;
         write(&self.output, &bytes)?;
         self.say(&model.card().network, model.classes().len(), &bytes);
         Ok(())

@@ -101,7 +101,7 @@ impl Quantize {
             keep_float.extend(more.filter(|pattern| !self.keep_float.contains(pattern)));
         }
         let bar = progress_bar(recordings.len());
-        let result = quantize(&self.model, &bytes, &recordings, &keep_float, &card, |done| {
+        let result = quantize(&model, &bytes, &recordings, &keep_float, &card, |done| {
             bar.set_position(done as u64);
         });
         bar.finish_and_clear();

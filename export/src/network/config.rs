@@ -3,6 +3,7 @@
 use super::error::NetworkError;
 use super::{AxialSite, ECG_SIZE, SPECTROGRAM_SIZE};
 use clap::ValueEnum;
+use dualnet_engine::pau::MAX_COEFFICIENTS;
 use serde::{Deserialize, Serialize};
 
 /// What is read from the waveform, and how.
@@ -184,11 +185,8 @@ impl NetworkConfig {
         self.check_spectrogram_encoder()?;
         let PauInitial { numerator, denominator } = &self.pau;
         for coefficients in [numerator, denominator] {
-            if !(1..=MAX_PAU_COEFFICIENTS).contains(&coefficients.len()) {
-                return invalid(
-                    "pau",
-                    format!("1 to {MAX_PAU_COEFFICIENTS} coefficients on either side"),
-                );
+            if !(1..=MAX_COEFFICIENTS).contains(&coefficients.len()) {
+                return invalid("pau", format!("1 to {MAX_COEFFICIENTS} coefficients on either side"));
             }
             if coefficients.iter().any(|c| !c.is_finite()) {
                 return invalid("pau", "every coefficient must be finite".to_owned());
@@ -271,4 +269,3 @@ const MAX_FEED_FORWARD: usize = 65_536;
 const MAX_LAYERS: usize = 64;
 /// Five halvings leave one bin.
 const MAX_BLOCKS: usize = 5;
-const MAX_PAU_COEFFICIENTS: usize = 16;

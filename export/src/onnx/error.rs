@@ -19,6 +19,14 @@ pub enum ExportError {
         /// What is wrong and what is supported.
         message: String,
     },
+    /// An entry of the model card is not what it should be.
+    #[error("{entry}: {message}")]
+    Card {
+        /// The entry, or its key.
+        entry: String,
+        /// What is wrong and what is expected.
+        message: String,
+    },
     /// A file cannot be quantized.
     #[error("{0}")]
     Quantize(String),
@@ -47,6 +55,13 @@ impl ExportError {
     pub(super) fn lowering(node: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Lowering {
             node: node.into(),
+            message: message.into(),
+        }
+    }
+
+    pub(super) fn card(entry: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Card {
+            entry: entry.into(),
             message: message.into(),
         }
     }

@@ -13,7 +13,7 @@ pub(crate) const FLOAT16: i32 = 10;
 /// `TensorProto.DataType.INT64`.
 pub(super) const INT64: i32 = 7;
 /// What the dynamic first axis is called.
-pub(super) const BATCH: &str = "N";
+const BATCH: &str = "N";
 
 /// An extent of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,17 @@ pub(crate) fn node(
     }
 }
 
+/// The values of a tensor of type FLOAT.
+pub(crate) fn floats_of(tensor: &TensorProto) -> Vec<f32> {
+    let (values, _) = tensor.raw_data.as_chunks::<4>();
+    values.iter().map(|&le| f32::from_le_bytes(le)).collect()
+}
+
+/// Values as a tensor of type FLOAT stores them.
+pub(crate) fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
 /// Builds a [`GraphProto`]; every name it gives is used once.
 #[derive(Default)]
 pub(super) struct Graph {
@@ -192,9 +203,8 @@ impl Graph {
 
     /// Stores a float32 tensor and returns its name.
     pub(super) fn floats(&mut self, hint: &str, shape: &[usize], values: &[f32]) -> String {
-        let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let name = self.fresh(hint);
-        self.store(&name, FLOAT, shape, raw);
+        self.store(&name, FLOAT, shape, bytes_of(values));
         name
     }
 
@@ -256,19 +266,8 @@ impl Graph {
         let Some(weight) = initializer.iter_mut().find(|tensor| tensor.name == *weight_name) else {
             return false;
         };
-        let values: Vec<f32> = weight
-            .raw_data
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|&le| f32::from_le_bytes(le))
-            .collect();
-        let (values, bias) = rewrite(&values);
-        weight.raw_data = values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect::<Vec<u8>>()
-            .into();
+        let (values, bias) = rewrite(&floats_of(weight));
+        weight.raw_data = bytes_of(&values).into();
         let bias = self.floats(&format!("{}.bias", value.name), &[bias.len()], &bias);
         self.proto.node[index].input.push(bias);
         true

@@ -153,22 +153,4 @@ impl<'a> Lowering<'a> {
             .graph
             .add(site, "Add", &[&scaled.name, &parts[1].name], &[], x.shape.clone()))
     }
-
-    pub(super) fn pool(&mut self, x: &Value) -> Result<Value, ExportError> {
-        let shape = vec![
-            x.shape[0],
-            x.shape[1],
-            Dim::Known(x.known(2)? / 2),
-            Dim::Known(x.known(3)? / 2),
-        ];
-        let module = self
-            .scope
-            .rsplit_once('.')
-            .map_or("pool".to_owned(), |(block, _)| format!("{block}.pool"));
-        let attributes = [
-            Attribute::Ints("kernel_shape", &[2, 2]),
-            Attribute::Ints("strides", &[2, 2]),
-        ];
-        Ok(self.graph.add(&module, "AveragePool", &[&x.name], &attributes, shape))
-    }
 }

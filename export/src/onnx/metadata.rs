@@ -3,7 +3,6 @@
 use super::error::ExportError;
 use crate::network::NetworkConfig;
 use crate::weights::StateDict;
-use dualnet_engine::Precision;
 use dualnet_engine::model::digest::{DIGITS, Initializer, file_digest_position, file_sha256, weights_sha256};
 use dualnet_engine::model::{FORMAT_VERSION, Preprocessing, keys};
 use dualnet_engine::signal::SAMPLING_RATE_HZ;
@@ -23,13 +22,12 @@ impl Card {
     /// What a checkpoint's metadata says: `dualnet.training` and `dualnet.metrics`, JSON objects that may be missing.
     ///
     /// # Errors
-    /// [`ExportError::Lowering`] when an entry is no JSON object.
+    /// [`ExportError::Card`] when an entry is no JSON object.
     pub fn of_checkpoint(weights: &StateDict) -> Result<Self, ExportError> {
         let object = |key: &str| match weights.metadata.get(key) {
             None => Ok(Map::new()),
-            Some(text) => serde_json::from_str(text).map_err(|error| {
-                ExportError::lowering(key, format!("the checkpoint's entry is no JSON object: {error}"))
-            }),
+            Some(text) => serde_json::from_str(text)
+                .map_err(|error| ExportError::card(key, format!("the checkpoint's entry is no JSON object: {error}"))),
         };
         Ok(Self {
             training: object(keys::TRAINING)?,
@@ -48,10 +46,10 @@ impl Card {
     /// everything else is about the training, with or without `training.`.
     ///
     /// # Errors
-    /// [`ExportError::Lowering`] without a key.
+    /// [`ExportError::Card`] without a key.
     pub fn set(&mut self, entry: &str) -> Result<(), ExportError> {
         let wrong = || {
-            ExportError::lowering(
+            ExportError::card(
                 entry,
                 "a card entry is key=value, such as seed=1 or metrics.accuracy=0.84",
             )
@@ -93,75 +91,55 @@ pub(super) fn describe(model: &mut ModelProto, config: &NetworkConfig, card: &Ca
     }
 }
 
-/// Makes the metadata of a float file those of the int8 file that `model` has become: what was done, the new digest of the weights, zeros
-/// for that of the file. The float file's metrics go to `metrics.float`.
-pub(crate) fn requantize(model: &mut ModelProto, summary: &Map<String, Value>, card: &Card) -> Result<(), ExportError> {
+/// The metrics' own entry for those that were measured before the weights were rounded, by the precision of that file.
+const METRICS_BEFORE: &str = "f32";
+
+/// Renews the metadata of a float file whose weights were rounded: their digest, zeros for that of the file, and on top of its card the entries of
+/// `card`. Its metrics go to `metrics.f32`. `entries` are what the metadata say beside that.
+pub(crate) fn describe_again<const N: usize>(
+    model: &mut ModelProto,
+    card: &Card,
+    entries: [(&str, String); N],
+) -> Result<(), ExportError> {
     let object = |key: &str| -> Result<Map<String, Value>, ExportError> {
         serde_json::from_str(property(model, key).unwrap_or("{}"))
-            .map_err(|error| ExportError::lowering(key, error.to_string()))
+            .map_err(|error| ExportError::card(key, format!("is no JSON object: {error}")))
     };
     let mut training = object(keys::TRAINING)?;
     training.extend(card.training.clone());
     let mut metrics = Map::new();
-    metrics.insert("float".to_owned(), Value::Object(object(keys::METRICS)?));
+    match object(keys::METRICS)? {
+        before if before.is_empty() => {}
+        before => drop(metrics.insert(METRICS_BEFORE.to_owned(), Value::Object(before))),
+    }
     metrics.extend(card.metrics.clone());
     let digest = graph_digest(&model.graph);
-    let changed = [
+    let renewed = [
         (keys::TRAINING, Value::Object(training).to_string()),
         (keys::METRICS, Value::Object(metrics).to_string()),
-        (keys::PRECISION, Precision::Int8.to_string()),
-        (keys::QUANTIZATION, Value::Object(summary.clone()).to_string()),
         (keys::WEIGHTS_SHA256, digest),
         (keys::FILE_SHA256, "0".repeat(DIGITS)),
     ];
-    model
-        .metadata_props
-        .retain(|entry| changed.iter().all(|(key, _)| entry.key != *key));
-    for (key, value) in changed {
+    for (key, value) in renewed.into_iter().chain(entries) {
         enter(model, key, value);
     }
     Ok(())
 }
 
+/// Sets a metadata entry, which keeps its place if it is there.
 fn enter(model: &mut ModelProto, key: &str, value: String) {
-    model.metadata_props.push(Default::default());
-    if let Some(entry) = model.metadata_props.last_mut() {
-        entry.key = key.to_owned();
-        entry.value = value;
-    }
-}
-
-/// Renews the metadata of a model whose weights were rounded: their digest, and on top of its card the entries of `card`. Metrics, which are of the
-/// weights before, go to `metrics.f32`.
-pub(super) fn describe_again(model: &mut ModelProto, card: &Card) -> Result<(), ExportError> {
-    let digest = graph_digest(&model.graph);
-    for entry in &mut model.metadata_props {
-        let added = match entry.key.as_str() {
-            keys::WEIGHTS_SHA256 => {
-                entry.value.clone_from(&digest);
-                continue;
-            }
-            keys::FILE_SHA256 => {
-                entry.value = "0".repeat(DIGITS);
-                continue;
-            }
-            keys::TRAINING => &card.training,
-            keys::METRICS => &card.metrics,
-            _ => continue,
-        };
-        let mut object: Map<String, Value> = serde_json::from_str(&entry.value)
-            .map_err(|error| ExportError::lowering(&entry.key, format!("is no JSON object: {error}")))?;
-        if entry.key == keys::METRICS && !object.is_empty() {
-            object = Map::from_iter([("f32".to_owned(), Value::Object(object))]);
-        }
-        object.extend(added.clone());
-        entry.value = Value::Object(object).to_string();
-    }
-    Ok(())
+    let entries = &mut model.metadata_props;
+    let known = entries.iter().position(|entry| entry.key == key);
+    let index = known.unwrap_or_else(|| {
+        entries.push(Default::default());
+        entries.len() - 1
+    });
+    entries[index].key = key.to_owned();
+    entries[index].value = value;
 }
 
 /// The digest of a graph's weights.
-pub(crate) fn graph_digest(graph: &GraphProto) -> String {
+fn graph_digest(graph: &GraphProto) -> String {
     weights_sha256(graph.initializer.iter().map(|tensor| Initializer {
         name: &tensor.name,
         data_type: tensor.data_type,
@@ -183,7 +161,7 @@ pub(crate) fn seal(model: &ModelProto) -> Result<Vec<u8>, ExportError> {
 }
 
 /// The value of a metadata entry.
-pub(super) fn property<'a>(model: &'a ModelProto, key: &str) -> Option<&'a str> {
+fn property<'a>(model: &'a ModelProto, key: &str) -> Option<&'a str> {
     model
         .metadata_props
         .iter()

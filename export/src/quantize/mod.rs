@@ -17,7 +17,7 @@ mod sensitive;
 pub use calibration::Recordings;
 pub use sensitive::sensitive;
 
-use crate::onnx::{Card, ExportError, check, metadata, narrow};
+use crate::onnx::{Card, ExportError, check, metadata, store};
 use calibration::{Calibration, Ranges};
 use dualnet_engine::model::keys;
 use dualnet_engine::plan::Plan;
@@ -25,7 +25,6 @@ use dualnet_engine::{Model, Precision};
 use onnx_ir::{Message, ModelProto};
 use operands::Operands;
 use serde_json::{Map, Value, json};
-use std::path::Path;
 
 /// An int8 file and what was done to get it.
 #[derive(Clone, Debug)]
@@ -44,47 +43,46 @@ pub struct Quantized {
     pub unreadable: Option<String>,
 }
 
-/// Quantizes the float file `bytes`, which was read from `source`, with ranges found on `recordings`.
+/// Quantizes the float file `bytes`, of which `model` was read, with ranges found on `recordings`.
 ///
 /// A node whose name contains one of `keep_float` is left as it is, and reads what it read. `card` adds entries to the model card; the metrics of the float
-/// file become `metrics.float`, since they were not measured of the result. `progress` is told after each record how many are done.
+/// file become `metrics.f32`, since they were not measured of the result. `progress` is told after each record how many are done.
 /// The bytes are a function of the arguments and of the instruction set that the engine runs the records on: with another one, ranges
 /// may differ in their last digits.
 ///
 /// # Errors
-/// [`ExportError::Quantize`]: a file that the engine does not accept or that is int8 already, a pattern that no node has, recordings none
+/// [`ExportError::Quantize`]: a file that is int8 already, a pattern that no node has, recordings none
 /// of which can be read, a value that is not finite. [`ExportError::Check`] when the result does not pass its own check.
 pub fn quantize(
-    source: &Path,
+    model: &Model,
     bytes: &[u8],
     recordings: &Recordings,
     keep_float: &[String],
     card: &Card,
     progress: impl FnMut(usize),
 ) -> Result<Quantized, ExportError> {
-    let model = Model::from_bytes(&source.display().to_string(), bytes)
-        .map_err(|error| ExportError::Quantize(error.to_string()))?;
     if model.card().precision != Precision::F32 {
         return Err(ExportError::Quantize(format!(
             "{}: is an {} file already; the float file it was made of is needed",
-            source.display(),
+            model.name(),
             model.card().precision
         )));
     }
-    let mut proto = ModelProto::parse_from_bytes(bytes).map_err(|error| ExportError::Model {
-        path: source.to_owned(),
-        message: error.to_string(),
-    })?;
-    narrow::widen_graph(proto.graph.mut_or_insert_default());
+    let mut proto = ModelProto::parse_from_bytes(bytes)
+        .map_err(|error| ExportError::Quantize(format!("{}: {error}", model.name())))?;
+    store::widen_graph(proto.graph.mut_or_insert_default());
     let operands = Operands::of(&proto.graph, keep_float)?;
-    let calibration = calibration::run(&model, &operands, recordings, progress)?;
+    let calibration = calibration::run(model, &operands, recordings, progress)?;
     let (nodes, activations) = (operands.nodes(), operands.activations.len());
-    let summary = summary(&model, &calibration, recordings, keep_float);
+    let summary = summary(model, &calibration, recordings, keep_float);
     rewrite::rewrite(proto.graph.mut_or_insert_default(), &operands, &calibration.ranges)?;
-    metadata::requantize(&mut proto, &summary, card)?;
+    let entries = [
+        (keys::PRECISION, Precision::Int8.to_string()),
+        (keys::QUANTIZATION, Value::Object(summary).to_string()),
+    ];
+    metadata::describe_again(&mut proto, card, entries)?;
     let bytes = metadata::seal(&proto)?;
-    check::check_file(&bytes, model.classes().len())?;
-    let written = Model::from_bytes("the int8 file", &bytes).map_err(|error| ExportError::Check(error.to_string()))?;
+    let written = check::check_file(&bytes)?;
     if written.card().precision != Precision::Int8 {
         return Err(ExportError::Check(format!("{} does not say int8", keys::PRECISION)));
     }

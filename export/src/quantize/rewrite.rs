@@ -4,7 +4,7 @@ use super::Ranges;
 use super::operands::{Kind, Operands, Stored};
 use super::range::{Range, Step};
 use crate::onnx::ExportError;
-use crate::onnx::graph::{Attribute, FLOAT, INT8, node};
+use crate::onnx::graph::{Attribute, FLOAT, INT8, bytes_of, floats_of, node};
 use onnx_ir::{GraphProto, NodeProto, TensorProto};
 use std::collections::HashMap;
 
@@ -117,13 +117,7 @@ struct Weight {
 
 impl Weight {
     fn of(tensor: &TensorProto, Stored { axis, largest_sum }: Stored) -> Result<Self, ExportError> {
-        let floats: Vec<f32> = tensor
-            .raw_data
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|&bytes| f32::from_le_bytes(bytes))
-            .collect();
+        let floats = floats_of(tensor);
         let extents: Vec<usize> = tensor
             .dims
             .iter()
@@ -179,7 +173,7 @@ impl Weight {
     fn tensors(self, name: &str, dims: &[i64]) -> [TensorProto; 3] {
         let outputs = self.scales.len();
         let values = self.values.iter().map(|&value| value as u8).collect();
-        let scales = self.scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+        let scales = bytes_of(&self.scales);
         [
             tensor(&format!("{name}_quantized"), INT8, dims, values),
             tensor(&format!("{name}_scale"), FLOAT, &[outputs as i64], scales),
@@ -193,12 +187,7 @@ mod tests {
     use super::*;
 
     fn floats(dims: &[i64], values: &[f32]) -> TensorProto {
-        tensor(
-            "w",
-            FLOAT,
-            dims,
-            values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        )
+        tensor("w", FLOAT, dims, bytes_of(values))
     }
 
     const LARGEST_SUM: f32 = 526_344.0;

@@ -1,10 +1,8 @@
 //! The `.pt` file that Python's `torch.save(state_dict)` writes: a zip archive, stored without compression, of
 //! `<name>/data.pkl` and one file `<name>/data/<key>` per storage.
 
-use super::pickle::{self, StorageType, View};
-use super::safetensors::{floats, integers};
+use super::pickle::{self, Element, View};
 use super::{Content, Data, Source, StateDict, Tensor, WeightsError, element_count};
-use half::{bf16, f16};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -57,7 +55,7 @@ struct Archive<'a> {
     /// Bytes that may still be read: an archive whose entries overlap could claim more than it has.
     unread: u64,
     root: String,
-    storages: HashMap<String, Data>,
+    storages: HashMap<String, (Element, Data)>,
 }
 
 impl<'a> Archive<'a> {
@@ -123,15 +121,22 @@ impl<'a> Archive<'a> {
         if !self.storages.contains_key(key) {
             let limit = self.length;
             let bytes = self.file(&format!("data/{key}"), limit)?;
-            let (width, data) = decode(storage.element, &bytes);
+            let width = storage.element.width();
             if bytes.len() % width != 0 {
                 let message = format!("lies in storage {key} of {} bytes, no multiple of {width}", bytes.len());
                 return Err(WeightsError::tensor(self.path, name, message));
             }
-            self.storages.insert(key.clone(), data);
+            self.storages
+                .insert(key.clone(), (storage.element, storage.element.decode(&bytes)));
         }
-        let data = &self.storages[key];
+        let (element, data) = &self.storages[key];
         let wrong = |message: String| WeightsError::tensor(self.path, name, message);
+        if *element != storage.element {
+            return Err(wrong(format!(
+                "lies in storage {key} of {element:?}, said to be of {:?}",
+                storage.element
+            )));
+        }
         if usize::try_from(storage.elements) != Ok(data.len()) {
             return Err(wrong(format!(
                 "lies in storage {key} of {} elements, said to have {}",
@@ -150,20 +155,6 @@ impl<'a> Archive<'a> {
             Data::F32(values) => Data::F32(layout.gather(values)),
             Data::I64(values) => Data::I64(layout.gather(values)),
         })
-    }
-}
-
-fn decode(element: StorageType, bytes: &[u8]) -> (usize, Data) {
-    match element {
-        "FloatStorage" => (4, floats(bytes, f32::from_le_bytes)),
-        "DoubleStorage" => (8, floats(bytes, |b| f64::from_le_bytes(b) as f32)),
-        "HalfStorage" => (2, floats(bytes, |b| f16::from_le_bytes(b).to_f32())),
-        "BFloat16Storage" => (2, floats(bytes, |b| bf16::from_le_bytes(b).to_f32())),
-        "LongStorage" => (8, integers(bytes, i64::from_le_bytes)),
-        "IntStorage" => (4, integers(bytes, |b| i64::from(i32::from_le_bytes(b)))),
-        "ShortStorage" => (2, integers(bytes, |b| i64::from(i16::from_le_bytes(b)))),
-        "CharStorage" => (1, integers(bytes, |b| i64::from(i8::from_le_bytes(b)))),
-        _ => (1, integers(bytes, |[b]: [u8; 1]| i64::from(b))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writes the `.pt` file that Python's `torch.load(weights_only=True)` opens: a zip archive of stored files, in which the
 //! elements of every tensor begin at a multiple of 64 bytes as in the files of `torch.save`.
 
-use super::pickle::{Entry, write_state_dict};
+use super::pickle::{Element, Entry, write_state_dict};
 use super::safetensors::write_elements;
 use super::{Data, StateDict, WeightsError};
 use dualnet_engine::pending;
@@ -24,8 +24,8 @@ pub(super) fn write(state: &StateDict, path: &Path) -> Result<(), WeightsError> 
         .map(|(name, tensor)| Entry {
             name,
             element: match tensor.data {
-                Data::F32(_) => "FloatStorage",
-                Data::I64(_) => "LongStorage",
+                Data::F32(_) => Element::F32,
+                Data::I64(_) => Element::I64,
             },
             shape: &tensor.shape,
         })

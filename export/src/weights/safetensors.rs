@@ -1,8 +1,8 @@
 //! Safetensors, both ways.
 
+use super::pickle::Element;
 use super::{Data, StateDict, Tensor, WeightsError};
 use dualnet_engine::pending;
-use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -11,6 +11,20 @@ use std::path::Path;
 
 /// Headers are padded with spaces to a multiple of this, so that the tensors behind them are aligned.
 const ALIGNMENT: usize = 8;
+
+/// The element types that are read.
+const ELEMENTS: [(Dtype, Element); 10] = [
+    (Dtype::F16, Element::F16),
+    (Dtype::BF16, Element::BF16),
+    (Dtype::F32, Element::F32),
+    (Dtype::F64, Element::F64),
+    (Dtype::BOOL, Element::Bool),
+    (Dtype::U8, Element::U8),
+    (Dtype::I8, Element::I8),
+    (Dtype::I16, Element::I16),
+    (Dtype::I32, Element::I32),
+    (Dtype::I64, Element::I64),
+];
 
 pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<StateDict, WeightsError> {
     let malformed =
@@ -24,43 +38,20 @@ pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<StateDict, WeightsError
         .collect();
     let mut tensors = BTreeMap::new();
     for (name, view) in SafeTensors::deserialize(bytes).map_err(malformed)?.iter() {
-        let data = decode(view.dtype(), view.data()).ok_or_else(|| {
-            let message = format!(
-                "has element type {:?}; supported are F16, BF16, F32, F64, BOOL, U8, I8, I16, I32, I64",
-                view.dtype()
-            );
-            WeightsError::tensor(path, name, message)
-        })?;
-        let tensor = Tensor::new(view.shape(), data)
+        let element = element(view.dtype()).map_err(|message| WeightsError::tensor(path, name, message))?;
+        let tensor = Tensor::new(view.shape(), element.decode(view.data()))
             .ok_or_else(|| WeightsError::tensor(path, name, "does not fill its shape"))?;
         tensors.insert(name.to_owned(), tensor);
     }
     Ok(StateDict { tensors, metadata })
 }
 
-fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Data> {
-    Some(match dtype {
-        Dtype::F32 => floats(bytes, f32::from_le_bytes),
-        Dtype::F64 => floats(bytes, |b| f64::from_le_bytes(b) as f32),
-        Dtype::F16 => floats(bytes, |b| f16::from_le_bytes(b).to_f32()),
-        Dtype::BF16 => floats(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-        Dtype::I64 => integers(bytes, i64::from_le_bytes),
-        Dtype::I32 => integers(bytes, |b| i64::from(i32::from_le_bytes(b))),
-        Dtype::I16 => integers(bytes, |b| i64::from(i16::from_le_bytes(b))),
-        Dtype::I8 => integers(bytes, |b| i64::from(i8::from_le_bytes(b))),
-        Dtype::U8 | Dtype::BOOL => integers(bytes, |[b]: [u8; 1]| i64::from(b)),
-        _ => return None,
+fn element(dtype: Dtype) -> Result<Element, String> {
+    let known = ELEMENTS.iter().find(|(known, _)| *known == dtype);
+    known.map(|(_, element)| *element).ok_or_else(|| {
+        let names = ELEMENTS.map(|(dtype, _)| format!("{dtype:?}")).join(", ");
+        format!("has element type {dtype:?}; supported are {names}")
     })
-}
-
-/// Little-endian elements of `W` bytes each as float32.
-pub(super) fn floats<const W: usize>(bytes: &[u8], convert: impl Fn([u8; W]) -> f32) -> Data {
-    Data::F32(bytes.as_chunks::<W>().0.iter().map(|&chunk| convert(chunk)).collect())
-}
-
-/// Little-endian elements of `W` bytes each as int64.
-pub(super) fn integers<const W: usize>(bytes: &[u8], convert: impl Fn([u8; W]) -> i64) -> Data {
-    Data::I64(bytes.as_chunks::<W>().0.iter().map(|&chunk| convert(chunk)).collect())
 }
 
 pub(super) fn write(state: &StateDict, path: &Path) -> Result<(), WeightsError> {

@@ -52,7 +52,8 @@ pub fn quantized(float: &[u8], records: usize, keep_float: &[&str]) -> Vec<u8> {
     let keep_float: Vec<String> = keep_float.iter().map(|&pattern| pattern.to_owned()).collect();
     let recordings = Recordings::draw(&records_dir(), None, records, 0).expect("the fixture records");
     let card = Card::default();
-    let quantized = quantize(Path::new("float.onnx"), float, &recordings, &keep_float, &card, |_| {});
+    let model = Model::from_bytes("float.onnx", float).expect("a model file");
+    let quantized = quantize(&model, float, &recordings, &keep_float, &card, |_| {});
     quantized.expect("a file that can be quantized").bytes
 }
 

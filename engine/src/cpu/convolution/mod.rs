@@ -11,15 +11,12 @@ pub use weights::weight_gradient;
 
 use super::kernels::{
     Affine, Aligned, Gemm, InputTransform, Operand, OutputTransform, PANEL, Packed, PlainTransform, Scheme, TILE_ROWS,
-    repack_filters,
+    TILES, repack_filters,
 };
 use crate::simd::Isa;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::ops::Range;
-
-/// Tiles computed together: as many as the caches hold beside the weights they meet.
-const TILES: usize = 56;
 
 /// Extents of a batch of feature maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! `y = F(scale·x + shift)` in place, and the patches a convolution of one channel reads.
+//! `y = F(scale·x + shift)` in place.
 
 use crate::pau::rational::Rational;
 use crate::simd::{Kernel, Simd};
@@ -64,17 +64,6 @@ impl Kernel for ActivatePlanes<'_> {
     }
 }
 
-/// The 3×3 neighbourhoods of `width` pixels of one channel, `[width, 9]`: `rows` are the offsets of the three rows at the first pixel's
-/// left neighbour.
-pub(in crate::cpu) fn patches(map: &[f32], rows: [usize; 3], width: usize, out: &mut [f32]) {
-    let rows = rows.map(|row| &map[row..][..width + 2]);
-    for (x, patch) in out.chunks_exact_mut(9).take(width).enumerate() {
-        for (row, values) in rows.iter().enumerate() {
-            patch[3 * row..][..3].copy_from_slice(&values[x..x + 3]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,13 +98,5 @@ mod tests {
                 within(isa, y, expected, 2e-6 * (1.0 + expected.abs()));
             }
         }
-    }
-
-    #[test]
-    fn patches_are_neighbourhoods() {
-        let map: Vec<f32> = (0..30).map(|i| i as f32).collect();
-        let mut out = vec![0.0; 18];
-        patches(&map, [0, 10, 20], 2, &mut out);
-        assert_eq!(out[9..], [1.0, 2.0, 3.0, 11.0, 12.0, 13.0, 21.0, 22.0, 23.0]);
     }
 }

@@ -16,6 +16,7 @@ mod lstm;
 mod matvec;
 mod outer;
 mod packed;
+mod patches;
 mod rows;
 mod tally;
 #[cfg(test)]
@@ -23,7 +24,7 @@ pub(super) mod testing;
 mod vecmath;
 mod winograd;
 
-pub(super) use activate::{Activate, ActivatePlanes, Affine, patches};
+pub(super) use activate::{Activate, ActivatePlanes, Affine};
 pub use aligned::Aligned;
 pub(super) use aligned::Buffer;
 pub(super) use axial::{AlongTime, Embeddings, Equal, Frequency, Group, NARROW, along_time_scratch};
@@ -32,10 +33,11 @@ pub(super) use lstm::{GATES, Recurrence};
 pub(super) use matvec::MatVec;
 pub(super) use outer::{Outer, Panelled};
 pub(super) use packed::{PANEL, Packed, Panels, padded};
+pub(super) use patches::{PAIRED_PATCH, PATCH, patches};
 pub(super) use rows::{Gelu, Normalize, Softmax};
 pub(super) use tally::executed;
 pub use vecmath::{sigmoid, tanh};
 pub(super) use winograd::{
     GradientTransform, InputTransform, OutputTransform, PlainTransform, PoolTransform, Scheme, Shortcut,
-    StoreTransform, TILE_ROWS, pack_filters, repack_filters, unpack_gradient,
+    StoreTransform, TILE_ROWS, TILES, pack_filters, repack_filters, unpack_gradient,
 };

@@ -1,4 +1,4 @@
-//! A linear map with its packed weights.
+//! Linear maps with their packed weights.
 
 use super::super::kernels::integer::{Pairs, Product, Quantize, Results, Rounding};
 use super::super::kernels::{Aligned, Buffer, Gemm, MatVec, Operand, Packed, padded};
@@ -21,17 +21,64 @@ enum Weights {
     Integer(Pairs<i16>, Aligned, Rounding),
 }
 
+/// `y = W·x + b` of floats, for one vector at a time, both padded.
+#[derive(Clone, Debug)]
+pub(super) struct DenseVector {
+    weights: Packed,
+    bias: Aligned,
+}
+
+fn packed(linear: &plan::Linear<'_>) -> Packed {
+    Packed::of(padded(linear.inputs), linear.outputs, |input, output| {
+        if input < linear.inputs {
+            linear.weight(output, input)
+        } else {
+            0.0
+        }
+    })
+}
+
+fn bias(linear: &plan::Linear<'_>) -> Aligned {
+    let mut bias = Aligned::zeros(padded(linear.outputs));
+    if let Some(values) = linear.bias {
+        values.copy_to(&mut bias);
+    }
+    bias
+}
+
+impl DenseVector {
+    pub(super) fn new(linear: &plan::Linear<'_>) -> Self {
+        Self {
+            weights: packed(linear),
+            bias: bias(linear),
+        }
+    }
+
+    /// Padded length of `x`.
+    pub(super) fn inputs(&self) -> usize {
+        self.weights.rows()
+    }
+
+    /// Padded length of `y`.
+    pub(super) fn outputs(&self) -> usize {
+        self.weights.columns()
+    }
+
+    pub(super) fn run(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
+        isa.run(MatVec {
+            x,
+            b: self.weights.view(),
+            bias: Some(&self.bias),
+            y,
+        });
+    }
+}
+
 impl Dense {
     pub(super) fn new(linear: &plan::Linear<'_>) -> Self {
         let inputs = padded(linear.inputs);
         let weights = match linear.input {
-            None => Weights::Float(Packed::of(inputs, linear.outputs, |input, output| {
-                if input < linear.inputs {
-                    linear.weight(output, input)
-                } else {
-                    0.0
-                }
-            })),
+            None => Weights::Float(packed(linear)),
             Some(rounding) => {
                 let packed = Pairs::of(inputs, linear.outputs, |input, output| match input < linear.inputs {
                     true => linear.byte(output, input).0.into(),
@@ -44,34 +91,16 @@ impl Dense {
                 Weights::Integer(packed, factors, rounding.into())
             }
         };
-        let mut bias = Aligned::zeros(padded(linear.outputs));
-        if let Some(values) = linear.bias {
-            values.copy_to(&mut bias);
+        Self {
+            weights,
+            inputs,
+            bias: bias(linear),
         }
-        Self { weights, inputs, bias }
-    }
-
-    /// Padded length of `x`.
-    pub(super) fn inputs(&self) -> usize {
-        self.inputs
     }
 
     /// Padded length of `y`.
     pub(super) fn outputs(&self) -> usize {
         self.bias.len()
-    }
-
-    /// One vector.
-    pub(super) fn vector(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
-        match &self.weights {
-            Weights::Float(weights) => isa.run(MatVec {
-                x,
-                b: weights.view(),
-                bias: Some(&self.bias),
-                y,
-            }),
-            Weights::Integer(..) => self.rows(isa, 1, (x, self.inputs), y, &mut Buffer::default()),
-        }
     }
 
     /// As many vectors as `rows`, `x [rows, inputs]` whose rows are `stride` apart to `y [rows, outputs]`, padded.

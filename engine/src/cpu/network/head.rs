@@ -1,35 +1,28 @@
 //! From the feature map and the latent to probabilities.
 
-use super::super::kernels::{Activate, Affine, Aligned};
 use super::Scratch;
-use super::dense::Dense;
+use super::dense::DenseVector;
 use super::fused_order;
 use super::map::{Map, Stretch};
+use crate::pau::ForwardInPlace;
 use crate::pau::rational::Rational;
 use crate::plan;
 use crate::simd::Isa;
 
 #[derive(Clone, Debug)]
 pub(super) struct Head {
-    features: Option<(Dense, Rational<6, 4>)>,
-    classifier: Dense,
-    one: Aligned,
-    zero: Aligned,
+    features: Option<(DenseVector, Rational<6, 4>)>,
+    classifier: DenseVector,
 }
 
 impl Head {
     pub(super) fn new(head: &plan::Head<'_>) -> Self {
-        let classifier = Dense::new(&head.classifier);
-        let mut one = Aligned::zeros(classifier.inputs());
-        one.fill(1.0);
         Self {
             features: head
                 .features
                 .as_ref()
-                .map(|features| (Dense::new(&features.linear), fused_order(&features.activation))),
-            zero: Aligned::zeros(classifier.inputs()),
-            one,
-            classifier,
+                .map(|features| (DenseVector::new(&features.linear), fused_order(&features.activation))),
+            classifier: DenseVector::new(&head.classifier),
         }
     }
 
@@ -38,19 +31,11 @@ impl Head {
         let [mean, joined, logits, ..] = &mut scratch.floats;
         let joined = joined.resize(self.classifier.inputs());
         match &self.features {
-            Some((dense, pau)) => {
+            Some((dense, rational)) => {
                 let mean = mean.resize(dense.inputs());
                 mean_over_positions(map, mean);
-                dense.vector(isa, mean, joined);
-                isa.run(Activate {
-                    pixels: joined,
-                    affine: Affine {
-                        scale: &self.one,
-                        shift: &self.zero,
-                    },
-                    shortcut: None,
-                    pau,
-                });
+                dense.run(isa, mean, joined);
+                isa.run(ForwardInPlace { rational, x: joined });
                 for (sum, latent) in joined.iter_mut().zip(latent) {
                     *sum += latent;
                 }
@@ -58,7 +43,7 @@ impl Head {
             None => joined.copy_from_slice(latent),
         }
         let logits = logits.resize(self.classifier.outputs());
-        self.classifier.vector(isa, joined, logits);
+        self.classifier.run(isa, joined, logits);
         softmax(&logits[..probabilities.len()], probabilities);
     }
 }

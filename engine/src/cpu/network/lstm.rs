@@ -3,6 +3,7 @@
 use super::super::kernels::integer::{IntegerRecurrence, Pairs, Product, Quantize, Results, Rounding, STATE_SCALE};
 use super::super::kernels::{Aligned, Buffer, GATES, Gemm, Operand, PANEL, Packed, Recurrence, padded};
 use super::Scratch;
+use super::map::equal_last_rows;
 use crate::plan;
 use crate::signal::{WINDOW, WINDOWS};
 use crate::simd::Isa;
@@ -220,13 +221,7 @@ impl Lstm {
         };
         let mut distinct = WINDOWS;
         if skip_padding {
-            let last = &ecg[(WINDOWS - 1) * WINDOW..][..WINDOW];
-            let equal = ecg
-                .chunks_exact(WINDOW)
-                .rev()
-                .take_while(|window| *window == last)
-                .count();
-            distinct = WINDOWS + 1 - equal;
+            distinct = WINDOWS + 1 - equal_last_rows(ecg, WINDOW);
         }
         for (index, layer) in self.layers.iter().enumerate() {
             let x = if index == 0 { ecg } else { &hidden[layer.inputs..] };

@@ -82,13 +82,7 @@ impl Map {
             self.data[start..start + width].copy_from_slice(values);
         }
         if skip {
-            let last = &values[(rows - 1) * width..][..width];
-            let equal = values
-                .chunks_exact(width)
-                .take(rows)
-                .rev()
-                .take_while(|row| *row == last)
-                .count();
+            let equal = equal_last_rows(&values[..rows * width], width);
             self.stretch = Stretch {
                 start: rows - equal,
                 stored: equal,
@@ -187,6 +181,13 @@ impl Map {
             },
         }
     }
+}
+
+/// How many rows at the end of `values [.., width]` are equal.
+pub(super) fn equal_last_rows(values: &[f32], width: usize) -> usize {
+    let rows = values.chunks_exact(width);
+    let last = rows.clone().next_back();
+    rows.rev().take_while(|&row| Some(row) == last).count()
 }
 
 /// A row of zeros, and the borders of all others.

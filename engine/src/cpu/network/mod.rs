@@ -11,13 +11,10 @@
 //! **Determinism.** Records of a batch run one after the other, so results depend on the record, the weights and the instruction set alone:
 //! not on the batch or the number of threads, bit for bit.
 
-mod attention;
 mod axial;
-mod axial_integer;
 mod convolution;
 mod dense;
 mod head;
-mod integer;
 mod lstm;
 mod map;
 mod norm;
@@ -29,8 +26,7 @@ use crate::pau::rational::Rational;
 use crate::plan::{self, Plan, Quantization};
 use crate::signal::{BINS, FRAMES};
 use crate::simd::Isa;
-use axial::Axial;
-use axial_integer::IntegerAxial;
+use axial::{Axial, IntegerAxial, IntegerBuffers};
 use head::Head;
 use lstm::Lstm;
 use map::Map;
@@ -85,7 +81,7 @@ struct Scratch {
     floats: [Aligned; 6],
     bytes: Buffer<i16>,
     sums: Buffer<i32>,
-    axial: axial_integer::Buffers,
+    axial: IntegerBuffers,
     /// A value that is to be rounded may be infinite or not a number, which rounding would hide.
     undefined: bool,
 }

@@ -1,6 +1,7 @@
 //! What a state dict may hold.
 
-use super::value::{STORAGES, Storage, StorageType, View};
+use super::element::Element;
+use super::value::{STORAGES, Storage, View};
 use crate::pickle::{Dialect, Heap, Step, Value};
 use std::collections::HashSet;
 
@@ -19,7 +20,7 @@ pub(super) enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
-    Storage(StorageType),
+    Storage(Element),
 }
 
 /// What the calls and references of a state dict stand for.
@@ -103,12 +104,11 @@ impl Dialect for TorchDialect {
     const HOLDER: &'static str = "a state dict";
 
     fn global(&mut self, module: &str, name: &str) -> Step<Global> {
-        let storage = || STORAGES.iter().find(|&&storage| storage == name);
         match (module, name) {
             ("collections", "OrderedDict") => Ok(Global::OrderedDict),
             ("torch._utils", "_rebuild_tensor_v2") => Ok(Global::RebuildTensor),
             ("torch._utils", "_rebuild_parameter") => Ok(Global::RebuildParameter),
-            ("torch", _) if storage().is_some() => Ok(Global::Storage(storage().copied().unwrap_or_default())),
+            ("torch", class) if class.ends_with("Storage") => storage(class).map(Global::Storage),
             _ => Err(format!(
                 "`{module}.{name}` is not allowed; a state dict holds collections.OrderedDict, \
                  torch._utils._rebuild_tensor_v2, torch._utils._rebuild_parameter and torch.FloatStorage and its like"
@@ -170,6 +170,15 @@ impl Dialect for TorchDialect {
         self.storages.push(Storage { element, key, elements });
         Ok(Value::Object(Object::Storage(self.storages.len() - 1)))
     }
+}
+
+/// The elements of a storage class.
+fn storage(class: &str) -> Step<Element> {
+    let known = STORAGES.iter().find(|(name, _)| *name == class);
+    known.map(|(_, element)| *element).ok_or_else(|| {
+        let names = STORAGES.map(|(name, _)| name).join(", ");
+        format!("elements of `torch.{class}`; supported are those of {names}")
+    })
 }
 
 /// Fails when there is one too many.

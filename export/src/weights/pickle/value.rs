@@ -1,20 +1,19 @@
 //! What a state dict is made of.
 
-/// The element type of a storage, by PyTorch's class name.
-pub(in crate::weights) type StorageType = &'static str;
+use super::element::Element;
 
 /// The storage classes of the module `torch`.
-pub(super) const STORAGES: [StorageType; 10] = [
-    "FloatStorage",
-    "DoubleStorage",
-    "HalfStorage",
-    "BFloat16Storage",
-    "LongStorage",
-    "IntStorage",
-    "ShortStorage",
-    "CharStorage",
-    "ByteStorage",
-    "BoolStorage",
+pub(super) const STORAGES: [(&str, Element); 10] = [
+    ("FloatStorage", Element::F32),
+    ("DoubleStorage", Element::F64),
+    ("HalfStorage", Element::F16),
+    ("BFloat16Storage", Element::BF16),
+    ("LongStorage", Element::I64),
+    ("IntStorage", Element::I32),
+    ("ShortStorage", Element::I16),
+    ("CharStorage", Element::I8),
+    ("ByteStorage", Element::U8),
+    ("BoolStorage", Element::Bool),
 ];
 
 /// A stretch of a storage seen as a tensor.
@@ -29,7 +28,7 @@ pub(in crate::weights) struct View {
 /// A file of the archive: `data/<key>`, with `elements` of one type.
 #[derive(Clone, Debug)]
 pub(in crate::weights) struct Storage {
-    pub(in crate::weights) element: StorageType,
+    pub(in crate::weights) element: Element,
     pub(in crate::weights) key: String,
     pub(in crate::weights) elements: i64,
 }

@@ -2,7 +2,7 @@
 //!
 //! A state dict with `_metadata`, which only modules have, would end in one instruction more: `BUILD`.
 
-use super::value::StorageType;
+use super::element::Element;
 use std::collections::HashMap;
 
 /// Entries that one `SETITEMS` takes, as Python's pickler groups them.
@@ -11,7 +11,7 @@ const GROUP: usize = 1000;
 /// One tensor in row-major order, alone in its storage `data/<position of the entry>`.
 pub(in crate::weights) struct Entry<'a> {
     pub(in crate::weights) name: &'a str,
-    pub(in crate::weights) element: StorageType,
+    pub(in crate::weights) element: Element,
     pub(in crate::weights) shape: &'a [usize],
 }
 
@@ -163,10 +163,10 @@ impl Pickle {
     }
 }
 
-fn class(element: StorageType) -> Option<&'static str> {
+fn class(element: Element) -> Option<&'static str> {
     match element {
-        "FloatStorage" => Some("torch\nFloatStorage\n"),
-        "LongStorage" => Some("torch\nLongStorage\n"),
+        Element::F32 => Some("torch\nFloatStorage\n"),
+        Element::I64 => Some("torch\nLongStorage\n"),
         _ => None,
     }
 }
@@ -242,7 +242,7 @@ mod tests {
             let shape = [extent, 1, 0];
             let entry = Entry {
                 name: "",
-                element: "LongStorage",
+                element: Element::I64,
                 shape: &shape,
             };
             let pickle = write_state_dict(&[entry]).expect("a pickle");
@@ -253,7 +253,7 @@ mod tests {
         }
         let too_large = Entry {
             name: "",
-            element: "LongStorage",
+            element: Element::I64,
             shape: &[usize::MAX],
         };
         assert!(write_state_dict(&[too_large]).is_none());

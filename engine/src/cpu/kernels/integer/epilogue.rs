@@ -47,10 +47,10 @@ impl Epilogue<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{PATCH, Pairs, Product, Results, integer_patches};
+    use super::super::{Pairs, Product, Results};
     use super::*;
     use crate::cpu::kernels::testing::{integers, isas};
-    use crate::cpu::kernels::{Operand, padded};
+    use crate::cpu::kernels::{Operand, PAIRED_PATCH, padded, patches};
     use crate::pau::Pau;
 
     /// The convolution of a single channel: sums are exact, rows go to their offsets.
@@ -60,23 +60,23 @@ mod tests {
         let columns = width + 2;
         let map = integers("map", (height + 2) * columns, 255);
         let filters = integers("filters", 9 * outputs, 127);
-        let packed = Pairs::of(PATCH, outputs, |tap, output| match tap < 9 {
+        let packed = Pairs::of(PAIRED_PATCH, outputs, |tap, output| match tap < 9 {
             true => filters[output * 9 + tap],
             false => 0,
         });
         let wide = padded(outputs);
         for isa in isas() {
             let pau = Pau::with_isa(&[0.0, 1.0, 0.0, 0.0, 0.0, 0.0], &[0.0; 4], isa).unwrap();
-            let mut patches = vec![0; height * width * PATCH];
-            for (y, patches) in patches.chunks_mut(width * PATCH).enumerate() {
-                integer_patches(&map, [0, 1, 2].map(|row| (y + row) * columns), width, patches);
+            let mut pairs = vec![0; height * width * PAIRED_PATCH];
+            for (y, out) in pairs.chunks_mut(width * PAIRED_PATCH).enumerate() {
+                patches::<PAIRED_PATCH, _>(&map, [0, 1, 2].map(|row| (y + row) * columns), width, out);
             }
             let rows = |stride: usize| (0..height * width).map(|pixel| pixel * stride).collect::<Vec<_>>();
             let mut sums = vec![0; height * width * wide];
             isa.run(Product {
                 batch: 1,
-                a: &patches,
-                a_rows: Operand::of(&rows(PATCH)),
+                a: &pairs,
+                a_rows: Operand::of(&rows(PAIRED_PATCH)),
                 b: packed.view(),
                 c: Results::Sums(&mut sums),
                 c_rows: Operand::of(&rows(wide)),

@@ -7,11 +7,9 @@
 //! convolution's sum; the odd part, 9 (or 3), is undone by its inverse modulo 2³². What is left is 64 (or 16) times the sum, known
 //! modulo 2³²: the sum itself as long as it stays below 2²⁵ (or 2²⁷), which [`IntegerScheme::fitting`] holds the weights to.
 
+use super::super::winograd::POINT_ROWS;
 use super::super::{PANEL, Scheme, TILE_ROWS};
 use crate::simd::{Integer, Kernel};
-
-/// Points, and inputs, of a tile along time.
-pub(super) const POINT_ROWS: usize = 6;
 
 /// How tiles divide the frequency axis, for sums that stay exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

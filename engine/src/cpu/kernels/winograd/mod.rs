@@ -23,7 +23,9 @@ use crate::simd::{Isa, Kernel, Simd};
 /// Outputs of a tile along time.
 pub(in crate::cpu) const TILE_ROWS: usize = 4;
 /// Points, and inputs, of a tile along time.
-const POINT_ROWS: usize = 6;
+pub(in crate::cpu::kernels) const POINT_ROWS: usize = 6;
+/// Tiles computed together: as many as the caches hold beside the weights they meet.
+pub(in crate::cpu) const TILES: usize = 56;
 
 /// How tiles divide the frequency axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,10 @@
 //! Between its two ends it works on planes, `[channel][column][height]` with the height padded to whole panels: lines along time are
 //! contiguous then, and lines along frequency lie side by side.
 mod attention;
+mod integer;
 mod planar;
+
+pub(super) use integer::{IntegerAxial, IntegerBuffers};
 
 use super::Scratch;
 use super::convolution::pointwise;
@@ -15,8 +18,8 @@ use crate::pau::rational::Rational;
 use crate::plan;
 use crate::simd::Isa;
 use attention::Attention;
-use planar::Planar;
-pub(super) use planar::{Extents, pool_planes};
+use planar::{Extents, Planar, pool_planes};
+use std::ops::Add;
 
 #[derive(Clone, Debug)]
 pub(super) struct Axial {
@@ -85,7 +88,14 @@ impl Axial {
         product(isa, pooled, channels, &self.output, output.data_mut(), &to);
 
         let pooled_input = second.resize(height * width * input.channels);
-        pool(input, &rows, (height, width), pooled_input);
+        pool(
+            input.data(),
+            input.channels,
+            &rows,
+            (height, width),
+            |sum| 0.25 * sum,
+            pooled_input,
+        );
         let shortcut: &[f32] = match &self.projection {
             None => pooled_input,
             Some(weights) => {
@@ -123,16 +133,21 @@ fn product(isa: Isa, pixels: &[f32], channels: usize, weights: &Packed, out: &mu
     });
 }
 
-/// 2×2 means, `[height, width, channels]`.
-fn pool(map: &Map, rows: &Rows, (height, width): (usize, usize), out: &mut [f32]) {
-    let channels = map.channels;
+/// `mean` of the sums of 2×2 pixels of a map, `[height, width, channels]`.
+fn pool<T: Copy + Add<Output = T>>(
+    map: &[T],
+    channels: usize,
+    rows: &Rows,
+    (height, width): (usize, usize),
+    mean: impl Fn(T) -> f32,
+    out: &mut [f32],
+) {
     for (index, pixel) in out.chunks_exact_mut(channels).take(height * width).enumerate() {
         let (y, x) = (index / width, index % width);
-        let corner = |row: usize| &map.data()[rows.left(row) + (2 * x + 1) * channels..][..2 * channels];
+        let corner = |row: usize| &map[rows.left(row) + (2 * x + 1) * channels..][..2 * channels];
         let (above, below) = (corner(2 * y), corner(2 * y + 1));
         for (channel, value) in pixel.iter_mut().enumerate() {
-            let sum = above[channel] + above[channels + channel] + below[channel] + below[channels + channel];
-            *value = 0.25 * sum;
+            *value = mean(above[channel] + above[channels + channel] + below[channel] + below[channels + channel]);
         }
     }
 }

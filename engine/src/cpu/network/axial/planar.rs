@@ -18,15 +18,15 @@ pub(super) struct Planar {
 
 /// Extents of planes.
 #[derive(Clone, Copy)]
-pub(in crate::cpu::network) struct Extents {
-    pub(in crate::cpu::network) height: usize,
-    pub(in crate::cpu::network) padded_height: usize,
-    pub(in crate::cpu::network) width: usize,
+pub(super) struct Extents {
+    pub(super) height: usize,
+    pub(super) padded_height: usize,
+    pub(super) width: usize,
 }
 
 impl Extents {
     /// Elements of a plane, whole panels.
-    pub(in crate::cpu::network) fn plane(self) -> usize {
+    pub(super) fn plane(self) -> usize {
         self.padded_height * self.width
     }
 }
@@ -45,7 +45,7 @@ pub(super) fn spread(planes: &[f32], (from, stretch): (Extents, Stretch), to: Ex
 }
 
 /// 2×2 means of planes, as pixels `[height, width, channels]`.
-pub(in crate::cpu::network) fn pool_planes(planes: &[f32], channels: usize, extents: Extents, pooled: &mut [f32]) {
+pub(super) fn pool_planes(planes: &[f32], channels: usize, extents: Extents, pooled: &mut [f32]) {
     let (height, width) = (extents.height / 2, extents.width / 2);
     for channel in 0..channels {
         for x in 0..width {

@@ -1,9 +1,10 @@
 //! From the products of tiles to a map: `F(scale·sum + shift + shortcut)`, perhaps the means of 2×2 of them, as floats or rounded to 8 bits.
 
 use super::super::activate::Affine;
+use super::super::winograd::POINT_ROWS;
 use super::super::{Scheme, TILE_ROWS};
 use super::quantize::{Floats, Quantized, Sink, Target};
-use super::winograd::{IntegerScheme, POINT_ROWS, output_points};
+use super::winograd::{IntegerScheme, output_points};
 use crate::pau::rational::{Rational, Splat};
 use crate::simd::{Integer, Kernel};
 

@@ -1,34 +1,33 @@
 //! Convolutions of 8-bit maps, with what follows them.
 
-use super::super::kernels::integer::{
-    Added, Epilogue, IntegerScheme, PATCH, Pairs, PointTransform, Points, Product, Results, Transform, integer_patches,
-    integer_weights,
+use super::{SINGLE_ROWS, ShortcutOf, rows_of_tiles};
+use crate::cpu::kernels::integer::{
+    Added, Epilogue, IntegerScheme, Pairs, PointTransform, Points, Product, Results, Transform, integer_weights,
 };
-use super::super::kernels::{Affine, Aligned, Operand, PANEL, TILE_ROWS, padded};
-use super::Scratch;
-use super::convolution::{Pointwise, SINGLE_ROWS, ShortcutOf, TILES, rows_of_tiles};
-use super::map::{Map, Rows};
+use crate::cpu::kernels::{Affine, Aligned, Operand, PAIRED_PATCH, PANEL, PATCH, TILE_ROWS, TILES, padded, patches};
+use crate::cpu::network::Scratch;
+use crate::cpu::network::map::{Map, Rows};
 use crate::pau::rational::Rational;
 use crate::plan::{self, Quantization};
 use crate::simd::Isa;
 
 /// A 3×3 convolution of 8-bit values, packed for maps of one width.
 #[derive(Clone, Debug)]
-pub(super) struct IntegerConvolution {
+pub(in crate::cpu::network) struct IntegerConvolution {
     way: Way,
     factors: Vec<f32>,
 }
 
 #[derive(Clone, Debug)]
 enum Way {
-    /// Of one channel: `[PATCH, outputs]`.
+    /// Of one channel: `[PAIRED_PATCH, outputs]`.
     Single(Pairs<i16>),
     /// By Winograd's transforms: for each point `[inputs, outputs]`.
     Tiled(IntegerScheme, Pairs<i16>),
 }
 
 /// Whether a norm, with the factors in its scale, is defined for every sum there can be.
-pub(super) fn defined(affine: Affine<'_>) -> bool {
+pub(in crate::cpu::network) fn defined(affine: Affine<'_>) -> bool {
     plan::keeps_sums_finite(affine.scale, affine.shift)
 }
 
@@ -40,9 +39,9 @@ impl IntegerConvolution {
         let byte = |output, input, tap| convolution.weight.byte(index(output, input, tap));
         let scales = (0..outputs).map(|output| input.scale * convolution.weight.scale_at(index(output, 0, 0)));
         if inputs == 1 {
-            let weight = |tap: usize, output: usize| if tap < 9 { byte(output, 0, tap).into() } else { 0 };
+            let weight = |tap: usize, output: usize| if tap < PATCH { byte(output, 0, tap).into() } else { 0 };
             return Self {
-                way: Way::Single(Pairs::of(PATCH, outputs, weight)),
+                way: Way::Single(Pairs::of(PAIRED_PATCH, outputs, weight)),
                 factors: scales.collect(),
             };
         }
@@ -77,7 +76,7 @@ impl IntegerConvolution {
         &self.factors
     }
 
-    /// As [`Convolution::activated`](super::convolution::Convolution::activated), `output` being reset.
+    /// As [`Convolution::activated`](super::Convolution::activated), `output` being reset.
     pub(super) fn activated(
         &self,
         isa: Isa,
@@ -116,7 +115,7 @@ impl IntegerConvolution {
         }
     }
 
-    /// As [`Convolution::pooled`](super::convolution::Convolution::pooled), `output` being reset.
+    /// As [`Convolution::pooled`](super::Convolution::pooled), `output` being reset.
     #[expect(clippy::too_many_arguments, reason = "those of the float convolution, and its rows")]
     pub(super) fn pooled(
         &self,
@@ -140,14 +139,8 @@ impl IntegerConvolution {
             let whole = count.next_multiple_of(TILE_ROWS);
             let around = rows.around(first, whole);
             let strides = products(isa, (scheme, weights), input, around, tiles, scratch);
-            let offsets = shortcut_rows(
-                isa,
-                shortcut,
-                first..first + whole,
-                count,
-                tiles * scheme.0.outputs(),
-                scratch,
-            );
+            let columns = tiles * scheme.0.outputs();
+            let offsets = shortcut.rows(isa, first..first + whole, count, columns, scratch);
             let added = match (shortcut.projection, shortcut.input.quantization) {
                 (None, Some(rounding)) => Added::Bytes(shortcut.input.bytes(), rounding.scale, &offsets),
                 _ => Added::Floats(&scratch.shortcut, &offsets),
@@ -229,14 +222,14 @@ fn single(
     for first in (0..rows.height).step_by(SINGLE_ROWS) {
         let last = (first + SINGLE_ROWS).min(rows.height);
         let pixels = (last - first) * width;
-        let patches = scratch.bytes.resize(pixels * PATCH);
-        for (row, out) in (first..last).zip(patches.chunks_exact_mut(PATCH * width)) {
+        let pairs = scratch.bytes.resize(pixels * PAIRED_PATCH);
+        for (row, out) in (first..last).zip(pairs.chunks_exact_mut(PAIRED_PATCH * width)) {
             let mut around = [0; 3];
             around.copy_from_slice(rows.around(row, 1));
-            integer_patches(input.bytes(), around, width, out);
+            patches::<PAIRED_PATCH, _>(input.bytes(), around, width, out);
         }
         scratch.a_rows.clear();
-        scratch.a_rows.extend((0..pixels).map(|pixel| pixel * PATCH));
+        scratch.a_rows.extend((0..pixels).map(|pixel| pixel * PAIRED_PATCH));
         scratch.c_rows.clear();
         scratch.c_rows.extend((0..pixels).map(|pixel| pixel * channels));
         scratch.sums.resize(pixels * channels);
@@ -260,53 +253,16 @@ fn single(
     }
 }
 
-/// Offsets of the rows in `range` of what a residual block adds: in its input, or in `scratch.shortcut`, where their 1×1 convolution is
-/// put in rows of `width` pixels for the first `count` of them.
-fn shortcut_rows(
-    isa: Isa,
-    shortcut: &ShortcutOf<'_>,
-    range: std::ops::Range<usize>,
-    count: usize,
-    width: usize,
-    scratch: &mut Scratch,
-) -> Vec<usize> {
-    let (input, start) = (shortcut.input, range.start);
-    let Some(Pointwise::Integer(projection)) = shortcut.projection else {
-        return range.map(|row| shortcut.rows.left(row) + input.channels).collect();
-    };
-    let channels = projection.weights.columns();
-    let offsets: Vec<usize> = (0..range.len()).map(|row| row * width * channels).collect();
-    // Columns past the map are read with the tile they belong to.
-    scratch.shortcut.resize(range.len() * width * channels).fill(0.0);
-    scratch.a_rows.clear();
-    scratch.c_rows.clear();
-    for (row, offset) in offsets.iter().take(count).enumerate() {
-        let from = shortcut.rows.left(start + row) + input.channels;
-        for x in 0..width.min(input.width) {
-            scratch.a_rows.push(from + x * input.channels);
-            scratch.c_rows.push(offset + x * channels);
-        }
-    }
-    projection.run(
-        isa,
-        input.bytes(),
-        &scratch.a_rows,
-        &mut scratch.shortcut,
-        &scratch.c_rows,
-    );
-    offsets
-}
-
 /// A 1×1 convolution of 8-bit values, `[inputs, outputs]`, a single input beside a zero.
 #[derive(Clone, Debug)]
-pub(super) struct IntegerPointwise {
+pub(in crate::cpu::network) struct IntegerPointwise {
     weights: Pairs<i16>,
     scales: Aligned,
     zeros: Aligned,
 }
 
 impl IntegerPointwise {
-    pub(super) fn new(convolution: &plan::Convolution<'_>, input: Quantization) -> Self {
+    pub(in crate::cpu::network) fn new(convolution: &plan::Convolution<'_>, input: Quantization) -> Self {
         let inputs = convolution.inputs;
         let rows = if inputs == 1 { 2 } else { padded(inputs) };
         let weights = Pairs::of(rows, convolution.outputs, |row, output| match row < inputs {
@@ -324,8 +280,12 @@ impl IntegerPointwise {
         }
     }
 
+    pub(super) fn outputs(&self) -> usize {
+        self.weights.columns()
+    }
+
     /// The pixels at the offsets `from` to the offsets `to`.
-    pub(super) fn run(&self, isa: Isa, pixels: &[i16], from: &[usize], out: &mut [f32], to: &[usize]) {
+    pub(in crate::cpu::network) fn run(&self, isa: Isa, pixels: &[i16], from: &[usize], out: &mut [f32], to: &[usize]) {
         isa.run(Product {
             batch: 1,
             a: pixels,

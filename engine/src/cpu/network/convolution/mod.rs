@@ -1,15 +1,19 @@
 //! 3×3 convolutions of feature maps, with what follows them.
 
+mod integer;
+
+pub(super) use integer::{IntegerPointwise, defined};
+
 use super::super::kernels::{
-    Activate, Affine, Gemm, InputTransform, Operand, OutputTransform, PANEL, Packed, PoolTransform, Scheme, Shortcut,
-    StoreTransform, TILE_ROWS, pack_filters, padded, patches,
+    Activate, Affine, Gemm, InputTransform, Operand, OutputTransform, PANEL, PATCH, Packed, PoolTransform, Scheme,
+    Shortcut, StoreTransform, TILE_ROWS, TILES, pack_filters, padded, patches,
 };
 use super::Scratch;
-use super::integer::{IntegerConvolution, IntegerPointwise};
 use super::map::{Map, Rows};
 use crate::pau::rational::Rational;
 use crate::plan::{self, Quantization};
 use crate::simd::Isa;
+use integer::IntegerConvolution;
 use std::ops::Range;
 
 /// A 3×3 convolution, packed for maps of one width.
@@ -34,17 +38,14 @@ fn most_tiles(weights: &Packed) -> usize {
     }
 }
 
-/// Tiles that the caches hold.
-pub(super) const TILES: usize = 56;
-
 /// Rows of tiles computed together, about `most` tiles in pieces of equal size.
-pub(super) fn rows_of_tiles(rows: usize, tiles: usize, most: usize) -> usize {
+fn rows_of_tiles(rows: usize, tiles: usize, most: usize) -> usize {
     let pieces = (rows * tiles).div_ceil(most).max(1);
     rows.div_ceil(pieces).max(1)
 }
 
 /// Rows of single-channel pixels computed together.
-pub(super) const SINGLE_ROWS: usize = 4;
+const SINGLE_ROWS: usize = 4;
 
 impl Convolution {
     pub(super) fn new(isa: Isa, convolution: &plan::Convolution<'_>, width: usize) -> Self {
@@ -55,7 +56,7 @@ impl Convolution {
             return Self::Integer(IntegerConvolution::new(convolution, input, width));
         }
         if inputs == 1 {
-            return Self::Single(Packed::of(9, outputs, |tap, output| weight(output, 0, tap)));
+            return Self::Single(Packed::of(PATCH, outputs, |tap, output| weight(output, 0, tap)));
         }
         let scheme = Scheme::of(width);
         Self::Tiled(scheme, pack_filters(isa, scheme, (inputs, outputs), weight))
@@ -134,7 +135,7 @@ impl Convolution {
             let whole = tiling.whole(&piece);
             let columns = tiling.tiles * scheme.outputs();
             let range = piece.start..piece.start + whole;
-            let (map, shortcut_rows) = shortcut.rows(isa, range, piece.len(), columns, scratch);
+            let shortcut_rows = shortcut.rows(isa, range, piece.len(), columns, scratch);
             let starts: Vec<usize> = (piece.start / 2..piece.end / 2).map(|row| output.offset(row)).collect();
             let source = (input, rows.around(piece.start, whole));
             let (outputs, made) = tiling.outputs(isa, source, epilogue.affine, (&starts, width), scratch);
@@ -142,7 +143,11 @@ impl Convolution {
                 outputs,
                 pau: epilogue.pau,
                 shortcut: Shortcut {
-                    map: map.unwrap_or(made),
+                    map: if shortcut.projection.is_some() {
+                        made
+                    } else {
+                        shortcut.input.data()
+                    },
                     rows: &shortcut_rows,
                 },
                 out: output.data_mut(),
@@ -267,16 +272,16 @@ fn single(
     let (width, channels) = (input.width, weights.columns());
     for first in (0..rows.height).step_by(SINGLE_ROWS) {
         let last = (first + SINGLE_ROWS).min(rows.height);
-        scratch.points.resize((last - first) * width * 9);
+        scratch.points.resize((last - first) * width * PATCH);
         scratch.a_rows.clear();
         scratch
             .a_rows
-            .extend((0..(last - first) * width).map(|pixel| pixel * 9));
+            .extend((0..(last - first) * width).map(|pixel| pixel * PATCH));
         scratch.c_rows.clear();
-        for (row, out) in (first..last).zip(scratch.points.chunks_exact_mut(9 * width)) {
+        for (row, out) in (first..last).zip(scratch.points.chunks_exact_mut(PATCH * width)) {
             let mut around = [0; 3];
             around.copy_from_slice(rows.around(row, 1));
-            patches(input.data(), around, width, out);
+            patches::<PATCH, _>(input.data(), around, width, out);
             let start = output.offset(row);
             scratch.c_rows.extend((0..width).map(|x| start + x * channels));
         }
@@ -323,25 +328,40 @@ impl Pointwise {
             Some(input) => Self::Integer(IntegerPointwise::new(convolution, input)),
         }
     }
+
+    fn outputs(&self) -> usize {
+        match self {
+            Self::Float(weights) => weights.columns(),
+            Self::Integer(convolution) => convolution.outputs(),
+        }
+    }
+
+    /// The pixels of `input` at the offsets `from` to the offsets `to`.
+    fn run(&self, isa: Isa, input: &Map, from: &[usize], out: &mut [f32], to: &[usize]) {
+        match self {
+            Self::Float(weights) => isa.run(Gemm {
+                batch: 1,
+                a: input.data(),
+                a_rows: Operand::of(from),
+                b: weights.view(),
+                bias: None,
+                c: out,
+                c_rows: Operand::of(to),
+            }),
+            Self::Integer(convolution) => convolution.run(isa, input.bytes(), from, out, to),
+        }
+    }
 }
 
-impl<'a> ShortcutOf<'a> {
-    /// Offsets of the rows in `range`, of which the first `count` exist, and the map they lie in: `None` for `scratch.shortcut`, whose
-    /// rows are `width` pixels long.
-    fn rows(
-        &self,
-        isa: Isa,
-        range: Range<usize>,
-        count: usize,
-        width: usize,
-        scratch: &mut Scratch,
-    ) -> (Option<&'a [f32]>, Vec<usize>) {
+impl ShortcutOf<'_> {
+    /// Offsets of the rows in `range`, of which the first `count` exist: in the input, or with a projection in `scratch.shortcut`, whose rows
+    /// are `width` pixels long.
+    fn rows(&self, isa: Isa, range: Range<usize>, count: usize, width: usize, scratch: &mut Scratch) -> Vec<usize> {
         let (input, start) = (self.input, range.start);
-        let Some(Pointwise::Float(weights)) = self.projection else {
-            let offsets = range.map(|row| self.rows.left(row) + input.channels).collect();
-            return (Some(input.data()), offsets);
+        let Some(projection) = self.projection else {
+            return range.map(|row| self.rows.left(row) + input.channels).collect();
         };
-        let channels = weights.columns();
+        let channels = projection.outputs();
         let offsets: Vec<usize> = (0..range.len()).map(|row| row * width * channels).collect();
         let columns = width.min(input.width);
         // Rows and columns past the map are read with the tile they belong to.
@@ -357,16 +377,8 @@ impl<'a> ShortcutOf<'a> {
                 scratch.c_rows.push(offset + x * channels);
             }
         }
-        isa.run(Gemm {
-            batch: 1,
-            a: input.data(),
-            a_rows: Operand::of(&scratch.a_rows),
-            b: weights.view(),
-            bias: None,
-            c: &mut scratch.shortcut,
-            c_rows: Operand::of(&scratch.c_rows),
-        });
-        (None, offsets)
+        projection.run(isa, input, &scratch.a_rows, &mut scratch.shortcut, &scratch.c_rows);
+        offsets
     }
 }
 

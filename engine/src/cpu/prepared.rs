@@ -7,17 +7,17 @@ use tract_onnx::prelude::TractResult;
 use tract_onnx::tract_core::model::{TypedSimplePlan, TypedSimpleState};
 
 use super::network::Network;
-use super::{panics, plan};
+use super::{panics, tract};
 use crate::model::{Model, ModelError, ModelFault, one_line};
 use crate::plan::Plan;
 use crate::simd::{Isa, IsaError};
 
 /// A model and what has been prepared of it.
-pub(crate) struct Plans {
+pub(crate) struct Prepared {
     model: Model,
     way: Way,
     fused: OnceLock<Result<Fused, IsaError>>,
-    prepared: Mutex<BTreeMap<usize, Arc<TypedSimplePlan>>>,
+    plans: Mutex<BTreeMap<usize, Arc<TypedSimplePlan>>>,
 }
 
 /// How a model runs.
@@ -34,14 +34,14 @@ pub(crate) enum Way {
 /// The network on our own kernels, or why it runs on tract.
 type Fused = Result<Network, String>;
 
-impl Plans {
+impl Prepared {
     /// Prepares nothing yet.
     pub(crate) fn new(model: Model, way: Way) -> Self {
         Self {
             model,
             way,
             fused: OnceLock::new(),
-            prepared: Mutex::default(),
+            plans: Mutex::default(),
         }
     }
 
@@ -73,19 +73,19 @@ impl Plans {
 
     /// A fresh state of the plan for batches of `batch` records, which is prepared unless it was before.
     pub(super) fn spawn(&self, batch: usize) -> Result<TypedSimpleState, ModelError> {
-        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = prepared.get(&batch).cloned();
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = plans.get(&batch).cloned();
         let spawned = panics::catch(|| {
             let plan = match known {
                 Some(plan) => plan,
-                None => plan::prepare(&self.model, batch)?,
+                None => tract::prepare(&self.model, batch)?,
             };
             let state = plan.spawn()?;
             TractResult::Ok((plan, state))
         });
         let reason = match spawned {
             Ok(Ok((plan, state))) => {
-                prepared.insert(batch, plan);
+                plans.insert(batch, plan);
                 return Ok(state);
             }
             Ok(Err(error)) => format!("{error:#}"),
@@ -101,9 +101,9 @@ impl Plans {
     }
 }
 
-impl std::fmt::Debug for Plans {
+impl std::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plans")
+        f.debug_struct("Prepared")
             .field("model", &self.model.name())
             .finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! A model made ready for one batch size.
+//! A model as tract's graph, made ready for one batch size.
 
 use std::collections::HashMap;
 use std::sync::Arc;

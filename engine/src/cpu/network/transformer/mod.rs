@@ -1,11 +1,11 @@
 //! The Transformer encoder over the waveform's windows.
 
+mod integer_attention;
+
 use super::super::kernels::{Aligned, Buffer, Gelu, Gemm, Normalize, Operand, PANEL, Panels, Softmax, padded};
 use super::Scratch;
-use super::attention::IntegerAttention;
 use super::dense::Dense;
-use crate::plan;
-use crate::plan::EPSILON;
+use crate::plan::{self, AttentionRounding, EPSILON};
 use crate::signal::WINDOWS;
 use crate::simd::Isa;
 
@@ -26,7 +26,7 @@ struct Layer {
     widen: Dense,
     narrow: Dense,
     norm: Norm,
-    integer: Option<IntegerAttention>,
+    rounding: Option<AttentionRounding>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl Layer {
             widen: Dense::new(&layer.widen),
             narrow: Dense::new(&layer.narrow),
             norm: Norm::new(&layer.norm),
-            integer: layer.rounding.map(IntegerAttention::new),
+            rounding: layer.rounding,
         }
     }
 
@@ -82,9 +82,10 @@ impl Layer {
         // The last head writes whole panels, which may reach beyond the row.
         let stride = width + PANEL;
         let mixed = mixed.resize(WINDOWS * stride);
-        match &self.integer {
-            None => attend(isa, self.heads, width, projected, (mixed, stride), packed),
-            Some(integer) => integer.attend(isa, self.heads, width, projected, (mixed, stride), (packed, bytes)),
+        let (heads, to) = (self.heads, (&mut *mixed, stride));
+        match self.rounding {
+            None => attend(isa, heads, width, projected, to, packed),
+            Some(rounding) => integer_attention::attend(isa, rounding, (heads, width), projected, to, (packed, bytes)),
         }
         let added = added.resize(WINDOWS * width);
         self.output.rows(isa, WINDOWS, (mixed, stride), added, bytes);

@@ -1,22 +1,21 @@
 //! The axial block on 8-bit values. Planes are laid out as in the float block; what it gives are floats.
 
-use super::super::kernels::integer::{
+use super::{Extents, pool, pool_planes};
+use crate::cpu::kernels::integer::{
     Contraction, IntegerEmbeddings, IntegerFrequency, IntegerGroup, IntegerTimeMaps, IntegerTimeOutputs, KnownScratch,
     PairPanels, Pairs, PairsOfPlanes, PartRoundings, Planes, Product, Quantize, Results, RoundParts, Rounding, Values,
 };
-use super::super::kernels::{Activate, Affine, Aligned, Buffer, Equal, Operand, PANEL, padded};
-use super::Scratch;
-use super::axial::{Extents, pool_planes};
-use super::fused_order;
-use super::integer::{IntegerPointwise, defined};
-use super::map::{Map, Rows};
-use super::norm::Norm;
+use crate::cpu::kernels::{Activate, Affine, Aligned, Buffer, Equal, Operand, PANEL, padded};
+use crate::cpu::network::convolution::{IntegerPointwise, defined};
+use crate::cpu::network::map::{Map, Rows};
+use crate::cpu::network::norm::Norm;
+use crate::cpu::network::{Scratch, fused_order};
 use crate::pau::rational::Rational;
 use crate::plan::{self, AxialRounding, Axis, GROUPS, Quantization};
 use crate::simd::Isa;
 
 #[derive(Clone, Debug)]
-pub(super) struct IntegerAxial {
+pub(in crate::cpu::network) struct IntegerAxial {
     input: Planar,
     input_norm: Norm,
     input_activation: Rational<6, 4>,
@@ -63,7 +62,7 @@ struct Attention {
 
 /// What a run needs beside floats.
 #[derive(Debug, Default)]
-pub(super) struct Buffers {
+pub(in crate::cpu::network) struct IntegerBuffers {
     panels: Buffer<i16>,
     queries: Buffer<i16>,
     keys: Buffer<i16>,
@@ -204,9 +203,9 @@ impl Attention {
     }
 
     /// The rounded pixels in `buffers.panels` to `planes`; `equal` are rows that are alike.
-    fn run(&self, isa: Isa, extents: Extents, equal: Equal, planes: &mut [f32], buffers: &mut Buffers) {
+    fn run(&self, isa: Isa, extents: Extents, equal: Equal, planes: &mut [f32], buffers: &mut IntegerBuffers) {
         let plane = extents.plane();
-        let Buffers {
+        let IntegerBuffers {
             panels,
             queries,
             keys,
@@ -330,7 +329,7 @@ impl Attention {
 
 impl IntegerAxial {
     /// `None` for a block of floats. What is rounded is rounded everywhere in a block: the plan has checked it.
-    pub(super) fn new(block: &plan::AxialBlock<'_>, latent: usize) -> Option<Self> {
+    pub(in crate::cpu::network) fn new(block: &plan::AxialBlock<'_>, latent: usize) -> Option<Self> {
         let [time, frequency] = &block.attention;
         let input = Planar::new(&block.input_map, block.input_map.input?);
         let output_input = block.output_map.input?;
@@ -363,7 +362,14 @@ impl IntegerAxial {
     }
 
     /// `input` of 8-bit values to `output` of floats, half as high and wide.
-    pub(super) fn run(&self, isa: Isa, latent: &[f32], input: &Map, output: &mut Map, scratch: &mut Scratch) {
+    pub(in crate::cpu::network) fn run(
+        &self,
+        isa: Isa,
+        latent: &[f32],
+        input: &Map,
+        output: &mut Map,
+        scratch: &mut Scratch,
+    ) {
         let Some(quantization) = input.quantization else {
             unreachable!("a plan's integer blocks read rounded maps");
         };
@@ -427,7 +433,16 @@ impl IntegerAxial {
         });
 
         let pooled_input = pooled_input.resize(pixels * input.channels);
-        pool(input, &rows, (height, width), 0.25 * quantization.scale, pooled_input);
+        let factor = 0.25 * quantization.scale;
+        let mean = |sum: i16| factor * f32::from(sum);
+        pool(
+            input.bytes(),
+            input.channels,
+            &rows,
+            (height, width),
+            mean,
+            pooled_input,
+        );
         let shortcut: &[f32] = match &self.projection {
             None => pooled_input,
             Some((weights, rounding)) => {
@@ -454,19 +469,5 @@ impl IntegerAxial {
             });
         }
         scratch.axial = buffers;
-    }
-}
-
-/// `factor` times the sums of 2×2 pixels, `[height, width, channels]`.
-fn pool(map: &Map, rows: &Rows, (height, width): (usize, usize), factor: f32, out: &mut [f32]) {
-    let channels = map.channels;
-    for (index, pixel) in out.chunks_exact_mut(channels).take(height * width).enumerate() {
-        let (y, x) = (index / width, index % width);
-        let corner = |row: usize| &map.bytes()[rows.left(row) + (2 * x + 1) * channels..][..2 * channels];
-        let (above, below) = (corner(2 * y), corner(2 * y + 1));
-        for (channel, value) in pixel.iter_mut().enumerate() {
-            let sum = above[channel] + above[channels + channel] + below[channel] + below[channels + channel];
-            *value = factor * f32::from(sum);
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::check;
 use super::error::ExportError;
-use super::graph::{Attribute, FLOAT, FLOAT16, node};
+use super::graph::{Attribute, FLOAT, FLOAT16, bytes_of, floats_of, node};
 use super::metadata::{self, Card};
 use dualnet_engine::Model;
 use half::f16;
@@ -22,24 +22,21 @@ const FEWEST: usize = 4096;
 /// # Errors
 /// [`ExportError::Model`] when `bytes` are not an intact file of this project, [`ExportError::Check`] when the result does not pass its own
 /// check.
-pub fn narrow(path: &Path, bytes: &[u8], card: &Card) -> Result<Vec<u8>, ExportError> {
+pub fn store_f16(path: &Path, bytes: &[u8], card: &Card) -> Result<Vec<u8>, ExportError> {
     let wrong = |message: String| ExportError::Model {
         path: path.to_owned(),
         message,
     };
-    let classes = Model::from_bytes("the file", bytes)
-        .map_err(|error| wrong(error.to_string()))?
-        .classes()
-        .len();
+    Model::from_bytes("the file", bytes).map_err(|error| wrong(error.fault().to_string()))?;
     let mut model = ModelProto::parse_from_bytes(bytes).map_err(|error| wrong(error.to_string()))?;
     if narrow_graph(model.graph.mut_or_insert_default())? == 0 {
         return Err(wrong(
             "has no weights that are stored in 32 bits and fit into 16".to_owned(),
         ));
     }
-    metadata::describe_again(&mut model, card)?;
+    metadata::describe_again(&mut model, card, [])?;
     let bytes = metadata::seal(&model)?;
-    check::check(&bytes, classes)?;
+    check::check(&bytes)?;
     Ok(bytes)
 }
 
@@ -92,7 +89,7 @@ fn narrow_graph(graph: &mut GraphProto) -> Result<usize, ExportError> {
     Ok(count)
 }
 
-/// Takes back what [`narrow`] did: every FLOAT16 tensor that a Cast widens becomes the FLOAT tensor of these values.
+/// Takes back what [`store_f16`] did: every FLOAT16 tensor that a Cast widens becomes the FLOAT tensor of these values.
 pub(crate) fn widen_graph(graph: &mut GraphProto) {
     let mut widened: HashMap<String, String> = HashMap::new();
     graph.node.retain(|node| {
@@ -108,10 +105,8 @@ pub(crate) fn widen_graph(graph: &mut GraphProto) {
             continue;
         };
         let (halves, _) = tensor.raw_data.as_chunks::<2>();
-        let floats = halves
-            .iter()
-            .flat_map(|&le| f16::from_le_bytes(le).to_f32().to_le_bytes());
-        tensor.raw_data = floats.collect::<Vec<u8>>().into();
+        let floats: Vec<f32> = halves.iter().map(|&le| f16::from_le_bytes(le).to_f32()).collect();
+        tensor.raw_data = bytes_of(&floats).into();
         tensor.data_type = FLOAT;
         tensor.name = name;
     }
@@ -125,9 +120,9 @@ fn is_half(tensors: &[TensorProto], name: &str) -> bool {
 
 /// The values of a float32 tensor in 16 bits, rounded to nearest, little-endian; `None` where one of them becomes infinite.
 fn halved(tensor: &TensorProto) -> Option<Vec<u8>> {
-    let (values, _) = tensor.raw_data.as_chunks::<4>();
-    let halves = values.iter().map(|&le| f16::from_f32(f32::from_le_bytes(le)));
-    let halves: Option<Vec<[u8; 2]>> = halves
+    let halves: Option<Vec<[u8; 2]>> = floats_of(tensor)
+        .into_iter()
+        .map(f16::from_f32)
         .map(|half| half.is_finite().then(|| half.to_le_bytes()))
         .collect();
     Some(halves?.into_flattened())
@@ -142,11 +137,7 @@ mod tests {
             name: "w".to_owned(),
             data_type: FLOAT,
             dims: vec![values.len() as i64],
-            raw_data: values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect::<Vec<u8>>()
-                .into(),
+            raw_data: bytes_of(values).into(),
             ..TensorProto::default()
         }
     }
