@@ -17,7 +17,7 @@ mod probe;
 mod runtime;
 
 pub use convolution::{Filters, Maps, SingleFilters, single_weight_gradient, weight_gradient};
-pub use kernels::{Aligned, sigmoid, tanh};
+pub use kernels::{Aligned, exp, sigmoid, tanh};
 pub(crate) use plans::{Plans, Way};
 pub use probe::Probe;
 #[cfg(feature = "cuda")]

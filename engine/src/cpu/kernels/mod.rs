@@ -34,7 +34,7 @@ pub(super) use outer::{Outer, Panelled};
 pub(super) use packed::{PANEL, Packed, Panels, padded};
 pub(super) use rows::{Gelu, Normalize, Softmax};
 pub(super) use tally::executed;
-pub use vecmath::{sigmoid, tanh};
+pub use vecmath::{exp, sigmoid, tanh};
 pub(super) use winograd::{
     GradientTransform, InputTransform, OutputTransform, PlainTransform, PoolTransform, Scheme, Shortcut,
     StoreTransform, TILE_ROWS, pack_filters, repack_filters, unpack_gradient,
