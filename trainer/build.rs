@@ -4,24 +4,25 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const SHIMS: [&str; 10] = [
+const SHIMS: [&str; 11] = [
     "src/axial/autograd.cpp",
     "src/capture/graph.cpp",
     "src/convolution/autograd.cpp",
+    "src/distributed/c10d.cpp",
+    "src/distributed/hooks.cpp",
     "src/lstm/autograd.cpp",
     "src/optimizer/foreach.cpp",
     "src/pau/autograd.cpp",
     "src/pau/conditional.cpp",
-    "src/pau/conditional_cuda.cpp",
-    "src/distributed/hooks.cpp",
-    "src/distributed/c10d.cpp",
+    "src/shim.cpp",
+    "src/torch/gradient.cpp",
 ];
-const HEADERS: [&str; 2] = ["src/shim.h", "src/pau/site.h"];
+const HEADER: &str = "src/shim.h";
 /// What stands for the headers of gloo, which libtorch does not bring.
 const GLOO: &str = "src/distributed/gloo";
 
 fn main() -> ExitCode {
-    for source in SHIMS.into_iter().chain(HEADERS).chain([GLOO]) {
+    for source in SHIMS.into_iter().chain([HEADER, GLOO]) {
         println!("cargo::rerun-if-changed={source}");
     }
     let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {

@@ -310,7 +310,9 @@ fn compressed_elements_of_more_than_a_recording() {
     for _ in 0..3 {
         file.extend(tag.iter().chain(&deflated));
     }
-    let place = format!("the compressed elements up to that at byte {second}, counted in bytes, exceeds the limit of 2147483776");
+    let place = format!(
+        "the compressed elements up to that at byte {second}, counted in bytes, exceeds the limit of 2147483776"
+    );
     assert_error(bytes(&file), "r.mat", &place);
 }
 

@@ -18,16 +18,17 @@ struct Coefficients {
   size_t denominator_length;
 };
 
-inline void require_cpu_float(const at::Tensor& x) {
-  TORCH_CHECK(x.device().is_cpu() && x.scalar_type() == at::kFloat,
-              "the Pade activation runs on CPU tensors of float32, not on ", x.toString());
+// Refuses tensors that are there but cannot be read through a pointer to float32 on this device; `what` names them in the plural.
+inline void require_float(const char* what, c10::Device device, std::initializer_list<at::Tensor> tensors) {
+  for (const at::Tensor& tensor : tensors) {
+    TORCH_CHECK(!tensor.defined() || (tensor.device() == device && tensor.scalar_type() == at::kFloat), what,
+                " must be float32 on ", device, ", not ", tensor.scalar_type(), " on ", tensor.device());
+  }
 }
 
-inline Coefficients coefficients(const at::Tensor& numerator, const at::Tensor& denominator) {
-  require_cpu_float(numerator);
-  require_cpu_float(denominator);
-  return {numerator.const_data_ptr<float>(), static_cast<size_t>(numerator.numel()),
-          denominator.const_data_ptr<float>(), static_cast<size_t>(denominator.numel())};
+// To be called first on the way back: what callbacks compute there is no part of a graph, so that derivatives of it would be wrong.
+inline void require_first_derivative(const char* operation) {
+  TORCH_CHECK(!at::GradMode::is_enabled(), operation, " has no second derivative");
 }
 
 // Where an operation runs. `element` is 0 for float32, 1 for float16, 2 for bfloat16; `stream` is null on the CPU.
@@ -59,10 +60,7 @@ inline Place place(const at::Tensor& x) {
 
 // Coefficients for an operation on `x`, on whatever device it lies.
 inline Coefficients coefficients(const at::Tensor& x, const at::Tensor& numerator, const at::Tensor& denominator) {
-  for (const at::Tensor* unit : {&numerator, &denominator}) {
-    TORCH_CHECK(unit->device() == x.device() && unit->scalar_type() == at::kFloat,
-                "the Pade activation's coefficients are float32 on the device of its input, not ", unit->toString());
-  }
+  require_float("the coefficients of the Pade activation", x.device(), {numerator, denominator});
   return {numerator.const_data_ptr<float>(), static_cast<size_t>(numerator.numel()),
           denominator.const_data_ptr<float>(), static_cast<size_t>(denominator.numel())};
 }

@@ -2,6 +2,30 @@
 
 use dualnet_export::network::{NORM_EPSILON, NORM_MOMENTUM};
 
+/// Mean and reciprocal deviation of every channel.
+#[derive(Clone, Copy)]
+pub(crate) struct Statistics<'a> {
+    pub(crate) mean: &'a [f64],
+    pub(crate) reciprocal: &'a [f64],
+}
+
+impl Statistics<'_> {
+    /// The factor of `x` and the constant that statistics of the batch add to the gradient by `x` in a channel, from the gradients towards
+    /// their mean and their reciprocal deviation; `count` numbers were averaged.
+    pub(crate) fn input_coefficients(
+        &self,
+        channel: usize,
+        [grad_mean, grad_reciprocal]: [f64; 2],
+        count: f64,
+    ) -> (f32, f32) {
+        let (mean, reciprocal) = (self.mean[channel], self.reciprocal[channel]);
+        let grad_variance = -0.5 * reciprocal.powi(3) * grad_reciprocal;
+        let factor = 2.0 * grad_variance / count;
+        let constant = (grad_mean - 2.0 * grad_variance * mean) / count;
+        (factor as f32, constant as f32)
+    }
+}
+
 /// Fills mean and reciprocal deviation from the batch's moments (`count` numbers per channel), and moves the running ones.
 pub(crate) fn from_batch(
     (mean, variance): (&[f64], &[f64]),

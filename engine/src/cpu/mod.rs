@@ -17,7 +17,7 @@ mod runtime;
 mod tract;
 
 pub use convolution::{Filters, Maps, SingleFilters, single_weight_gradient, weight_gradient};
-pub use kernels::{Aligned, sigmoid, tanh};
+pub use kernels::{Aligned, exp, sigmoid, tanh};
 pub(crate) use prepared::{Prepared, Way};
 pub use probe::Probe;
 #[cfg(feature = "cuda")]

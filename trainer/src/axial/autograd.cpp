@@ -54,7 +54,7 @@ class Axial : public Function<Axial> {
                             const at::Tensor& beta1, const at::Tensor& gamma2, const at::Tensor& beta2,
                             const std::vector<at::Tensor>& running, const Shape& shape, int64_t maps,
                             bool batch_statistics, int64_t kernels_address) {
-    ecg::require_cpu_float(projected);
+    ecg::require_float("the operands of axial attention", at::kCPU, {projected});
     const auto* kernels = reinterpret_cast<const Kernels*>(kernels_address);
     const at::Tensor p = projected.contiguous();
     const at::Tensor r = embeddings.contiguous();
@@ -85,6 +85,7 @@ class Axial : public Function<Axial> {
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    ecg::require_first_derivative("axial attention");
     const auto saved = context->get_saved_variables();
     const auto* kernels = reinterpret_cast<const Kernels*>(context->saved_data["kernels"].toInt());
     const at::Tensor &p = saved[0], &r = saved[1];

@@ -4,9 +4,9 @@ use super::backward::{Arriving, queries_and_keys, similarities};
 use super::bundle::Source;
 use super::embeddings::Embeddings;
 use super::forward::{products, results};
-use super::norm::{Norm, Statistics};
+use super::norm::Norm;
 use super::shape::Shape;
-use crate::statistics::{from_batch, from_running};
+use crate::statistics::{Statistics, from_batch, from_running};
 use dualnet_engine::pau::affine::{InputGradient, affine_input_gradient, channel_moments};
 use dualnet_engine::simd::Isa;
 use rayon::prelude::*;
@@ -125,7 +125,7 @@ unsafe extern "C" fn forward(operands: *const Operands, out: *mut f32) -> i32 {
             Some(moments) => from_batch(moments, count as f64, (means, reciprocals), running),
             None => from_running((running.0, running.1), (means, reciprocals)),
         }
-        norms[index].lines(&Statistics {
+        norms[index].lines(Statistics {
             mean: means,
             reciprocal: reciprocals,
         })
@@ -232,7 +232,7 @@ unsafe extern "C" fn backward(
             )
         };
         let statistics = of(statistics, at[index]);
-        norms[index].backward(&statistics, o.batch_statistics != 0, count, sums, gradients)
+        norms[index].backward(statistics, o.batch_statistics != 0, count, sums, gradients)
     };
 
     let (sum, centred) = centred_sums(&shape, of(statistics, at[2]).mean, pairs, |position, channel| {
@@ -240,7 +240,7 @@ unsafe extern "C" fn backward(
     });
     let of_results = through(2, shape.positions(), (&sum, &centred));
 
-    let (scale, shift) = norms[0].lines(&of(statistics, at[0]));
+    let (scale, shift) = norms[0].lines(of(statistics, at[0]));
     let embeddings = Embeddings::new(embeddings, shape.span());
     let source = Source {
         shape,
@@ -249,7 +249,7 @@ unsafe extern "C" fn backward(
         shift: &shift,
         embeddings: &embeddings,
     };
-    let (similarity, _) = norms[1].lines(&of(statistics, at[1]));
+    let (similarity, _) = norms[1].lines(of(statistics, at[1]));
     let arriving = Arriving {
         grad_out,
         pairs,

@@ -1,5 +1,6 @@
 //! Vectors with one line in each lane, in rows: what every kernel here does with them.
 
+use dualnet_engine::cpu::exp;
 use dualnet_engine::simd::Simd;
 
 // Loops count by index, and no vector passes through a closure: neither would be inlined into kernels of this size.
@@ -90,79 +91,12 @@ pub(super) fn softmax<S: Simd>(simd: S, row: &mut [f32]) {
     }
     let mut sum = simd.splat(0.0);
     for j in 0..span {
-        let power = exponential(simd, simd.sub(get(simd, row, j), largest));
+        let power = exp(simd, simd.sub(get(simd, row, j), largest));
         sum = simd.add(sum, power);
         put(simd, power, row, j);
     }
     let factor = simd.div(simd.splat(1.0), sum);
     for j in 0..span {
         put(simd, simd.mul(get(simd, row, j), factor), row, j);
-    }
-}
-
-/// `eˣ` for `x ≤ 0`, within 2 units in the last place of results that are normal numbers; `e⁻⁸⁷` below −87, NaN for what is not finite.
-///
-/// `x = n·ln 2 + r` with `|r| ≤ ln 2 / 2`: a polynomial for `eʳ` and the exponent's bits for `2ⁿ`.
-#[inline(always)]
-fn exponential<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
-    /// 1.5 · 2²³: adding it rounds to a whole number.
-    const ROUND: f32 = 12_582_912.0;
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // 0 for a number.
-    let strange = simd.sub(x, x);
-    let x = simd.max(x, simd.splat(-87.0));
-    let shifted = simd.mul_add(x, simd.splat(std::f32::consts::LOG2_E), simd.splat(ROUND));
-    let n = simd.sub(shifted, simd.splat(ROUND));
-    let r = simd.neg_mul_add(n, simd.splat(LN_2_HIGH), x);
-    let r = simd.neg_mul_add(n, simd.splat(LN_2_LOW), r);
-    let mut sum = simd.splat(1.0 / 5040.0);
-    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        sum = simd.mul_add(sum, r, simd.splat(coefficient));
-    }
-    simd.mul_add(sum, simd.power_of_two(shifted), strange)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use dualnet_engine::simd::{Isa, Kernel, MAX_LANES};
-
-    struct Exponentials<'a>(&'a mut [f32]);
-
-    impl Kernel for Exponentials<'_> {
-        type Output = ();
-
-        #[inline(always)]
-        fn run<S: Simd>(self, simd: S) {
-            for index in 0..self.0.len() / S::LANES {
-                put(simd, exponential(simd, get(simd, self.0, index)), self.0, index);
-            }
-        }
-    }
-
-    #[test]
-    fn the_exponential_is_accurate_everywhere() {
-        for isa in Isa::available() {
-            let arguments: Vec<f32> = (0..870_000_usize.next_multiple_of(MAX_LANES))
-                .map(|i| -(i as f32) * 1e-4)
-                .map(|x| x.max(-87.0))
-                .collect();
-            let mut powers = arguments.clone();
-            isa.run(Exponentials(&mut powers));
-            let errors = arguments.iter().zip(&powers);
-            let errors = errors.map(|(&x, &power)| (f64::from(power) / f64::from(x).exp() - 1.0).abs());
-            let worst = dualnet_fixtures::largest(errors);
-            assert!(worst < 2.4e-7, "{isa:?}: {worst:e}");
-            let mut special = [0.0; MAX_LANES];
-            special[..4].copy_from_slice(&[0.0, -1e30, f32::NAN, f32::NEG_INFINITY]);
-            isa.run(Exponentials(&mut special));
-            assert_eq!(special[0], 1.0, "{isa:?}");
-            assert!(
-                (f64::from(special[1]) / f64::from(-87.0_f32).exp() - 1.0).abs() < 2.4e-7,
-                "{isa:?}"
-            );
-            assert!(special[2].is_nan() && special[3].is_nan(), "{isa:?}: {special:?}");
-        }
     }
 }

@@ -22,20 +22,13 @@ unsafe extern "C" {
     fn ecg_graph_free(graph: *mut RawGraph);
 }
 
-fn answer(code: i32, message: *mut c_char) -> Result<(), TrainerError> {
-    match code {
-        0 => Ok(()),
-        _ => Err(TrainerError::Device(shim::message(message))),
-    }
-}
-
 /// Gives this thread a stream of its own on a CUDA device. Work cannot be recorded on the one that a thread begins with.
 pub(crate) fn use_own_stream(index: usize) -> Result<(), TrainerError> {
     let index = i32::try_from(index).map_err(|_| TrainerError::Device(format!("there is no CUDA device {index}")))?;
     let mut message = null_mut();
     // SAFETY: `message` is written only on failure.
     let code = unsafe { ecg_use_own_stream(index, &mut message) };
-    answer(code, message)
+    shim::done(code, message).map_err(TrainerError::Device)
 }
 
 /// float32 numbers in memory of the processor that a GPU reads by itself, at its bus's full speed.
@@ -62,16 +55,16 @@ impl Graph {
         let mut message = null_mut();
         // SAFETY: `message` is written only on failure.
         let raw = unsafe { ecg_graph_new(&mut message) };
-        let Some(raw) = NonNull::new(raw) else {
-            return Err(TrainerError::Device(shim::message(message)));
-        };
+        let raw = shim::made(raw, message).map_err(TrainerError::Device)?;
         let graph = Self { raw };
         // SAFETY: the graph is live; `message` is written only on failure.
-        answer(unsafe { ecg_graph_begin(raw.as_ptr(), &mut message) }, message)?;
+        let begun = unsafe { ecg_graph_begin(raw.as_ptr(), &mut message) };
+        shim::done(begun, message).map_err(TrainerError::Device)?;
         let done = work();
         let mut message = null_mut();
         // SAFETY: as above. Recording ends whatever came of the work.
-        let ended = answer(unsafe { ecg_graph_end(raw.as_ptr(), &mut message) }, message);
+        let ended = unsafe { ecg_graph_end(raw.as_ptr(), &mut message) };
+        let ended = shim::done(ended, message).map_err(TrainerError::Device);
         let done = done?;
         ended?;
         Ok((graph, done))
@@ -82,7 +75,7 @@ impl Graph {
         let mut message = null_mut();
         // SAFETY: the graph is live and was recorded to its end; `message` is written only on failure.
         let code = unsafe { ecg_graph_replay(self.raw.as_ptr(), &mut message) };
-        answer(code, message)
+        shim::done(code, message).map_err(TrainerError::Device)
     }
 }
 

@@ -36,8 +36,7 @@ class Convolution : public Function<Convolution> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             int64_t kernels_address) {
-    ecg::require_cpu_float(x);
-    ecg::require_cpu_float(weight);
+    ecg::require_float("the operands of the convolution", at::kCPU, {x, weight});
     const auto* kernels = reinterpret_cast<const Kernels*>(kernels_address);
     const at::Tensor maps = channels_last(x);
     const at::Tensor w = weight.contiguous();
@@ -52,6 +51,7 @@ class Convolution : public Function<Convolution> {
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    ecg::require_first_derivative("the convolution");
     const auto saved = context->get_saved_variables();
     const auto* kernels = reinterpret_cast<const Kernels*>(context->saved_data["kernels"].toInt());
     const at::Tensor& maps = saved[0];

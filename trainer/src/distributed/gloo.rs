@@ -103,10 +103,9 @@ impl Gloo {
                 &mut message,
             )
         };
-        match NonNull::new(raw) {
-            Some(raw) => Ok(Self { raw }),
-            None => Err(shim::message(message)),
-        }
+        Ok(Self {
+            raw: shim::made(raw, message)?,
+        })
     }
 
     /// Starts replacing `values`, dense in memory, by their sums over the processes.
@@ -136,13 +135,10 @@ impl Drop for Gloo {
 
 impl Work {
     fn new(raw: *mut RawWork, message: *mut c_char, values: &Tensor) -> Result<Self, String> {
-        match NonNull::new(raw) {
-            Some(raw) => Ok(Self {
-                raw,
-                _values: values.shallow_clone(),
-            }),
-            None => Err(shim::message(message)),
-        }
+        Ok(Self {
+            raw: shim::made(raw, message)?,
+            _values: values.shallow_clone(),
+        })
     }
 
     /// Waits until the collective is done, at most so long.

@@ -45,6 +45,7 @@ class SumOverProcesses : public Function<SumOverProcesses> {
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    ecg::require_first_derivative("a sum over the processes");
     const ecg::PeersPointer peers = ecg::saved_peers(context);
     return {summed(*peers, context->saved_data["sum"].toInt(), gradients[0]), at::Tensor(), at::Tensor()};
   }
@@ -63,10 +64,6 @@ int32_t ecg_on_gradient(const at::Tensor* weight, const void* reducer, size_t in
 
 int32_t ecg_forget_gradient(const at::Tensor* weight, char** message) {
   return ecg::attempt(message, [&] { torch::autograd::impl::set_post_acc_grad_hooks(*weight, nullptr); });
-}
-
-int32_t ecg_set_gradient(const at::Tensor* weight, const at::Tensor* gradient, char** message) {
-  return ecg::attempt(message, [&] { weight->mutable_grad() = *gradient; });
 }
 
 // Takes over one reference to `group`.

@@ -107,7 +107,7 @@ impl Nccl {
             }
             ecg_side_stream_new(device, &mut message)
         };
-        let side = NonNull::new(side).ok_or_else(|| shim::message(message))?;
+        let side = shim::made(side, message)?;
         let mut communicator = null_mut();
         // SAFETY: `communicator` is written by the call; all processes call with the same id and size.
         check("ncclCommInitRank", unsafe {
@@ -166,10 +166,8 @@ impl Nccl {
     pub(super) fn join(&mut self) -> Result<(), String> {
         let mut message = null_mut();
         // SAFETY: the side stream is live and `message` is written only on failure.
-        match unsafe { ecg_side_stream_join(self.side.as_ptr(), &mut message) } {
-            0 => Ok(()),
-            _ => Err(shim::message(message)),
-        }
+        let code = unsafe { ecg_side_stream_join(self.side.as_ptr(), &mut message) };
+        shim::done(code, message)
     }
 
     fn stream(&mut self, lane: Lane) -> Result<*mut c_void, String> {

@@ -107,10 +107,8 @@ impl Reducer {
             let mut message = std::ptr::null_mut();
             // SAFETY: the weight is a live leaf; the hook takes over the reference that `into_raw` made and gives it to
             // `release` when it goes; `message` is written only on failure.
-            let answer = unsafe { ecg_on_gradient(weight.as_ptr(), context, index, ready, release, &mut message) };
-            if answer != 0 {
-                return Err(TrainerError::Distributed(shim::message(message)));
-            }
+            let code = unsafe { ecg_on_gradient(weight.as_ptr(), context, index, ready, release, &mut message) };
+            shim::done(code, message).map_err(TrainerError::Distributed)?;
         }
         Ok(reducer)
     }
@@ -159,9 +157,9 @@ impl Drop for Reducer {
         for weight in weights {
             let mut message = std::ptr::null_mut();
             // SAFETY: the weight is live and no backward pass is under way: those borrow this reducer until `finish`.
-            if unsafe { ecg_forget_gradient(weight.as_ptr(), &mut message) } != 0 {
-                shim::message(message);
-            }
+            let code = unsafe { ecg_forget_gradient(weight.as_ptr(), &mut message) };
+            // There is nobody to tell.
+            let _ = shim::done(code, message);
         }
     }
 }

@@ -99,9 +99,8 @@ impl Store {
                 &mut message,
             )
         };
-        let raw = NonNull::new(raw).ok_or_else(|| shim::message(message))?;
         Ok(Self {
-            raw,
+            raw: shim::made(raw, message)?,
             port: bound,
             prefix: String::new(),
         })
@@ -116,11 +115,9 @@ impl Store {
         let key = self.key(name)?;
         let (mut sum, mut message) = (0, null_mut());
         // SAFETY: `raw` is a live store, the key is zero-terminated, both results are written before they are read.
-        let answer = unsafe { ecg_store_add(self.raw.as_ptr(), key.as_ptr(), value, &mut sum, &mut message) };
-        match answer {
-            0 => Ok(sum),
-            _ => Err(shim::message(message)),
-        }
+        let code = unsafe { ecg_store_add(self.raw.as_ptr(), key.as_ptr(), value, &mut sum, &mut message) };
+        shim::done(code, message)?;
+        Ok(sum)
     }
 
     /// Stores bytes.
@@ -128,7 +125,7 @@ impl Store {
         let key = self.key(name)?;
         let mut message = null_mut();
         // SAFETY: as in `add`; pointer and length are a live slice's.
-        let answer = unsafe {
+        let code = unsafe {
             ecg_store_set(
                 self.raw.as_ptr(),
                 key.as_ptr(),
@@ -137,10 +134,7 @@ impl Store {
                 &mut message,
             )
         };
-        match answer {
-            0 => Ok(()),
-            _ => Err(shim::message(message)),
-        }
+        shim::done(code, message)
     }
 
     /// Waits for bytes of this length.
@@ -148,7 +142,7 @@ impl Store {
         let key = self.key(name)?;
         let mut message = null_mut();
         // SAFETY: as in `add`; the shim writes exactly `length` bytes or none.
-        let answer = unsafe {
+        let code = unsafe {
             ecg_store_get(
                 self.raw.as_ptr(),
                 key.as_ptr(),
@@ -157,10 +151,7 @@ impl Store {
                 &mut message,
             )
         };
-        match answer {
-            0 => Ok(()),
-            _ => Err(shim::message(message)),
-        }
+        shim::done(code, message)
     }
 
     pub(super) fn as_ptr(&self) -> *mut RawStore {

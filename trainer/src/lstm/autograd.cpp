@@ -54,7 +54,7 @@ class Lstm : public Function<Lstm> {
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
-    TORCH_CHECK(!at::GradMode::is_enabled(), "the LSTM layer has no second derivative");
+    ecg::require_first_derivative("the LSTM layer");
     const auto saved = context->get_saved_variables();
     const auto* kernels = reinterpret_cast<const Kernels*>(context->saved_data["kernels"].toInt());
     const at::Tensor &rows = saved[0], &input = saved[1], &w = saved[2], &gates = saved[3], &cells = saved[4], &hidden = saved[5];

@@ -56,13 +56,6 @@ fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
     tensors.iter().map(Tensor::as_ptr).collect()
 }
 
-fn answer(code: i32, message: *mut c_char) -> Result<(), TchError> {
-    match code {
-        0 => Ok(()),
-        _ => Err(TchError::Torch(shim::message(message))),
-    }
-}
-
 /// Moves weights that have gradients, and their two moments; the gradients are undefined afterwards.
 pub(super) fn radam([weights, first, second]: [&[Tensor]; 3], numbers: &Numbers) -> Result<(), TchError> {
     if weights.is_empty() {
@@ -75,7 +68,7 @@ pub(super) fn radam([weights, first, second]: [&[Tensor]; 3], numbers: &Numbers)
     let mut message = std::ptr::null_mut();
     // SAFETY: three arrays of as many live tensors, a step that outlives the call, and `message` is written only on failure.
     let code = unsafe { ecg_radam_step(w.as_ptr(), m.as_ptr(), v.as_ptr(), w.len(), numbers, &mut message) };
-    answer(code, message)
+    shim::done(code, message).map_err(TchError::Torch)
 }
 
 /// Scales the gradients of these weights, which all have one, by one factor so that all their numbers together have at most this norm.
@@ -87,7 +80,7 @@ pub(super) fn clip(weights: &[Tensor], greatest: f64) -> Result<(), TchError> {
     let mut message = std::ptr::null_mut();
     // SAFETY: an array of as many live tensors, and `message` is written only on failure.
     let code = unsafe { ecg_clip(addresses.as_ptr(), addresses.len(), greatest, &mut message) };
-    answer(code, message)
+    shim::done(code, message).map_err(TchError::Torch)
 }
 
 /// The addresses of as many tensors in both lists; `None` where both are empty.
@@ -106,7 +99,7 @@ pub(crate) fn copy(tensors: &[Tensor], sources: &[Tensor]) -> Result<(), TchErro
     let mut message = std::ptr::null_mut();
     // SAFETY: two arrays of as many live tensors, and `message` is written only on failure.
     let code = unsafe { ecg_copy(to.as_ptr(), from.as_ptr(), to.len(), &mut message) };
-    answer(code, message)
+    shim::done(code, message).map_err(TchError::Torch)
 }
 
 /// Moves each tensor by the share `weight` of its way to its target.
@@ -117,7 +110,7 @@ pub(crate) fn lerp(tensors: &[Tensor], targets: &[Tensor], weight: f64) -> Resul
     let mut message = std::ptr::null_mut();
     // SAFETY: two arrays of as many live tensors, and `message` is written only on failure.
     let code = unsafe { ecg_lerp(from.as_ptr(), to.as_ptr(), from.len(), weight, &mut message) };
-    answer(code, message)
+    shim::done(code, message).map_err(TchError::Torch)
 }
 
 /// Moves means and variances by the share `weight` of their way to others. Where another variance is more than `bound` times as large, `eps`
@@ -150,7 +143,7 @@ pub(crate) fn lerp_statistics(
             &mut message,
         )
     };
-    answer(code, message)
+    shim::done(code, message).map_err(TchError::Torch)
 }
 
 #[cfg(test)]

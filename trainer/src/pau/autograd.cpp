@@ -1,8 +1,7 @@
 // The Padé activation unit as a libtorch autograd operation whose arithmetic is done by callbacks, on whatever device they are for.
 //
 // Forward saves its input and the coefficients, nothing else. The callbacks get pointers into the tensors and the stream that libtorch
-// queues work on at that moment: nothing is copied and nothing waits. Every function returns nullptr and a message to be freed with
-// `ecg_free_message` when libtorch throws.
+// queues work on at that moment: nothing is copied and nothing waits.
 
 #include "../shim.h"
 
@@ -58,6 +57,7 @@ class Pade : public Function<Pade> {
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    ecg::require_first_derivative("the Pade activation");
     const auto saved = context->get_saved_variables();
     const auto* kernels = reinterpret_cast<const Kernels*>(context->saved_data["kernels"].toInt());
     const at::Tensor& x = saved[0];
@@ -82,13 +82,8 @@ class Pade : public Function<Pade> {
 
 }  // namespace
 
-extern "C" {
-
-at::Tensor* ecg_pau(const at::Tensor* x, const at::Tensor* numerator, const at::Tensor* denominator,
-                    const Kernels* kernels, char** message) {
+extern "C" at::Tensor* ecg_pau(const at::Tensor* x, const at::Tensor* numerator, const at::Tensor* denominator,
+                               const Kernels* kernels, char** message) {
   return ecg::guarded(
       message, [&] { return Pade::apply(*x, *numerator, *denominator, reinterpret_cast<int64_t>(kernels)); });
-}
-
-void ecg_free_message(char* message) { free(message); }
 }

@@ -1,6 +1,7 @@
 //! Conditional batch normalization, an optional shortcut, the Padé activation, dropout and an optional average pool as one
 //! differentiable operation: what the two-storey trait calls `conditional_norm_pau`.
 
+use super::site::Kernels;
 use super::{site_cpu, site_cuda};
 use crate::distributed::{Group, release};
 use crate::shim;
@@ -62,13 +63,16 @@ impl ConditionalPau<'_> {
     /// Tensors whose extents do not fit, of another kind or place; on a GPU also extents that its kernels do not cover, statistics shared
     /// with other processes, and what its driver reports.
     pub fn apply(self) -> Result<Tensor, TchError> {
-        match self.x.device() {
-            Device::Cpu => self.apply_on_cpu(),
-            Device::Cuda(_) => self.apply_with(&site_cuda::KERNELS),
-            other => Err(TchError::Kind(format!(
-                "conditional Padé activation runs on the CPU and on CUDA, not on {other:?}"
-            ))),
-        }
+        let kernels = match self.x.device() {
+            Device::Cpu => &site_cpu::KERNELS,
+            Device::Cuda(_) => &site_cuda::KERNELS,
+            other => {
+                return Err(TchError::Kind(format!(
+                    "conditional Padé activation runs on the CPU and on CUDA, not on {other:?}"
+                )));
+            }
+        };
+        self.apply_with(kernels)
     }
 
     /// Refuses extents that do not fit, and keys that are none.
@@ -117,18 +121,15 @@ impl ConditionalPau<'_> {
         }
     }
 
-    /// The processes that share the statistics, if these are the batch's.
-    fn sharing(&self) -> Option<&Group> {
-        self.group.filter(|_| self.batch_statistics)
-    }
-
-    fn apply_on_cpu(self) -> Result<Tensor, TchError> {
+    /// The operation with the arithmetic of these kernels.
+    pub(super) fn apply_with(self, kernels: &'static Kernels) -> Result<Tensor, TchError> {
         self.check()?;
-        let group = self.sharing();
+        // Running statistics are shared with nobody.
+        let group = self.group.filter(|_| self.batch_statistics);
         let (key, share) = self.draws();
         let mut message = std::ptr::null_mut();
         // SAFETY: all pointers come from live tensors or are null where the shim allows it, extents and key were checked
-        // above and no extent is 0, KERNELS is a static, the group's reference goes to the shim, which gives it to `release`,
+        // above and no extent is 0, the kernels are a static, the group's reference goes to the shim, which gives it to `release`,
         // and `message` is written only on failure.
         let result = unsafe {
             ecg_conditional_pau(
@@ -148,41 +149,6 @@ impl ConditionalPau<'_> {
                 self.pool,
                 group.map_or(null(), Group::lend),
                 release,
-                &raw const site_cpu::KERNELS,
-                &mut message,
-            )
-        };
-        shim::tensor(result, message)
-    }
-
-    /// The operation launched by these kernels, on a GPU or a stand-in for one.
-    pub(super) fn apply_with(self, kernels: &'static site_cuda::Kernels) -> Result<Tensor, TchError> {
-        self.check()?;
-        if self.sharing().is_some() {
-            return Err(TchError::Kind(
-                "conditional Padé activation: statistics are not shared with other processes on CUDA".to_owned(),
-            ));
-        }
-        let (key, share) = self.draws();
-        let mut message = std::ptr::null_mut();
-        // SAFETY: all pointers come from live tensors or are null where the shim allows it, extents and key were checked
-        // above, the kernels are a static, and `message` is written only on failure.
-        let result = unsafe {
-            ecg_site(
-                self.x.as_ptr(),
-                self.gamma.as_ptr(),
-                self.beta.as_ptr(),
-                pointer(self.modulation),
-                pointer(self.shortcut),
-                pointer(self.channel_gain()),
-                pointer(key),
-                share,
-                self.numerator.as_ptr(),
-                self.denominator.as_ptr(),
-                self.running_mean.as_ptr(),
-                self.running_variance.as_ptr(),
-                self.batch_statistics,
-                self.pool,
                 kernels,
                 &mut message,
             )
@@ -214,25 +180,70 @@ unsafe extern "C" {
         pool: bool,
         group: *const c_void,
         release: unsafe extern "C" fn(*const c_void),
-        kernels: *const site_cpu::Kernels,
+        kernels: *const Kernels,
         message: *mut *mut c_char,
     ) -> *mut C_tensor;
-    fn ecg_site(
-        x: *const C_tensor,
-        gamma: *const C_tensor,
-        beta: *const C_tensor,
-        modulation: *const C_tensor,
-        shortcut: *const C_tensor,
-        gain: *const C_tensor,
-        key: *const C_tensor,
-        share: f64,
-        numerator: *const C_tensor,
-        denominator: *const C_tensor,
-        running_mean: *const C_tensor,
-        running_variance: *const C_tensor,
-        batch_statistics: bool,
-        pool: bool,
-        kernels: *const site_cuda::Kernels,
-        message: *mut *mut c_char,
-    ) -> *mut C_tensor;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernels read pointers to float32 where `x` is: nothing else may come as far as that.
+    #[test]
+    fn every_operand_is_float32() {
+        let ones = |size: &[i64]| Tensor::ones(size, (Kind::Float, Device::Cpu));
+        let (x, vector, pairs) = (ones(&[2, 8, 3, 3]), ones(&[8]), ones(&[2, 16]));
+        let (factors, numerator, denominator) = (ones(&[2, 8]), ones(&[6]), ones(&[4]));
+        let plain = [
+            &x,
+            &vector,
+            &vector,
+            &pairs,
+            &x,
+            &factors,
+            &numerator,
+            &denominator,
+            &vector,
+            &vector,
+        ];
+        let apply = |operands: [&Tensor; 10]| {
+            let [
+                x,
+                gamma,
+                beta,
+                modulation,
+                shortcut,
+                gain,
+                numerator,
+                denominator,
+                running_mean,
+                running_variance,
+            ] = operands;
+            let site = ConditionalPau {
+                x,
+                gamma,
+                beta,
+                modulation: Some(modulation),
+                shortcut: Some(shortcut),
+                gain: Some(Gain::Channels(gain)),
+                numerator,
+                denominator,
+                running_mean,
+                running_variance,
+                batch_statistics: true,
+                pool: false,
+                group: None,
+            };
+            site.apply()
+        };
+        assert_eq!(apply(plain).expect("float32 on the CPU").size(), x.size());
+        for index in 0..plain.len() {
+            let other = plain[index].to_kind(Kind::Double);
+            let mut operands = plain;
+            operands[index] = &other;
+            let error = apply(operands).expect_err("float64").to_string();
+            assert!(error.contains("must be float32"), "{index}: {error}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The functions `autograd.cpp` calls for tensors on a GPU: launches of `dualnet_cuda::pau` on the stream that libtorch works on.
 
-use super::callbacks::{Coefficients, Kernels, Place};
+use super::ffi::{Coefficients, Kernels, Place};
 use super::gpu::{Driver, Gpu, launch};
 use dualnet_cuda::{CudaError, Element, pau};
 use std::ffi::{c_char, c_void};
@@ -170,7 +170,7 @@ mod tests {
         static RECORDING: Kernels = kernels::<Recorder>();
         let values = Tensor::arange(60, (Kind::Float, tch::Device::Cpu)) / 10.0 - 3.0;
         let mut gradients = Vec::new();
-        for kernels in [&super::super::callbacks::KERNELS, &RECORDING] {
+        for kernels in [&super::super::cpu::KERNELS, &RECORDING] {
             let x = values.view([3, 4, 5]).permute([0, 2, 1]).set_requires_grad(true);
             let (p, q) = (leaf(&[0.1, 0.5, 0.3, -0.2, 0.4, 0.1]), leaf(&[0.2, -0.4, 0.1, 0.3]));
             let y = apply(&x, &p, &q, kernels).expect("the unit");

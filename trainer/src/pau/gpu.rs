@@ -1,6 +1,6 @@
 //! What puts launches on the stream that libtorch works on.
 
-use super::callbacks::{Place, answer};
+use super::ffi::{Place, answer};
 use dualnet_cuda::{CudaError, Device, Launch, Module};
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};

@@ -1,12 +1,14 @@
 //! The Padé activation unit as a differentiable operation on libtorch tensors.
 //!
 //! The arithmetic is [`dualnet_engine::pau`]'s on the CPU and that of [`dualnet_cuda::pau`] and [`dualnet_cuda::site`] on a GPU;
-//! `autograd.cpp`, `conditional.cpp` and `conditional_cuda.cpp` are the thin nodes that libtorch's autograd calls.
+//! `autograd.cpp` and `conditional.cpp` are the thin nodes that libtorch's autograd calls.
 
-mod callbacks;
 mod conditional;
+mod cpu;
 mod cuda;
+mod ffi;
 mod gpu;
+mod site;
 mod site_channels;
 mod site_cpu;
 mod site_cuda;
@@ -14,7 +16,7 @@ mod site_cuda;
 pub use conditional::{ConditionalPau, Gain};
 
 use crate::shim;
-use callbacks::Kernels;
+use ffi::Kernels;
 use std::ffi::c_char;
 use tch::{Device, TchError, Tensor};
 use torch_sys::C_tensor;
@@ -39,7 +41,7 @@ unsafe extern "C" {
 /// Tensors of another kind or place, coefficients the device has no kernel for, what the GPU's driver reports.
 pub fn pau(x: &Tensor, numerator: &Tensor, denominator: &Tensor) -> Result<Tensor, TchError> {
     let kernels = match x.device() {
-        Device::Cpu => &callbacks::KERNELS,
+        Device::Cpu => &cpu::KERNELS,
         Device::Cuda(_) => &cuda::KERNELS,
         other => {
             return Err(TchError::Kind(format!(

@@ -1,6 +1,7 @@
 //! The arithmetic per channel of a fused site, in float64: its normalization as one affine map, and the gradients of
 //! everything that is not a feature map.
 
+use crate::statistics::Statistics;
 use dualnet_engine::pau::affine::{Affine, ChannelsLast, Gain, Moments};
 
 /// The operands as slices.
@@ -12,13 +13,6 @@ pub(super) struct Site<'a> {
     pub(super) modulation: Option<&'a [f32]>,
     pub(super) shortcut: Option<&'a [f32]>,
     pub(super) gain: Option<Gain<'a>>,
-}
-
-/// Mean and reciprocal deviation of every channel.
-#[derive(Clone, Copy)]
-pub(super) struct Statistics<'a> {
-    pub(super) mean: &'a [f64],
-    pub(super) reciprocal: &'a [f64],
 }
 
 impl Site<'_> {
@@ -132,18 +126,14 @@ pub(super) fn small_gradients(
     towards
 }
 
-/// The factor of `x` and the constant of the input's gradient per channel (the paths through the batch's mean and variance),
-/// from what [`small_gradients`] returned, added up over the processes.
+/// The factor of `x` and the constant of the input's gradient per channel, from what [`small_gradients`] returned, added up over the
+/// processes.
 pub(super) fn input_coefficients(statistics: Statistics<'_>, towards: &[f64]) -> (Vec<f32>, Vec<f32>) {
     let channels = statistics.mean.len();
     let count = towards[2 * channels];
     let coefficients = |channel: usize| {
-        let (mean, reciprocal) = (statistics.mean[channel], statistics.reciprocal[channel]);
-        let (grad_mean, grad_reciprocal) = (towards[channel], towards[channels + channel]);
-        let grad_variance = -0.5 * reciprocal.powi(3) * grad_reciprocal;
-        let factor = 2.0 * grad_variance / count;
-        let constant = (grad_mean - 2.0 * grad_variance * mean) / count;
-        (factor as f32, constant as f32)
+        let towards = [towards[channel], towards[channels + channel]];
+        statistics.input_coefficients(channel, towards, count)
     };
     (0..channels).map(coefficients).unzip()
 }

@@ -1,40 +1,23 @@
-//! The functions `conditional.cpp` calls for the arithmetic of a fused site, on the CPU.
+//! The functions `conditional.cpp` calls for tensors on the CPU.
 
-use super::callbacks::Operands;
-use super::site_channels::{Site, Small, Statistics, input_coefficients, join_moments, small_gradients};
+use super::ffi::{Place, answer};
+use super::site::{Gradients, Kept, Kernels, Operands, Output, Room};
+use super::site_channels::{Site, Small, input_coefficients, join_moments, small_gradients};
 use crate::distributed::Group;
-use crate::statistics::{from_batch, from_running};
+use crate::statistics::{Statistics, from_batch, from_running};
 use dualnet_engine::pau::affine::{
     ChannelsLast, ElementDropout, Gain, InputGradient, PooledMaps, affine_backward, affine_backward_pooled,
     affine_forward, affine_forward_pooled, affine_input_gradient, channel_moments,
 };
-use std::ffi::c_void;
+use std::ffi::c_char;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
-type Forward = unsafe extern "C" fn(*const Operands, *const c_void, i32, *mut f32, *mut f32, *mut f64, *mut f32) -> i32;
-type Backward = unsafe extern "C" fn(
-    *const Operands,
-    *const c_void,
-    i32,
-    *const f64,
-    *const f32,
-    *mut f32,
-    *mut f32,
-    *mut f32,
-    *mut f32,
-    *mut f32,
-    *mut f32,
-    *mut f32,
-) -> i32;
-
-/// What the shim calls.
-#[repr(C)]
-pub(super) struct Kernels {
-    pub(super) forward: Forward,
-    pub(super) backward: Backward,
-}
-
-pub(super) static KERNELS: Kernels = Kernels { forward, backward };
+/// The kernels of tensors on the CPU.
+pub(super) static KERNELS: Kernels = Kernels {
+    room,
+    forward,
+    backward,
+};
 
 impl Operands {
     fn maps(&self) -> PooledMaps {
@@ -81,57 +64,75 @@ impl Operands {
     }
 }
 
-/// What the shim is told when the coefficients cannot be used.
-const REFUSED: i32 = 1;
-/// What it is told when the other processes cannot be reached.
-const NOT_SHARED: i32 = 2;
-
 /// Adds up over the processes, if there are others.
 ///
 /// # Safety
-/// `group` must be null or a live reference from [`Group::lend`].
-unsafe fn share(group: *const c_void, values: &mut [f64]) -> Result<(), i32> {
+/// `operands.group` must be null or a live reference from [`Group::lend`].
+unsafe fn share(operands: &Operands, values: &mut [f64]) -> Result<(), String> {
     // SAFETY: the caller vouches for it.
-    match unsafe { group.cast::<Group>().as_ref() } {
-        Some(group) => group.sum(values).map_err(|_| NOT_SHARED),
+    match unsafe { operands.group.cast::<Group>().as_ref() } {
+        Some(group) => group
+            .sum(values)
+            .map_err(|_| "the statistics could not be shared with the other processes".to_owned()),
         None => Ok(()),
     }
 }
 
+/// Of all that a GPU needs, only the statistics.
+unsafe extern "C" fn room(operands: *const Operands, room: *mut Room, _: *mut c_char) -> i32 {
+    // SAFETY: the shim passes what it made.
+    let (operands, room) = unsafe { (&*operands, &mut *room) };
+    *room = Room {
+        statistics: 2 * operands.channels,
+        ..Room::default()
+    };
+    0
+}
+
 unsafe extern "C" fn forward(
+    _: *const Place,
     operands: *const Operands,
-    group: *const c_void,
-    batch_statistics: i32,
-    running_mean: *mut f32,
-    running_variance: *mut f32,
-    statistics: *mut f64,
-    y: *mut f32,
+    kept: *const Kept,
+    to: *const Output,
+    message: *mut c_char,
 ) -> i32 {
+    // SAFETY: the shim passes what it made, and room for a message.
+    unsafe { answer(normalize_and_activate(&*operands, &*kept, &*to), message) }
+}
+
+unsafe extern "C" fn backward(
+    _: *const Place,
+    operands: *const Operands,
+    kept: *const Kept,
+    to: *const Gradients,
+    message: *mut c_char,
+) -> i32 {
+    // SAFETY: the shim passes what it made, and room for a message.
+    unsafe { answer(differentiate(&*operands, &*kept, &*to), message) }
+}
+
+/// # Safety
+/// All is as the shim makes it for tensors on the CPU.
+unsafe fn normalize_and_activate(operands: &Operands, kept: &Kept, to: &Output) -> Result<(), String> {
     // SAFETY: the shim passes live, dense tensors of the stated extents; `y` and `statistics` are freshly allocated and the
     // running statistics are used by nobody else during the call.
-    let (operands, site, pau, running_mean, running_variance, statistics, y) = unsafe {
-        let operands = &*operands;
+    let (site, pau, running_mean, running_variance, statistics, y) = unsafe {
         (
-            operands,
             operands.site(),
-            operands.coefficients.pau(),
-            from_raw_parts_mut(running_mean, operands.channels),
-            from_raw_parts_mut(running_variance, operands.channels),
-            from_raw_parts_mut(statistics, 2 * operands.channels),
-            from_raw_parts_mut(y, operands.result().elements()),
+            operands.coefficients.pau()?,
+            from_raw_parts_mut(to.running_mean, operands.channels),
+            from_raw_parts_mut(to.running_variance, operands.channels),
+            from_raw_parts_mut(kept.statistics, 2 * operands.channels),
+            from_raw_parts_mut(to.y, operands.result().elements()),
         )
     };
-    let Some(pau) = pau else { return REFUSED };
     let (mean, reciprocal) = statistics.split_at_mut(site.shape.channels);
-    if batch_statistics != 0 {
+    if operands.batch_statistics != 0 {
         let mut moments = channel_moments(pau.isa(), site.shape, site.x);
         let mut count = (site.shape.samples * site.shape.pixels) as f64;
-        if !group.is_null() {
+        if !operands.group.is_null() {
             // SAFETY: the shim holds the group's reference during the call.
-            match join_moments(&mut moments, count, |sums| unsafe { share(group, sums) }) {
-                Ok(all) => count = all,
-                Err(answer) => return answer,
-            }
+            count = join_moments(&mut moments, count, |sums| unsafe { share(operands, sums) })?;
         }
         from_batch(
             (&moments.mean, &moments.variance),
@@ -147,50 +148,35 @@ unsafe extern "C" fn forward(
         0 => affine_forward(&pau, site.shape, site.affine(&scale, &shift), y),
         _ => affine_forward_pooled(&pau, operands.maps(), site.affine(&scale, &shift), y),
     }
-    0
+    Ok(())
 }
 
-unsafe extern "C" fn backward(
-    operands: *const Operands,
-    group: *const c_void,
-    batch_statistics: i32,
-    statistics: *const f64,
-    grad_y: *const f32,
-    grad_x: *mut f32,
-    grad_u: *mut f32,
-    grad_gamma: *mut f32,
-    grad_beta: *mut f32,
-    grad_modulation: *mut f32,
-    grad_numerator: *mut f32,
-    grad_denominator: *mut f32,
-) -> i32 {
-    // SAFETY: as in `forward`; every gradient is freshly allocated with the extents of what it is the gradient of, and
+/// # Safety
+/// All is as the shim makes it for tensors on the CPU.
+unsafe fn differentiate(operands: &Operands, kept: &Kept, to: &Gradients) -> Result<(), String> {
+    // SAFETY: as in `normalize_and_activate`; every gradient is freshly allocated with the extents of what it is the gradient of, and
     // that of the modulation is null exactly when there is none.
-    let (operands, site, pau, statistics, grad_y, out) = unsafe {
-        let operands = &*operands;
+    let (site, pau, statistics, grad_y, out) = unsafe {
         let site = operands.site();
         let (elements, channels) = (site.shape.elements(), site.shape.channels);
+        let pau = operands.coefficients.pau()?;
         let out = Out {
-            x: from_raw_parts_mut(grad_x, elements),
-            u: from_raw_parts_mut(grad_u, elements),
-            gamma: from_raw_parts_mut(grad_gamma, channels),
-            beta: from_raw_parts_mut(grad_beta, channels),
-            modulation: (!grad_modulation.is_null())
-                .then(|| from_raw_parts_mut(grad_modulation, 2 * site.shape.lines())),
-            numerator: from_raw_parts_mut(grad_numerator, operands.coefficients.numerator_length()),
-            denominator: from_raw_parts_mut(grad_denominator, operands.coefficients.denominator_length()),
+            x: from_raw_parts_mut(to.x, elements),
+            u: from_raw_parts_mut(to.u, elements),
+            gamma: from_raw_parts_mut(to.gamma, channels),
+            beta: from_raw_parts_mut(to.beta, channels),
+            modulation: (!to.modulation.is_null()).then(|| from_raw_parts_mut(to.modulation, 2 * site.shape.lines())),
+            numerator: from_raw_parts_mut(to.numerator, operands.coefficients.numerator_length),
+            denominator: from_raw_parts_mut(to.denominator, operands.coefficients.denominator_length),
         };
-        let statistics = from_raw_parts(statistics, 2 * channels);
         (
-            operands,
             site,
-            operands.coefficients.pau(),
-            statistics,
-            from_raw_parts(grad_y, operands.result().elements()),
+            pau,
+            from_raw_parts(kept.statistics.cast_const(), 2 * channels),
+            from_raw_parts(to.y, operands.result().elements()),
             out,
         )
     };
-    let Some(pau) = pau else { return REFUSED };
     let (mean, reciprocal) = statistics.split_at(site.shape.channels);
     let statistics = Statistics { mean, reciprocal };
     let (scale, shift) = site.lines(statistics);
@@ -213,10 +199,8 @@ unsafe extern "C" fn backward(
         },
     );
     // SAFETY: the shim holds the group's reference during the call.
-    if let Err(answer) = unsafe { share(group, &mut towards) } {
-        return answer;
-    }
-    let (beta, delta) = match batch_statistics {
+    unsafe { share(operands, &mut towards) }?;
+    let (beta, delta) = match operands.batch_statistics {
         0 => (vec![0.0; mean.len()], vec![0.0; mean.len()]),
         _ => input_coefficients(statistics, &towards),
     };
@@ -226,7 +210,7 @@ unsafe extern "C" fn backward(
         delta: &delta,
     };
     affine_input_gradient(pau.isa(), site.shape, site.x, out.u, coefficients, out.x);
-    0
+    Ok(())
 }
 
 /// Every gradient.

@@ -1,66 +1,12 @@
-//! The functions `conditional_cuda.cpp` calls for tensors on a GPU: launches of `dualnet_cuda::site` on the stream that libtorch works on.
+//! The functions `conditional.cpp` calls for tensors on a GPU: launches of `dualnet_cuda::site` on the stream that libtorch works on.
 
-use super::callbacks::{Operands, Place, answer};
+use super::ffi::{Place, answer};
 use super::gpu::{Driver, Gpu, launch};
+use super::site::{Gradients, Kept, Kernels, Operands, Output, Room};
 use dualnet_cuda::CudaError;
 use dualnet_cuda::pau::Coefficients;
 use dualnet_cuda::site::{self, Extents, Site};
 use std::ffi::c_char;
-
-/// Numbers of memory that a site needs: the statistics are f64, the others f32.
-#[repr(C)]
-struct Room {
-    statistics: usize,
-    lines: usize,
-    partials: usize,
-    unit_partials: usize,
-    towards: usize,
-}
-
-/// What forward leaves for backward, as the shim passes it.
-#[repr(C)]
-struct Kept {
-    statistics: *mut f64,
-    lines: *mut f32,
-}
-
-/// What forward changes.
-#[repr(C)]
-struct Output {
-    running_mean: *mut f32,
-    running_variance: *mut f32,
-    partials: *mut f32,
-    y: *mut f32,
-}
-
-/// What backward reads and writes beside the operands; the modulation's gradient is null exactly when there is no modulation.
-#[repr(C)]
-struct Gradients {
-    y: *const f32,
-    u: *mut f32,
-    x: *mut f32,
-    gamma: *mut f32,
-    beta: *mut f32,
-    modulation: *mut f32,
-    numerator: *mut f32,
-    denominator: *mut f32,
-    sums: *mut f32,
-    unit_partials: *mut f32,
-    towards: *mut f32,
-}
-
-type Measure = unsafe extern "C" fn(*const Operands, *mut Room, *mut c_char) -> i32;
-type Forward = unsafe extern "C" fn(*const Place, *const Operands, i32, *const Kept, *const Output, *mut c_char) -> i32;
-type Backward =
-    unsafe extern "C" fn(*const Place, *const Operands, i32, *const Kept, *const Gradients, *mut c_char) -> i32;
-
-/// What the shim calls. Each answers 0, or 1 and a message.
-#[repr(C)]
-pub(super) struct Kernels {
-    room: Measure,
-    forward: Forward,
-    backward: Backward,
-}
 
 /// The kernels of tensors on a GPU.
 pub(super) static KERNELS: Kernels = kernels::<Driver>();
@@ -80,8 +26,13 @@ fn optional<T>(pointer: *const T) -> Option<u64> {
 }
 
 impl Operands {
-    /// The launcher for these extents.
+    /// The launcher for these extents, of statistics that no other process shares.
     fn launcher(&self) -> Result<Site, CudaError> {
+        if !self.group.is_null() {
+            return Err(CudaError::Launch(
+                "statistics of a conditional Pade activation are not shared with other processes on CUDA".to_owned(),
+            ));
+        }
         let extents = Extents {
             records: self.samples,
             height: self.height,
@@ -140,7 +91,6 @@ unsafe extern "C" fn room(operands: *const Operands, room: *mut Room, message: *
 unsafe extern "C" fn forward<G: Gpu>(
     place: *const Place,
     operands: *const Operands,
-    batch_statistics: i32,
     kept: *const Kept,
     to: *const Output,
     message: *mut c_char,
@@ -154,7 +104,12 @@ unsafe extern "C" fn forward<G: Gpu>(
             partials: to.partials as u64,
             y: to.y as u64,
         };
-        site.forward(operands.addresses(), kept.addresses(), to, batch_statistics != 0)
+        site.forward(
+            operands.addresses(),
+            kept.addresses(),
+            to,
+            operands.batch_statistics != 0,
+        )
     });
     // SAFETY: the shim passes addresses of live tensors on the device of `place`, of an int64 for the key and of float32 otherwise, of the
     // stated extents and at multiples of 16 bytes, of 8 for the key, whose allocator hands their memory to later work of the same stream
@@ -165,7 +120,6 @@ unsafe extern "C" fn forward<G: Gpu>(
 unsafe extern "C" fn backward<G: Gpu>(
     place: *const Place,
     operands: *const Operands,
-    batch_statistics: i32,
     kept: *const Kept,
     to: *const Gradients,
     message: *mut c_char,
@@ -188,7 +142,12 @@ unsafe extern "C" fn backward<G: Gpu>(
             unit_partials: to.unit_partials as u64,
             towards: to.towards as u64,
         };
-        site.backward(operands.addresses(), kept.addresses(), to, batch_statistics != 0)
+        site.backward(
+            operands.addresses(),
+            kept.addresses(),
+            to,
+            operands.batch_statistics != 0,
+        )
     });
     // SAFETY: as in `forward`; every gradient is freshly allocated with the extents of what it is the gradient of, and the workspaces are as
     // large as `room` said.

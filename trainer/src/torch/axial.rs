@@ -34,10 +34,9 @@ impl Torch<'_> {
 
     /// The tensors of a batch normalization that is about to be used once.
     fn axial_norm(&self, prefix: &str, norm: &str) -> Result<BatchNorm<'_>, TrainerError> {
-        let get = |suffix: &str| self.parameters.get(&format!("{prefix}.{norm}.{suffix}"));
-        if self.training() {
-            let _ = get("num_batches_tracked")?.shallow_clone().f_add_scalar_(1)?;
-        }
+        let norm = format!("{prefix}.{norm}");
+        let get = |suffix: &str| self.parameters.get(&format!("{norm}.{suffix}"));
+        self.count_batch(&norm)?;
         Ok(BatchNorm {
             gamma: get("weight")?,
             beta: get("bias")?,

@@ -41,10 +41,9 @@ impl Torch<'_> {
             Some(latent) => Some(self.linear(latent, &format!("{norm}.linear_mapping.weight"), None)?),
             None => None,
         };
-        let get = |suffix: &str| self.parameters.get(&format!("{norm}.batch_normalization.{suffix}"));
-        if self.training() {
-            let _ = get("num_batches_tracked")?.shallow_clone().f_add_scalar_(1)?;
-        }
+        let norm = format!("{norm}.batch_normalization");
+        let get = |suffix: &str| self.parameters.get(&format!("{norm}.{suffix}"));
+        self.count_batch(&norm)?;
         let site = ConditionalPau {
             x,
             gamma: get("weight")?,

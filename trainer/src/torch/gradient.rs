@@ -13,8 +13,6 @@ unsafe extern "C" {
 pub(crate) fn set_gradient(weight: &Tensor, gradient: &Tensor) -> Result<(), TchError> {
     let mut message = std::ptr::null_mut();
     // SAFETY: both tensors are live, and libtorch looks at them; `message` is written only on failure.
-    match unsafe { ecg_set_gradient(weight.as_ptr(), gradient.as_ptr(), &mut message) } {
-        0 => Ok(()),
-        _ => Err(TchError::Torch(shim::message(message))),
-    }
+    let code = unsafe { ecg_set_gradient(weight.as_ptr(), gradient.as_ptr(), &mut message) };
+    shim::done(code, message).map_err(TchError::Torch)
 }

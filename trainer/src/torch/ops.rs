@@ -84,6 +84,15 @@ impl<'a> Torch<'a> {
         matches!(self.mode, Mode::Training(_))
     }
 
+    /// Counts, while training, one more batch that a batch normalization has seen.
+    pub(super) fn count_batch(&self, norm: &str) -> Result<(), TrainerError> {
+        if self.training() {
+            let count = self.parameters.get(&format!("{norm}.num_batches_tracked"))?;
+            let _ = count.shallow_clone().f_add_scalar_(1)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn active_dropout(&self) -> Option<Dropout> {
         match self.mode {
             Mode::Training(dropout) if dropout.probability > 0.0 => Some(dropout),
@@ -167,9 +176,7 @@ impl Ops for Torch<'_> {
             NORM_EPSILON,
             false,
         )?;
-        if self.training() {
-            let _ = get("num_batches_tracked")?.shallow_clone().f_add_scalar_(1)?;
-        }
+        self.count_batch(norm)?;
         Ok(y)
     }
 

@@ -65,7 +65,7 @@ impl<'a> Torch<'a> {
             let unbiased = count.f_div(&count.f_sub_scalar(1.0)?.f_clamp_min(1.0)?)?;
             move_towards("running_mean", &mean)?;
             move_towards("running_var", &variance.f_mul(&unbiased)?)?;
-            let _ = get("num_batches_tracked")?.shallow_clone().f_add_scalar_(1)?;
+            self.count_batch(norm)?;
             Ok(y)
         })
     }

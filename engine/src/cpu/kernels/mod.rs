@@ -36,7 +36,7 @@ pub(super) use packed::{PANEL, Packed, Panels, padded};
 pub(super) use patches::{PAIRED_PATCH, PATCH, patches};
 pub(super) use rows::{Gelu, Normalize, Softmax};
 pub(super) use tally::executed;
-pub use vecmath::{sigmoid, tanh};
+pub use vecmath::{exp, sigmoid, tanh};
 pub(super) use winograd::{
     GradientTransform, InputTransform, OutputTransform, PlainTransform, PoolTransform, Scheme, Shortcut,
     StoreTransform, TILE_ROWS, TILES, pack_filters, repack_filters, unpack_gradient,

@@ -8,7 +8,7 @@ const ROUND: f32 = 12_582_912.0;
 /// `e^x` within 2 units in the last place for x from −87.3 to 88.3; what lies beyond gives the value at that end. NaN for an infinite x
 /// or NaN.
 #[inline(always)]
-pub(in crate::cpu) fn exp<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+pub fn exp<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     // 0, or NaN for what must not become a number at one of the ends.
     let undefined = simd.mul(x, simd.splat(0.0));
     let x = simd.max(simd.splat(-87.33), simd.min(simd.splat(88.37), x));

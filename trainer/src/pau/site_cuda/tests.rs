@@ -1,12 +1,12 @@
 use super::super::gpu::Broken;
 use super::super::{ConditionalPau, Gain};
-use super::super::{callbacks, site_cpu};
+use super::super::{ffi, site_cpu};
 use super::*;
 use crate::train::DropoutUnit;
 use dualnet_cuda::{Argument, Device, Launch};
 use std::cell::RefCell;
 use std::ffi::c_void;
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 use tch::{Kind, Tensor};
 
 thread_local! {
@@ -103,7 +103,7 @@ fn operands(
         width: extents[2],
         channels: extents[3],
         pool,
-        coefficients: callbacks::Coefficients {
+        coefficients: ffi::Coefficients {
             numerator: p as *const f32,
             numerator_length: m,
             denominator: q as *const f32,
@@ -117,7 +117,22 @@ fn operands(
         gain,
         key,
         share,
+        batch_statistics: 0,
+        group: null(),
     }
+}
+
+/// Where the stand-in works.
+const CPU: Place = Place {
+    device: 0,
+    element: 0,
+    stream: null_mut(),
+};
+
+/// Gives a call room for a message, which it must not need.
+fn succeed(call: impl FnOnce(*mut c_char) -> i32) {
+    let mut message = [0; 256];
+    assert_eq!(call(message.as_mut_ptr()), 0);
 }
 
 /// # Safety
@@ -142,24 +157,26 @@ unsafe fn forward(moments: Option<&Launch<u64>>, lines: &Launch<u64>, map: &Laun
     let pool = usize::from(map.kernel == "site_forward_pooled");
     let optional = [given(of_lines[5], modulation), given(has_shortcut, shortcut)];
     let gain = gain(map, [factors, key], [kind, threshold]);
-    let operands = operands([x, gamma, beta, p, q], optional, gain, &numbers, [m, n, pool]);
-    // SAFETY: the caller vouches for addresses and lengths.
-    let answer = unsafe {
-        overwrite(partials, 2 * records * chunks * channels);
-        overwrite(kept, 2 * records * channels);
-        let (mean, variance) = (mean as *mut f32, variance as *mut f32);
-        let batch_statistics = i32::from(moments.is_some());
-        (site_cpu::KERNELS.forward)(
-            &operands,
-            null(),
-            batch_statistics,
-            mean,
-            variance,
-            statistics as *mut f64,
-            y as *mut f32,
-        )
+    let operands = Operands {
+        batch_statistics: usize::from(moments.is_some()),
+        ..operands([x, gamma, beta, p, q], optional, gain, &numbers, [m, n, pool])
     };
-    assert_eq!(answer, 0);
+    let kept = Kept {
+        statistics: statistics as *mut f64,
+        lines: kept as *mut f32,
+    };
+    let to = Output {
+        running_mean: mean as *mut f32,
+        running_variance: variance as *mut f32,
+        partials: partials as *mut f32,
+        y: y as *mut f32,
+    };
+    // SAFETY: the caller vouches for addresses and lengths.
+    unsafe {
+        overwrite(partials, 2 * records * chunks * channels);
+        overwrite(kept.lines as u64, 2 * records * channels);
+        succeed(|message| (site_cpu::KERNELS.forward)(&CPU, &operands, &kept, &to, message));
+    }
 }
 
 /// # Safety
@@ -226,29 +243,35 @@ unsafe fn backward(launches: &[Launch<u64>]) {
     assert_eq!(input.0[..4], [x, grad_u, lines, towards]);
     let optional = [given(is_modulated, modulation), given(has_shortcut, shortcut)];
     let gain = gain(of_map, [factors, key], [kind, threshold]);
-    let operands = operands([x, gamma, beta, p, q], optional, gain, &map.1, [m, n, pool]);
+    let operands = Operands {
+        batch_statistics,
+        ..operands([x, gamma, beta, p, q], optional, gain, &map.1, [m, n, pool])
+    };
     assert_eq!(grad_y % 16, 0);
+    let kept = Kept {
+        statistics: statistics as *mut f64,
+        lines: lines as *mut f32,
+    };
+    let to = Gradients {
+        y: grad_y as *const f32,
+        u: grad_u as *mut f32,
+        x: grad_x as *mut f32,
+        gamma: grad_gamma as *mut f32,
+        beta: grad_beta as *mut f32,
+        modulation: given(is_modulated, grad_modulation).cast_mut(),
+        numerator: grad_p as *mut f32,
+        denominator: grad_q as *mut f32,
+        sums: sums as *mut f32,
+        unit_partials: unit_partials as *mut f32,
+        towards: towards as *mut f32,
+    };
     // SAFETY: the caller vouches for addresses and lengths.
-    let answer = unsafe {
+    unsafe {
         overwrite(sums, 2 * records * chunks * channels);
         overwrite(unit_partials, (m + n) * unit.1[0]);
         overwrite(towards, 2 * channels);
-        (site_cpu::KERNELS.backward)(
-            &operands,
-            null(),
-            batch_statistics as i32,
-            statistics as *const f64,
-            grad_y as *const f32,
-            grad_x as *mut f32,
-            grad_u as *mut f32,
-            grad_gamma as *mut f32,
-            grad_beta as *mut f32,
-            given(is_modulated, grad_modulation).cast_mut(),
-            grad_p as *mut f32,
-            grad_q as *mut f32,
-        )
-    };
-    assert_eq!(answer, 0);
+        succeed(|message| (site_cpu::KERNELS.backward)(&CPU, &operands, &kept, &to, message));
+    }
 }
 
 /// Values between -2 and 2 that repeat nowhere near each other.
@@ -371,6 +394,17 @@ fn what_cannot_run_is_an_error() {
     assert!(error(map(0.17, 0).to_kind(Kind::Double), &RECORDING).contains("float32"));
     let flat = map(0.17, 0).narrow(2, 0, 1);
     assert!(error(flat, &RECORDING).contains("extents"));
+    let none = (null(), null(), 0.0);
+    let group = 0;
+    let shared = Operands {
+        group: (&raw const group).cast(),
+        ..operands([0; 5], [null(); 2], none, &[2, 5, 4, 8], [6, 4, 0])
+    };
+    let refused = shared
+        .launcher()
+        .expect_err("processes that share the statistics")
+        .to_string();
+    assert!(refused.contains("not shared"), "{refused}");
 }
 
 /// The driver itself, where there is none or no kernels: an error, never a result.

@@ -1,81 +1,11 @@
-//! The functions `autograd.cpp` calls for the arithmetic of the Padé activation, on any device, and those of the CPU.
+//! The functions `autograd.cpp` calls for tensors on the CPU.
 
+use super::ffi::{Coefficients, Kernels, Place, answer};
 use dualnet_engine::pau::Pau;
 use std::ffi::{c_char, c_void};
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
-/// Borrowed coefficients, as the shim passes them: where the tensors are.
-#[repr(C)]
-pub(super) struct Coefficients {
-    pub(super) numerator: *const f32,
-    pub(super) numerator_length: usize,
-    pub(super) denominator: *const f32,
-    pub(super) denominator_length: usize,
-}
-
-/// Borrowed operands of a fused site, as its shims pass them; null for what is absent.
-#[repr(C)]
-pub(super) struct Operands {
-    pub(super) samples: usize,
-    pub(super) height: usize,
-    pub(super) width: usize,
-    pub(super) channels: usize,
-    /// Not 0 when only the means over 2×2 pixels are wanted.
-    pub(super) pool: usize,
-    pub(super) coefficients: Coefficients,
-    pub(super) x: *const f32,
-    pub(super) gamma: *const f32,
-    pub(super) beta: *const f32,
-    pub(super) modulation: *const f32,
-    pub(super) shortcut: *const f32,
-    pub(super) gain: *const f32,
-    /// Of dropout of elements, one number where x is.
-    pub(super) key: *const u64,
-    /// Probability of each element to be left out.
-    pub(super) share: f64,
-}
-
-/// Where an operation runs, as the shim says it.
-#[repr(C)]
-pub(super) struct Place {
-    pub(super) device: i32,
-    /// 0 for float32, 1 for float16, 2 for bfloat16.
-    pub(super) element: i32,
-    /// Where libtorch queues work on the device; null on the CPU.
-    pub(super) stream: *mut c_void,
-}
-
-/// Bytes for what went wrong, with a zero at its end; `shim.h` has as many.
-const MESSAGE: usize = 256;
-
-type Forward =
-    unsafe extern "C" fn(*const Place, *const Coefficients, *const c_void, *mut c_void, usize, *mut c_char) -> i32;
-type Partials = unsafe extern "C" fn(*const Place, *const Coefficients, usize) -> usize;
-type Backward = unsafe extern "C" fn(
-    *const Place,
-    *const Coefficients,
-    *const c_void,
-    *const c_void,
-    *mut c_void,
-    usize,
-    *mut f32,
-    *mut f32,
-    *mut f32,
-    *mut c_char,
-) -> i32;
-
-/// The function pointers of one device.
-#[repr(C)]
-pub(super) struct Kernels {
-    /// x to y; 0, or 1 and a message.
-    pub(super) forward: Forward,
-    /// How many f32 values of memory `backward` needs.
-    pub(super) partials: Partials,
-    /// x and the gradient of y to the gradients of x and of the coefficients; 0, or 1 and a message.
-    pub(super) backward: Backward,
-}
-
-/// The CPU's kernels.
+/// The kernels of tensors on the CPU.
 pub(super) static KERNELS: Kernels = Kernels {
     forward,
     partials,
@@ -83,17 +13,11 @@ pub(super) static KERNELS: Kernels = Kernels {
 };
 
 impl Coefficients {
-    pub(super) fn numerator_length(&self) -> usize {
-        self.numerator_length
-    }
-
-    pub(super) fn denominator_length(&self) -> usize {
-        self.denominator_length
-    }
-
+    /// The unit, or why there is none.
+    ///
     /// # Safety
     /// Both pointers must be valid for their lengths on the CPU; a length of 0 allows any.
-    pub(super) unsafe fn pau(&self) -> Option<Pau> {
+    pub(super) unsafe fn pau(&self) -> Result<Pau, String> {
         // SAFETY: the caller vouches for pointers and lengths.
         let (numerator, denominator) = unsafe {
             (
@@ -101,23 +25,8 @@ impl Coefficients {
                 slice(self.denominator, self.denominator_length),
             )
         };
-        Pau::new(numerator, denominator).ok()
+        Pau::new(numerator, denominator).map_err(|_| "the Pade activation refused its coefficients".to_owned())
     }
-}
-
-/// The answer for the shim; why there is no result goes to `message`.
-///
-/// # Safety
-/// `message` must have room for [`MESSAGE`] bytes.
-pub(super) unsafe fn answer(result: Result<(), String>, message: *mut c_char) -> i32 {
-    let Err(reason) = result else { return 0 };
-    let length = reason.floor_char_boundary(MESSAGE - 1);
-    // SAFETY: the caller vouches for the room, of which `length` bytes and a zero are used.
-    unsafe {
-        message.copy_from_nonoverlapping(reason.as_ptr().cast(), length);
-        message.add(length).write(0);
-    }
-    1
 }
 
 /// As [`from_raw_parts`], but the null pointer of an empty tensor is allowed.
@@ -150,11 +59,12 @@ unsafe fn slice_mut<'a>(data: *mut f32, length: usize) -> &'a mut [f32] {
 /// Both point to what the shim made, the coefficients on the CPU.
 unsafe fn unit(place: *const Place, coefficients: *const Coefficients) -> Result<Pau, String> {
     // SAFETY: the caller vouches for both.
-    let (element, pau) = unsafe { ((*place).element, (*coefficients).pau()) };
-    if element != 0 {
+    let (place, coefficients) = unsafe { (&*place, &*coefficients) };
+    if place.element != 0 {
         return Err("the Pade activation of CPU tensors takes float32 only".to_owned());
     }
-    pau.ok_or_else(|| "the Pade activation refused its coefficients".to_owned())
+    // SAFETY: as above.
+    unsafe { coefficients.pau() }
 }
 
 unsafe extern "C" fn forward(
