@@ -184,6 +184,29 @@ fn a_lead_of_any_length_stays_finite_and_within_a_minute() {
     }
 }
 
+/// In the order of the published pipeline, each as it was drawn after the one before it.
+#[test]
+fn the_augmentations_follow_one_another_as_published() {
+    type Step = fn(&mut Rng, &mut Vec<f32>);
+    let steps: [Step; 8] = [
+        |rng, samples| CutOut::draw(rng, samples.len(), OPTIONS).apply(samples),
+        |rng, samples| DropSamples::draw(rng, samples.len(), OPTIONS).apply(samples),
+        |rng, samples| RandomResample::draw(rng, OPTIONS).apply(samples),
+        |rng, samples| Resample::draw(rng, OPTIONS).apply(samples),
+        |rng, samples| Scale::draw(rng, OPTIONS).apply(samples),
+        |rng, samples| Shift::draw(rng, samples.len(), OPTIONS).apply(samples),
+        |rng, samples| Sine::draw(rng, OPTIONS).apply(samples),
+        |_, samples| BandPass::draw(OPTIONS).apply(samples),
+    ];
+    let rng = &mut Rng::for_record(1, 2, 3);
+    let mut samples = raw_samples();
+    for step in steps {
+        assert!(rng.happens(1.0));
+        step(rng, &mut samples);
+    }
+    assert_eq!(ALWAYS.apply(raw_samples(), 1, 2, 3), samples);
+}
+
 #[test]
 fn hostile_draws_are_harmless() {
     let mut samples = vec![1.0; 10];

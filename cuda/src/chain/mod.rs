@@ -31,13 +31,13 @@ pub struct Chain {
 /// Where a chain's operands lie in device memory, each at a multiple of 256 bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Buffers<M> {
-    /// `[records, steps, inputs]` of [`signal`](crate::signal).
+    /// `[records, steps, inputs]` of [`Precision::plain`](crate::Precision::plain).
     pub input: M,
     /// What [`Lstm::pack`] gave, of each layer.
     pub weights: Vec<Weights<M>>,
     /// f32, [`Lstm::workspace`] values. This and the others need no initial values.
     pub workspace: M,
-    /// `[layers, records, steps, hidden]` of [`signal`](crate::signal).
+    /// `[layers, records, steps, hidden]` of [`Precision::plain`](crate::Precision::plain).
     pub states: M,
     /// f32 `[layers - 1, records, steps, hidden, 4]`; of one layer it is not used.
     pub gates: M,

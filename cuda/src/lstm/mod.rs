@@ -38,7 +38,7 @@ pub struct LayerWeights<'a> {
 /// What a layer hands on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Output<M> {
-    /// All outputs `[records, steps, hidden]` of [`signal`](crate::signal), the next layer's input.
+    /// All outputs `[records, steps, hidden]` of [`Precision::plain`](crate::Precision::plain), the next layer's input.
     Steps(M),
     /// The last ones, f32 `[records, hidden]`: the latent.
     Last(M),
@@ -47,7 +47,7 @@ pub enum Output<M> {
 /// Where a layer's operands lie in device memory, each at a multiple of 256 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Buffers<M> {
-    /// `[records, steps, inputs]` of [`signal`](crate::signal).
+    /// `[records, steps, inputs]` of [`Precision::plain`](crate::Precision::plain).
     pub input: M,
     /// What [`Lstm::pack`] gave.
     pub weights: Weights<M>,

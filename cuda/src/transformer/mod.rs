@@ -104,7 +104,7 @@ pub struct Buffers<M> {
 /// What the first layer reads, whose sum is its input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct First<M> {
-    /// `[records, steps, width]` of [`signal`](crate::signal).
+    /// `[records, steps, width]` of [`Precision::plain`](crate::Precision::plain).
     pub ecg: M,
     /// f32 `[steps, width]`.
     pub positions: M,
