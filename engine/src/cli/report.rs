@@ -8,8 +8,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 use dualnet_engine::Prediction;
 use dualnet_engine::classifier::UNDECIDED;
-use dualnet_engine::record::printable;
-use serde::{Serialize, Serializer};
+use dualnet_engine::record::{lossy, printable};
+use serde::Serialize;
 
 use super::text::{percent, rhythm};
 
@@ -37,10 +37,6 @@ pub struct Failure {
     pub path: Option<PathBuf>,
     /// What went wrong, on one line.
     pub error: String,
-}
-
-fn lossy<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
-    path.as_deref().map(Path::to_string_lossy).serialize(serializer)
 }
 
 /// Writes predictions and failures in one format, a record at a time.

@@ -4,6 +4,7 @@
 //! content decides, not the extension. Nothing in a file is ever executed.
 
 mod check;
+mod element;
 mod error;
 mod pickle;
 mod pt;

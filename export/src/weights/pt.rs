@@ -1,7 +1,8 @@
 //! The `.pt` file that Python's `torch.save(state_dict)` writes: a zip archive, stored without compression, of
 //! `<name>/data.pkl` and one file `<name>/data/<key>` per storage.
 
-use super::pickle::{self, Element, View};
+use super::element::Element;
+use super::pickle::{self, View};
 use super::{Content, Data, Source, StateDict, Tensor, WeightsError, element_count};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, Read};

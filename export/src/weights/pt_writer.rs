@@ -1,7 +1,8 @@
 //! Writes the `.pt` file that Python's `torch.load(weights_only=True)` opens: a zip archive of stored files, in which the
 //! elements of every tensor begin at a multiple of 64 bytes as in the files of `torch.save`.
 
-use super::pickle::{Element, Entry, write_state_dict};
+use super::element::Element;
+use super::pickle::{Entry, write_state_dict};
 use super::safetensors::write_elements;
 use super::{Data, StateDict, WeightsError};
 use dualnet_engine::pending;

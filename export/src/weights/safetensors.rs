@@ -1,6 +1,6 @@
 //! Safetensors, both ways.
 
-use super::pickle::Element;
+use super::element::Element;
 use super::{Data, StateDict, Tensor, WeightsError};
 use dualnet_engine::pending;
 use safetensors::{Dtype, SafeTensors};

@@ -1,11 +1,9 @@
 //! The pickle inside a `.pt` (written is protocol 2, as PyTorch does).
 
-mod element;
 mod state_dict;
 mod value;
 mod writer;
 
-pub(super) use element::Element;
 pub(super) use value::View;
 pub(super) use writer::{Entry, write_state_dict};
 

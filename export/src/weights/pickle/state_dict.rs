@@ -1,8 +1,8 @@
 //! What a state dict may hold.
 
-use super::element::Element;
 use super::value::{STORAGES, Storage, View};
 use crate::pickle::{Dialect, Heap, Step, Value};
+use crate::weights::element::Element;
 use std::collections::HashSet;
 
 /// Bytes of a storage's name, which is a number; each reference copies it.

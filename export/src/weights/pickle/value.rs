@@ -1,6 +1,6 @@
 //! What a state dict is made of.
 
-use super::element::Element;
+use crate::weights::element::Element;
 
 /// The storage classes of the module `torch`.
 pub(super) const STORAGES: [(&str, Element); 10] = [

@@ -2,7 +2,7 @@
 //!
 //! A state dict with `_metadata`, which only modules have, would end in one instruction more: `BUILD`.
 
-use super::element::Element;
+use crate::weights::element::Element;
 use std::collections::HashMap;
 
 /// Entries that one `SETITEMS` takes, as Python's pickler groups them.

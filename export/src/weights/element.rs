@@ -1,11 +1,11 @@
 //! The elements of tensors as files hold them, and how they are read.
 
-use crate::weights::Data;
+use super::Data;
 use half::{bf16, f16};
 
 /// The type of an element in a file, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::weights) enum Element {
+pub(super) enum Element {
     F16,
     BF16,
     F32,
@@ -20,7 +20,7 @@ pub(in crate::weights) enum Element {
 
 impl Element {
     /// Bytes of one.
-    pub(in crate::weights) fn width(self) -> usize {
+    pub(super) fn width(self) -> usize {
         match self {
             Self::Bool | Self::U8 | Self::I8 => 1,
             Self::F16 | Self::BF16 | Self::I16 => 2,
@@ -30,7 +30,7 @@ impl Element {
     }
 
     /// Those that are whole in `bytes`: real numbers in float32, integers and truth values in int64.
-    pub(in crate::weights) fn decode(self, bytes: &[u8]) -> Data {
+    pub(super) fn decode(self, bytes: &[u8]) -> Data {
         match self {
             Self::F16 => floats(bytes, |b| f16::from_le_bytes(b).to_f32()),
             Self::BF16 => floats(bytes, |b| bf16::from_le_bytes(b).to_f32()),
