@@ -189,8 +189,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         report_note(&format!("the records are classified on the CPU: {reason}"));
     }
     let open_options = arguments.open_options();
-    let names = inputs.iter().map(|input| named(input).record);
-    let mut report = Report::new(arguments.format, classifier.model().classes()).telling_apart(names);
+    let mut report =
+        Report::new(arguments.format, classifier.model().classes()).telling_apart(inputs.iter().map(name_of));
     let mut destination = Destination::open(arguments.output.as_deref())?;
     destination.write(&report.begin()?)?;
     let progress = progress_bar(inputs.len());
@@ -229,10 +229,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .and_then(|()| together(&classifier, &mut waiting, &mut take))
     } else {
         let work = |input: &Input| {
-            let Opened { named, record } = open(input, &open_options);
-            record
-                .and_then(|record| classifier.classify(&record).map_err(|error| error.to_string()))
-                .map_err(|error| named.failed(error))
+            let record = open(input, &open_options)?;
+            classifier
+                .classify(&record)
+                .map_err(|error| unclassified(&record, &error))
         };
         workers::in_order(&inputs, threads, announce, work, take)
     };
@@ -254,72 +254,54 @@ fn progress_bar(records: usize) -> ProgressBar {
     ProgressBar::new(records as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// What a record is called if it cannot be classified.
-struct Named {
-    record: String,
-    path: Option<PathBuf>,
+/// What a record is called, whether it can be read or not.
+fn name_of(input: &Input) -> String {
+    record_name(match input {
+        Input::File(path) | Input::Unusable(path, _) => path,
+        Input::Standard => Path::new("-"),
+    })
 }
 
-impl Named {
-    fn failed(self, error: String) -> Failure {
-        Failure {
-            record: self.record,
-            path: self.path,
-            error,
-        }
-    }
-}
-
-/// A record on its way to a GPU.
-struct Opened {
-    named: Named,
-    /// Or why it cannot be read.
-    record: Result<Record, String>,
-}
-
-fn named(input: &Input) -> Named {
-    let (path, file) = match input {
-        Input::File(path) | Input::Unusable(path, _) => (path.as_path(), Some(path.clone())),
-        Input::Standard => (Path::new("-"), None),
-    };
-    Named {
-        record: record_name(path),
-        path: file,
-    }
-}
-
-fn open(input: &Input, options: &OpenOptions) -> Opened {
+fn open(input: &Input, options: &OpenOptions) -> Result<Record, Failure> {
     let open = |path: &Path| Record::open_with(path, options).map_err(|error| Error::from(error).to_string());
-    Opened {
-        record: match input {
-            Input::File(path) => open(path),
-            Input::Standard => open(Path::new("-")),
-            Input::Unusable(path, reason) => Err(format!("{}: {reason}", path.display())),
-        },
-        named: named(input),
+    let (path, opened) = match input {
+        Input::File(path) => (Some(path), open(path)),
+        Input::Standard => (None, open(Path::new("-"))),
+        Input::Unusable(path, reason) => (Some(path), Err(format!("{}: {reason}", path.display()))),
+    };
+    opened.map_err(|error| Failure {
+        record: name_of(input),
+        path: path.cloned(),
+        error,
+    })
+}
+
+/// A record that was read and cannot be classified.
+fn unclassified(record: &Record, error: &Error) -> Failure {
+    Failure {
+        record: record.name().to_owned(),
+        path: record.path().map(Path::to_owned),
+        error: error.to_string(),
     }
 }
 
 /// Classifies what is waiting, and hands all of it over in its order.
 fn together(
     classifier: &Classifier,
-    waiting: &mut Vec<Opened>,
+    waiting: &mut Vec<Result<Record, Failure>>,
     take: &mut impl FnMut(Result<Prediction, Failure>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let records: Vec<&Record> = waiting
-        .iter()
-        .filter_map(|opened| opened.record.as_ref().ok())
-        .collect();
+    let records: Vec<&Record> = waiting.iter().flatten().collect();
     let mut predictions = classifier.classify_batch(&records).into_iter();
-    for Opened { named, record } in waiting.drain(..) {
-        let prediction = match record {
-            Ok(_) => predictions
+    for opened in waiting.drain(..) {
+        let prediction = match opened {
+            Ok(record) => predictions
                 .next()
-                .map(|prediction| prediction.map_err(|error| error.to_string())),
-            Err(error) => Some(Err(error)),
+                .map(|prediction| prediction.map_err(|error| unclassified(&record, &error))),
+            Err(failure) => Some(Err(failure)),
         };
         if let Some(prediction) = prediction {
-            take(prediction.map_err(|error| named.failed(error)))?;
+            take(prediction)?;
         }
     }
     Ok(())
