@@ -13,7 +13,7 @@ mod common;
 
 use dualnet_export::network::Network;
 use dualnet_fixtures::{data_dir, records_dir};
-use dualnet_trainer::data::{Dataset, Labels, Loader, LoaderOptions, Split, physionet};
+use dualnet_trainer::data::{Classes, Dataset, Labels, Loader, LoaderOptions, Split, physionet};
 use dualnet_trainer::environment;
 use dualnet_trainer::train::{DropoutUnit, Records, Report, TrainOptions, Training};
 use serde_json::{Value, json};
@@ -212,7 +212,7 @@ fn prepare() {
     let options = LoaderOptions {
         augmentation: TrainOptions::default().augmentation(1),
         shuffle: true,
-        ..LoaderOptions::validation(BATCH, Default::default(), 1)
+        ..LoaderOptions::validation(BATCH, Classes::Four, 1)
     };
     let (started, processor) = (Instant::now(), processor_seconds());
     let mut loader = Loader::new(records.source, &records.split.train, options).expect("a loader");

@@ -50,10 +50,9 @@ impl Dataset {
 }
 
 /// Which classes a network tells apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Classes {
     /// N = 0, O = 1, A = 2, ~ = 3; of Icentia11k ~ = 0, N = 1, A = 2, F = 3.
-    #[default]
     Four,
     /// A = 1, everything else = 0.
     Two,
