@@ -598,6 +598,28 @@ fn processes_whose_launcher_is_killed_stop_and_the_run_goes_on_with_the_same_bit
     assert_same_run(&pieces, &whole);
 }
 
+/// With synchronized statistics their number changes nothing, so that a run may go on with more of them.
+#[test]
+fn what_one_process_began_two_finish() {
+    let few = Few::new(&(0..10).collect::<Vec<_>>());
+    let [whole, pieces] = ["whole", "pieces"].map(|name| few.program.run(name));
+    let plain = [
+        "--network",
+        "dualnet-s",
+        "--batch-size",
+        "4",
+        "--batch-norm",
+        "synchronized",
+    ];
+    let arguments = [&plain[..], &LEARNING].concat();
+    few.train(1, &whole, &arguments);
+    few.program
+        .killed_at(4, &pieces, &few.arguments(1, &pieces, &arguments));
+    let resume = ["train", "--resume", "--threads", "1", "--run", &pieces];
+    few.program.succeeds(&[&LAUNCH[..], &resume].concat());
+    compare(&whole, &pieces, 9, |_| true);
+}
+
 /// As torchrun without a store of its own starts them: rank 0 keeps it.
 #[test]
 fn without_a_launcher_the_store_is_lost_with_rank_0() {

@@ -210,3 +210,27 @@ fn devices_that_are_not_there_are_refused() {
     }
     assert!(!Path::new(&run).exists());
 }
+
+/// MODEL.md, section 4: only a strictly higher accuracy makes a later epoch the best.
+#[test]
+fn of_epochs_that_are_level_the_earliest_is_the_best() {
+    let program = Program::new();
+    let run = program.run("level");
+    // Whose weights do not move says the same after every epoch, as its average does, whose statistics are hardly moved.
+    let still = [
+        "--learning-rate",
+        "1e-30",
+        "--no-augmentation",
+        "--average-decay",
+        "0.999999",
+    ];
+    program.succeeds(&[&SMALL_RUN[..], &still, &["--run", &run]].concat());
+    let accuracy = column(&run, "accuracy");
+    assert_eq!((accuracy.len(), &accuracy[0]), (2, &accuracy[1]));
+    let result = std::fs::read_to_string(Path::new(&run).join("result.json")).expect("a result");
+    let result: serde_json::Value = serde_json::from_str(&result).expect("JSON");
+    assert_eq!(
+        (&result["best"]["epoch"], &result["last"]["epoch"]),
+        (&1.into(), &2.into())
+    );
+}

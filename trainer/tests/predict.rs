@@ -181,6 +181,30 @@ fn a_pt_file_answers_for_the_network_that_the_flags_name() {
 }
 
 #[test]
+fn a_checkpoint_that_says_what_it_is_answers_for_no_other_network() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let checkpoint = untrained(folder.path(), 2);
+    for command in [
+        &[&"predict" as &dyn AsRef<OsStr>, &checkpoint, &records_dir()][..],
+        &[&"evaluate", &checkpoint, &"--data", &records_dir()],
+    ] {
+        for flags in [
+            ["--network", "dualnet-m"],
+            ["--classes", "4"],
+            ["--class-set", "icentia11k"],
+        ] {
+            let output = trainer(&[command, &[&flags[0], &flags[1]]].concat());
+            let message = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{message}");
+            assert!(
+                message.contains("says it is dualnet-s with classes N, A;") && message.lines().count() == 1,
+                "{message}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_bad_record_is_named_and_the_others_go_on() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("broken.mat"), b"not a recording").expect("a file");

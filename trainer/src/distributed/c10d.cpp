@@ -11,6 +11,8 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <mutex>
+
 namespace {
 
 using std::chrono::milliseconds;
@@ -36,6 +38,17 @@ struct SideStream {
 const c10::impl::DeviceGuardImplInterface* cuda() { return c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA); }
 
 c10::Device cuda_device(int32_t index) { return {c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index)}; }
+
+// Starts work on a group. One at a time, whatever the group: a group's first work enters it into the map of libtorch's flight recorder, which holds
+// no lock there (2.11, FlightRecorderDetail.hpp), and two groups at once may spoil the map.
+template <typename Start>
+Work* started(char** message, Start start) {
+  static std::mutex one_at_a_time;
+  return ecg::made<Work>(message, [&] {
+    const std::lock_guard<std::mutex> guard(one_at_a_time);
+    return Work{start()};
+  });
+}
 
 }  // namespace
 
@@ -93,18 +106,18 @@ Gloo* ecg_gloo_join(Store* store, const char* prefix, int32_t rank, int32_t size
 }
 
 Work* ecg_gloo_all_reduce(Gloo* gloo, const at::Tensor* values, char** message) {
-  return ecg::made<Work>(message, [&] {
+  return started(message, [&] {
     std::vector<at::Tensor> tensors{*values};
-    return Work{gloo->group->allreduce(tensors)};
+    return gloo->group->allreduce(tensors);
   });
 }
 
 Work* ecg_gloo_broadcast(Gloo* gloo, const at::Tensor* values, int32_t root, char** message) {
-  return ecg::made<Work>(message, [&] {
+  return started(message, [&] {
     std::vector<at::Tensor> tensors{*values};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    return Work{gloo->group->broadcast(tensors, options)};
+    return gloo->group->broadcast(tensors, options);
   });
 }
 
