@@ -1,9 +1,11 @@
 //! The experiments of the paper: what the recipes say, and short versions of each kind.
 
+mod common;
 mod icentia_files;
 
+use common::KINDS;
 use dualnet_fixtures::{icentia_dir, records_dir};
-use dualnet_trainer::data::{Labels, Split, physionet};
+use dualnet_trainer::data::{KnownDataset, Labels, Split, physionet};
 use dualnet_trainer::error::TrainerError;
 use dualnet_trainer::experiments::{
     Ablation, Beginning, Data, Group, Listener, Outcome, Overrides, Reproduction, Run, Standing, TABLE, find,
@@ -237,8 +239,8 @@ fn outcomes_on(
 
 /// The fixtures, and the patients in `icentia`.
 fn all_records(icentia: &Path) -> impl FnMut(&TrainOptions) -> Result<Records, TrainerError> {
-    move |options| match options.dataset.as_str() {
-        "icentia11k" => Records::open(options, icentia, 1),
+    move |options| match options.dataset {
+        KnownDataset::Icentia11k => Records::open(options, icentia, 1),
         _ => fixture_records(options),
     }
 }
@@ -258,22 +260,11 @@ fn pre_training(runs: &Path, row: &str) {
 fn two_epochs_of_every_kind_on_the_fixtures_then_nothing_is_left_to_do() {
     let runs = tempfile::tempdir().expect("a folder");
     let icentia = icentia_files::two_patients();
-    let rows = [
-        "dualnet-s",
-        "no-augmentation",
-        "no-signal-encoder",
-        "no-spectrogram-encoder",
-        "pretrain-dualnet-xl",
-        "fine-tuned-dualnet-xl",
-        "challenge-dualnet-xl",
-        "two-classes-dualnet-xl",
-        "two-classes-0.4-dualnet-xl",
-    ];
-    let reproduction = short(&rows, runs.path(), "dualnet-s");
+    let reproduction = short(&KINDS, runs.path(), "dualnet-s");
     let mut listener = Silent::new();
     assert_eq!(
         outcomes_on(&mut all_records(icentia.path()), &reproduction, &mut listener),
-        vec![Outcome::Trained; rows.len()]
+        vec![Outcome::Trained; KINDS.len()]
     );
     assert!(
         listener
@@ -281,7 +272,7 @@ fn two_epochs_of_every_kind_on_the_fixtures_then_nothing_is_left_to_do() {
             .iter()
             .all(|(_, beginning)| *beginning == Beginning::Fresh)
     );
-    for row in rows {
+    for row in KINDS {
         let folder = run_folder(runs.path(), row, 1);
         for file in [
             "run.toml",
@@ -306,7 +297,7 @@ fn two_epochs_of_every_kind_on_the_fixtures_then_nothing_is_left_to_do() {
     let mut listener = Silent::new();
     assert_eq!(
         outcomes_on(&mut all_records(icentia.path()), &reproduction, &mut listener),
-        vec![Outcome::WasDone; rows.len()]
+        vec![Outcome::WasDone; KINDS.len()]
     );
     assert_eq!(listener.begun, []);
     speaks_of_its_own_classes(runs.path(), 6);

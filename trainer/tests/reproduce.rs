@@ -3,7 +3,7 @@
 mod common;
 mod icentia_files;
 
-use common::{Program, state, wait_for_steps};
+use common::{KINDS, Kinds, Program, state, wait_for_steps};
 use dualnet_export::weights::StateDict;
 use dualnet_fixtures::{data_dir, records_dir};
 use dualnet_trainer::data::Split;
@@ -12,22 +12,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
 
-/// One row of each kind: data set, split, number of classes, ablation, what it starts from.
-type Kinds = [&'static str; 9];
-
-const KINDS: Kinds = [
-    "dualnet-s",
-    "no-augmentation",
-    "no-signal-encoder",
-    "no-spectrogram-encoder",
-    "pretrain-dualnet-xl",
-    "fine-tuned-dualnet-xl",
-    "challenge-dualnet-xl",
-    "two-classes-dualnet-xl",
-    "two-classes-0.4-dualnet-xl",
-];
-
-/// The same kinds, rows of ++ networks where the table has them.
+/// [`KINDS`], rows of ++ networks where the table has them.
 const PLUS_PLUS_KINDS: Kinds = [
     "dualnet-pp-s",
     "no-augmentation",

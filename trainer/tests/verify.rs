@@ -4,8 +4,8 @@ mod icentia_files;
 
 use dualnet_fixtures::{data_dir, records_dir};
 use dualnet_trainer::data::icentia::{self, Released};
-use dualnet_trainer::data::verify::{Findings, Kind, Known, verify};
-use dualnet_trainer::data::{Labels, physionet};
+use dualnet_trainer::data::verify::{Findings, Kind, verify};
+use dualnet_trainer::data::{KnownDataset, Labels, physionet};
 use dualnet_trainer::train::{Records, TrainOptions};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -20,8 +20,8 @@ fn verify_by_program(folder: &Path) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-fn found(known: Known, folder: &Path) -> Findings {
-    assert_eq!(Known::of(folder).expect("a data set"), known);
+fn found(known: KnownDataset, folder: &Path) -> Findings {
+    assert_eq!(KnownDataset::of(folder).expect("a data set"), known);
     verify(known, folder, &|| {}).expect("findings")
 }
 
@@ -52,7 +52,7 @@ fn what_is_no_regular_file_keeps_nobody_waiting() {
     };
     std::os::unix::fs::symlink("/dev/zero", folder.path().join("A00002.mat")).expect("a link");
     pipe("A00005.hea");
-    let findings = found(Known::Physionet, folder.path());
+    let findings = found(KnownDataset::Physionet, folder.path());
     assert_eq!(
         of(&findings, Kind::Damaged),
         ["A00002.mat: is no regular file", "A00005.hea: is no regular file"]
@@ -70,7 +70,10 @@ fn what_is_no_regular_file_keeps_nobody_waiting() {
         error.contains("REFERENCE.csv") && error.contains("is no regular file"),
         "{error}"
     );
-    assert_eq!(Known::of(folder.path()).expect("a data set"), Known::Physionet);
+    assert_eq!(
+        KnownDataset::of(folder.path()).expect("a data set"),
+        KnownDataset::Physionet
+    );
 
     let patients = icentia_files::two_patients();
     let samples = patients.path().join("00003_batched.pkl.gz");
@@ -90,7 +93,7 @@ fn what_is_no_regular_file_keeps_nobody_waiting() {
 fn missing_damaged_altered_and_extra_files_are_told_apart() {
     let folder = fixtures();
     let path = |file: &str| folder.path().join(file);
-    let before = found(Known::Physionet, folder.path());
+    let before = found(KnownDataset::Physionet, folder.path());
     assert_eq!(before.records, 22);
     assert_eq!(of(&before, Kind::Damaged), [""; 0]);
     // The fixtures' labels are those of 22 records.
@@ -105,7 +108,7 @@ fn missing_damaged_altered_and_extra_files_are_told_apart() {
     std::fs::write(path("A00004.mat"), b"").expect("a file");
     std::fs::remove_file(path("A00005.hea")).expect("a file");
     std::fs::write(path("A09000.mat"), b"").expect("a file");
-    let after = found(Known::Physionet, folder.path());
+    let after = found(KnownDataset::Physionet, folder.path());
     assert_eq!(of(&after, Kind::Altered)[1..], ["A00001.mat"]);
     let [damaged] = of(&after, Kind::Damaged).try_into().expect("one file");
     assert!(str::contains(damaged, "A00004.mat"), "{damaged}");
@@ -195,7 +198,7 @@ fn the_course_set_is_verified_and_divided_into_5000_and_1000() {
         "{said}"
     );
     let options = TrainOptions {
-        dataset: "course6000".to_owned(),
+        dataset: KnownDataset::Course6000,
         split: "course6000".to_owned(),
         ..TrainOptions::default()
     };
@@ -215,7 +218,7 @@ fn the_course_set_is_verified_and_divided_into_5000_and_1000() {
     std::fs::write(path("notes.txt"), b"").expect("a file");
     let reference = std::fs::read_to_string(path("REFERENCE.csv")).expect("labels");
     std::fs::write(path("REFERENCE.csv"), reference.replace("train_ecg_00003,~\n", "")).expect("a file");
-    let findings = found(Known::Course6000, folder.path());
+    let findings = found(KnownDataset::Course6000, folder.path());
     assert_eq!(of(&findings, Kind::Missing), ["train_ecg_00007.mat"]);
     assert!(of(&findings, Kind::Damaged)[0].contains("train_ecg_00009"));
     assert_eq!(

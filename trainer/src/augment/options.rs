@@ -1,6 +1,7 @@
 //! How often each augmentation happens, and how far it goes.
 
 use super::BandPass;
+use crate::entries::differences;
 use serde::{Deserialize, Serialize};
 
 /// The table `[train.augmentations]`. What is absent is as published: `AUGMENTATION_PIPELINE_CONFIG` in the original's `config.py`, whose name
@@ -113,9 +114,8 @@ impl AugmentationOptions {
     pub fn changed(&self) -> Vec<String> {
         let [own, published] =
             [self, &Self::PUBLISHED].map(|options| serde_json::to_value(options).unwrap_or_default());
-        let own = own.as_object().into_iter().flatten();
-        own.filter(|&(name, value)| published.get(name) != Some(value))
-            .map(|(name, value)| format!("{name} {value}"))
+        differences(&own, &published)
+            .map(|(name, [own, _])| format!("{name} {own}"))
             .collect()
     }
 

@@ -1,5 +1,6 @@
 //! The file of --config: what it says, and nothing that it does not say.
 
+use crate::data::KnownDataset;
 use crate::train::TrainOptions;
 use anyhow::{Context, bail};
 use dualnet_export::network::NetworkConfig;
@@ -72,8 +73,8 @@ impl Configuration {
     }
 
     /// The data set, if the file names one.
-    pub(super) fn dataset(&self) -> Option<&str> {
-        self.train.get("dataset")?.as_str()
+    pub(super) fn dataset(&self) -> Option<KnownDataset> {
+        self.train.get("dataset")?.clone().try_into().ok()
     }
 
     /// The number of records or segments that are used, if the file limits it.

@@ -6,10 +6,10 @@ use super::progress::Terminal;
 use super::{answer, class_names, figures, loader_threads, say, thread_count, use_threads, write};
 use crate::beats::BeatOptions;
 use crate::crossval::{CrossValidation, Figures, Plan, Settings, Spread, Summary, WithBeats, WithExcerpts};
-use crate::data::{Labels, Split, physionet};
+use crate::data::{KnownDataset, Labels, Split, physionet};
 use crate::device::{device, said_of_auto};
 use crate::folds::subset;
-use crate::train::{PHYSIONET, TrainOptions, interrupt};
+use crate::train::{TrainOptions, interrupt};
 use anyhow::{Context, bail};
 use clap::Args;
 use dualnet_engine::beats::BeatForest;
@@ -84,9 +84,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let devices: Vec<String> = arguments.device.iter().cloned().collect();
     let (network, mut train) = arguments.flags.resolve_over(defaults, arguments.epochs, &devices)?;
-    if train.dataset != PHYSIONET {
+    let divisible = KnownDataset::Physionet;
+    if train.dataset != divisible {
         bail!(
-            "cross-validation divides the records of {PHYSIONET}, not of {}",
+            "cross-validation divides the records of {divisible}, not of {}",
             train.dataset
         );
     }

@@ -1,7 +1,8 @@
 //! `trainer data`
 
 use super::{thread_count, use_threads};
-use crate::data::verify::{Findings, Kind, Known, steps, verify};
+use crate::data::KnownDataset;
+use crate::data::verify::{Findings, Kind, steps, verify};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
@@ -53,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("{}: is no folder", folder.display());
     }
     use_threads(arguments.threads)?;
-    let known = Known::of(folder)?;
+    let known = KnownDataset::of(folder)?;
     let bar = ProgressBar::new(steps(known, folder)? as u64);
     let findings = verify(known, folder, &|| bar.inc(1))?;
     bar.finish_and_clear();
@@ -65,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn text(folder: &Path, known: Known, findings: &Findings, named: usize) -> String {
+fn text(folder: &Path, known: KnownDataset, findings: &Findings, named: usize) -> String {
     let verdict = if findings.is_whole() { "whole" } else { "not whole" };
     let mut text = format!("{}: {}\n", folder.display(), known.title());
     writeln!(text, "{} found: {verdict}", findings.records).ok();

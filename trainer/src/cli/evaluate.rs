@@ -3,10 +3,10 @@
 use super::weights::{Opened, Weights};
 use super::{answer, figures, thread_count, use_threads};
 use crate::beats::BeatTable;
-use crate::data::Labels;
 use crate::data::icentia::SEGMENTS;
+use crate::data::{KnownDataset, Labels};
 use crate::evaluate::{Measured, evaluate, evaluate_excerpts};
-use crate::train::{ICENTIA11K, Records, TrainOptions, stated_leak};
+use crate::train::{Records, TrainOptions, stated_leak};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use dualnet_engine::beats::BeatForest;
@@ -79,7 +79,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         if arguments.split.is_some() || arguments.labels.is_some() {
             bail!("--split and --labels are for PhysioNet/CinC 2017; Icentia11k divides its patients by their numbers");
         }
-        ICENTIA11K.clone_into(&mut options.dataset);
+        options.dataset = KnownDataset::Icentia11k;
         options.limit = arguments.limit;
         options.batch_size = arguments.limit.unwrap_or(SEGMENTS);
     } else if arguments.limit.is_some() {

@@ -2,10 +2,10 @@
 
 use super::configuration::Configuration;
 use super::weights::file_of;
-use crate::data::Labels;
 use crate::data::icentia::SEGMENTS;
+use crate::data::{KnownDataset, Labels};
 use crate::optimizer::Schedule;
-use crate::train::{BatchNorm, COURSE_6000, DATASETS, DropoutUnit, ICENTIA11K, PHYSIONET, Precision, TrainOptions};
+use crate::train::{BatchNorm, DropoutUnit, Precision, TrainOptions};
 use anyhow::bail;
 use clap::Args;
 use dualnet_export::network::{Network, PRESETS, preset};
@@ -15,8 +15,8 @@ use std::path::PathBuf;
 #[derive(Debug, Default, Args)]
 pub(super) struct RunFlags {
     /// Kind of data set, which brings its own batch size, augmentation and split; physionet when nothing says otherwise.
-    #[arg(long, value_parser = DATASETS)]
-    dataset: Option<String>,
+    #[arg(long)]
+    dataset: Option<KnownDataset>,
     /// TOML file with a [network] and a [train] table, either of which may be left out; flags win over it, and [network] changes the
     /// network that --network names.
     #[arg(long, value_name = "FILE")]
@@ -149,14 +149,13 @@ impl RunFlags {
         let file = Configuration::read(self.config.as_deref())?;
         let network = self.network(&file)?;
         let limit = self.limit.or(file.limit());
-        let dataset = self.dataset.as_deref().or(file.dataset());
+        let dataset = self.dataset.or(file.dataset());
         let mut options = defaults;
-        data_recipe(&mut options, dataset.unwrap_or(PHYSIONET), limit);
+        data_recipe(&mut options, dataset.unwrap_or_default(), limit);
         options = file.apply(options)?;
         if let Some(dataset) = self
             .dataset
-            .as_deref()
-            .filter(|dataset| file.dataset().is_some_and(|other| other != *dataset))
+            .filter(|&dataset| file.dataset().is_some_and(|other| other != dataset))
         {
             // What the file says of another data set is not of this one.
             data_recipe(&mut options, dataset, limit);
@@ -196,7 +195,7 @@ impl RunFlags {
     }
 
     fn override_data(&self, options: &mut TrainOptions) {
-        replace(&mut options.dataset, self.dataset.clone());
+        replace(&mut options.dataset, self.dataset);
         if let Some(split) = &self.split {
             options.split.clone_from(split);
         }
@@ -230,7 +229,7 @@ impl RunFlags {
             options.set_augmentation(0.0);
         }
         options.dropout = self.dropout.or(options.dropout);
-        if self.no_augmentation && options.dataset == ICENTIA11K {
+        if self.no_augmentation && options.dataset == KnownDataset::Icentia11k {
             // Its runs are not augmented, and have dropout all the same; the flag leaves out both.
             options.dropout.get_or_insert(0.0);
         }
@@ -255,12 +254,12 @@ impl RunFlags {
 }
 
 /// Gives a data set its own batch size, augmentation, split and class weights.
-fn data_recipe(options: &mut TrainOptions, dataset: &str, limit: Option<usize>) {
+fn data_recipe(options: &mut TrainOptions, dataset: KnownDataset, limit: Option<usize>) {
     let published = TrainOptions::default();
     let (batch_size, augmentation, split) = match dataset {
-        ICENTIA11K => (limit.unwrap_or(SEGMENTS).min(SEGMENTS), 0.0, published.split),
-        COURSE_6000 => (published.batch_size, published.augmentation, COURSE_6000.to_owned()),
-        _ => (published.batch_size, published.augmentation, published.split),
+        KnownDataset::Icentia11k => (limit.unwrap_or(SEGMENTS).min(SEGMENTS), 0.0, published.split),
+        KnownDataset::Course6000 => (published.batch_size, published.augmentation, dataset.name().to_owned()),
+        KnownDataset::Physionet => (published.batch_size, published.augmentation, published.split),
     };
     options.batch_size = batch_size;
     options.split = split;
@@ -288,9 +287,9 @@ mod tests {
     /// The original's --no_data_aug turns dropout off, on Icentia11k too, whose recipe has dropout and no augmentation.
     #[test]
     fn without_augmentation_there_is_no_dropout_on_any_data_set() {
-        let dropout = |dataset: &str, no_augmentation: bool, given: Option<f64>| {
+        let dropout = |dataset: KnownDataset, no_augmentation: bool, given: Option<f64>| {
             let flags = RunFlags {
-                dataset: Some(dataset.to_owned()),
+                dataset: Some(dataset),
                 network: Some("dualnet-s".to_owned()),
                 no_augmentation,
                 dropout: given,
@@ -299,7 +298,7 @@ mod tests {
             let (network, options) = flags.resolve(None, &[]).expect("a run");
             options.dropout(network.config().classes, network.config().dropout)
         };
-        for dataset in [PHYSIONET, ICENTIA11K] {
+        for dataset in [KnownDataset::Physionet, KnownDataset::Icentia11k] {
             assert_eq!(dropout(dataset, false, None), 0.05);
             assert_eq!(dropout(dataset, true, None), 0.0);
             assert_eq!(dropout(dataset, true, Some(0.1)), 0.1);

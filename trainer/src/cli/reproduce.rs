@@ -3,7 +3,7 @@
 use super::check::check;
 use super::progress::Terminal;
 use super::{answer, loader_threads, say, thread_count, use_threads};
-use crate::data::Shard;
+use crate::data::{KnownDataset, Shard};
 use crate::device::{device, said_of_auto};
 use crate::error::TrainerError;
 use crate::experiments::{
@@ -11,7 +11,7 @@ use crate::experiments::{
     seeds_of, select,
 };
 use crate::logs::EpochRecord;
-use crate::train::{ICENTIA11K, Records, Report, TrainOptions, interrupt};
+use crate::train::{Records, Report, TrainOptions, interrupt};
 use anyhow::bail;
 use clap::Args;
 use dualnet_export::network::PRESETS;
@@ -151,9 +151,9 @@ impl<'a> Folders<'a> {
 
     fn records(&mut self, options: &TrainOptions) -> Result<Records, TrainerError> {
         if let Some((last, records)) = &self.last
-            && (&last.dataset, &last.split, last.labels, last.limit, last.fresh_crops)
+            && (last.dataset, &last.split, last.labels, last.limit, last.fresh_crops)
                 == (
-                    &options.dataset,
+                    options.dataset,
                     &options.split,
                     options.labels,
                     options.limit,
@@ -170,9 +170,9 @@ impl<'a> Folders<'a> {
     }
 
     fn open(&self, options: &TrainOptions) -> Result<Records, TrainerError> {
-        let (folder, flag) = match options.dataset.as_str() {
-            ICENTIA11K => (self.icentia, "--icentia"),
-            _ => (self.physionet, "--data"),
+        let (folder, flag) = match options.dataset {
+            KnownDataset::Icentia11k => (self.icentia, "--icentia"),
+            KnownDataset::Physionet | KnownDataset::Course6000 => (self.physionet, "--data"),
         };
         let folder = folder.ok_or_else(|| TrainerError::Options(format!("{} needs {flag} DIR", options.dataset)))?;
         let records = Records::open(options, folder, loader_threads(&options.device))?;

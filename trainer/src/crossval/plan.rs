@@ -1,5 +1,6 @@
 //! What decides a cross-validation, as its folder keeps it.
 
+use crate::entries::{differences, name_of};
 use crate::error::TrainerError;
 use crate::train::TrainOptions;
 use dualnet_engine::pending;
@@ -112,20 +113,15 @@ impl Plan {
             train: file.train.of_run(),
             network: NetworkConfig::from_toml(text).map_err(|error| error.to_string())?,
         };
-        Ok(difference(&json!(begun), &json!(self)))
+        let mut found = differences(&json!(begun), &json!(self)).filter(|(path, _)| path != "train.device");
+        Ok(found.next().map(|(path, values)| {
+            let [begun, asked] = values.map(|value| match value {
+                Value::Null => "nothing".to_owned(),
+                value => value.to_string(),
+            });
+            format!("{} {begun}, now {asked}", name_of(&path))
+        }))
     }
-}
-
-fn difference(begun: &Value, asked: &Value) -> Option<String> {
-    ["crossval", "train", "network"].into_iter().find_map(|table| {
-        let (begun, asked) = (begun[table].as_object()?, asked[table].as_object()?);
-        let text = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
-        let mut keys = begun.keys().chain(asked.keys()).filter(|key| *key != "device");
-        keys.find_map(|key| {
-            let (begun, asked) = (begun.get(key), asked.get(key));
-            (begun != asked).then(|| format!("{key} {}, now {}", text(begun), text(asked)))
-        })
-    })
 }
 
 /// The network's table, as its TOML has it.

@@ -3,6 +3,7 @@
 mod error;
 mod excerpts;
 pub mod icentia;
+mod known;
 mod loader;
 pub mod physionet;
 pub(crate) mod regular;
@@ -14,6 +15,7 @@ pub use dualnet_engine::score::Label;
 pub use error::DataError;
 pub use excerpts::Excerpts;
 pub use icentia::Icentia;
+pub use known::KnownDataset;
 pub use loader::{Batch, Loader, LoaderOptions};
 pub use physionet::Labels;
 pub use source::{Pass, Progress, Shard, Source, Workspace};

@@ -1,9 +1,9 @@
 //! In what a run differs from its recipe: figures of another recipe are not the row's.
 
-use crate::entries::by_path;
+use crate::entries::differences;
 use crate::train::TrainOptions;
 use dualnet_export::network::NetworkConfig;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// What may differ between two runs of one recipe.
 const FREE: [&str; 5] = [
@@ -25,18 +25,10 @@ pub fn deviations(
     } else if network != wanted_network {
         found.push(format!("another {} than the recipe's", network.name));
     }
-    let (run, recipe) = (fields(network, options), fields(wanted_network, wanted_options));
-    let mut names: Vec<&String> = run.keys().chain(recipe.keys()).collect();
-    names.sort_unstable();
-    names.dedup();
-    for name in names.into_iter().filter(|name| !FREE.contains(&name.as_str())) {
-        let [run, recipe] = [&run, &recipe].map(|fields| fields.get(name).unwrap_or(&Value::Null));
-        if run != recipe {
-            found.push(format!("{name} {}, not {}", shown(run), shown(recipe)));
-        }
-    }
-    let loads = |fields: &Map<String, Value>| fields.get("load").is_some_and(|load| !load.is_null());
-    match (loads(&run), loads(&recipe)) {
+    let [run, recipe] = [(network, options), (wanted_network, wanted_options)].map(fields);
+    let different = differences(&run, &recipe).filter(|(path, _)| !FREE.contains(&path.as_str()));
+    found.extend(different.map(|(path, [run, recipe])| format!("{path} {}, not {}", shown(&run), shown(&recipe))));
+    match (options.load.is_some(), wanted_options.load.is_some()) {
         (true, false) => found.push("starts from other weights".to_owned()),
         (false, true) => found.push("starts from no other weights".to_owned()),
         _ => {}
@@ -44,15 +36,15 @@ pub fn deviations(
     found
 }
 
-/// By name; those of a table as `table.name`. What is left to a rule is what the rule says.
-fn fields(network: &NetworkConfig, options: &TrainOptions) -> Map<String, Value> {
+/// What is left to a rule is what the rule says.
+fn fields((network, options): (&NetworkConfig, &TrainOptions)) -> Value {
     let options = TrainOptions {
         dropout: Some(options.dropout(network.classes, network.dropout)),
         dropout_unit: Some(options.dropout_unit(network.classes)),
         class_weights: Some(options.class_weights(network.classes).to_vec()),
         ..options.clone()
     };
-    serde_json::to_value(options).map_or_else(|_| Map::new(), |options| by_path(&options))
+    serde_json::to_value(options).unwrap_or_default()
 }
 
 fn shown(value: &Value) -> String {

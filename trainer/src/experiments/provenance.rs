@@ -1,7 +1,8 @@
 //! What a run learned from: figures of other records, or of a network that began from other weights, are not the row's.
 
 use super::{Data, Overrides, Recipe, deviations, find};
-use crate::train::{ICENTIA_LABELS, ICENTIA11K, RELEASED_LABELS, TrainOptions, ancestors};
+use crate::data::KnownDataset;
+use crate::train::{ICENTIA_LABELS, RELEASED_LABELS, TrainOptions, ancestors};
 use dualnet_export::network::{NetworkConfig, NetworkError};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -66,7 +67,7 @@ fn other_weights(epochs: usize, limit: Option<usize>, training: &Value) -> Optio
     let is_pre_training = |source: &Value| {
         let options = &source["options"];
         let (is_whole, is_trial) = (options["limit"].is_null(), limit.is_some());
-        options["dataset"] == ICENTIA11K
+        options["dataset"] == KnownDataset::Icentia11k.name()
             && (is_whole || options["limit"].as_u64() == limit.map(|limit| limit as u64))
             && is_or_unsaid(&options["epochs"], epochs)
             && (is_trial || is_or_unsaid(&source["training_units"], PATIENTS))
@@ -79,7 +80,6 @@ fn other_weights(epochs: usize, limit: Option<usize>, training: &Value) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::PHYSIONET;
     use serde_json::json;
 
     fn found(row: &str, training: &Value, limit: Option<usize>) -> Vec<String> {
@@ -124,21 +124,25 @@ mod tests {
 
     #[test]
     fn a_fine_tuned_network_comes_from_a_pre_training() {
-        let source = |dataset: &str, limit: Option<u64>| json!({ "options": { "dataset": dataset, "limit": limit } });
-        let of_so_many = |epochs: u64, patients: u64| json!({ "training_units": patients, "options": { "dataset": ICENTIA11K, "limit": null, "epochs": epochs } });
+        let source =
+            |dataset: KnownDataset, limit: Option<u64>| json!({ "options": { "dataset": dataset, "limit": limit } });
+        let of_so_many = |epochs: u64, patients: u64| json!({ "training_units": patients, "options": { "dataset": KnownDataset::Icentia11k, "limit": null, "epochs": epochs } });
         let of = |sources: &Value| training((7000, 1528), RELEASED_LABELS, sources);
         let row = "fine-tuned-dualnet-xl";
-        let whole = source(ICENTIA11K, None);
+        let whole = source(KnownDataset::Icentia11k, None);
         assert_eq!(found(row, &of(&json!([])), None), [""; 0]);
         assert_eq!(found(row, &of(&json!([whole])), None), [""; 0]);
-        assert_eq!(found(row, &of(&json!([source(ICENTIA11K, Some(8))])), Some(8)), [""; 0]);
+        assert_eq!(
+            found(row, &of(&json!([source(KnownDataset::Icentia11k, Some(8))])), Some(8)),
+            [""; 0]
+        );
         assert_eq!(found(row, &of(&json!([of_so_many(20, 10_000)])), None), [""; 0]);
         for strange in [
             json!([of_so_many(1, 10_000)]),
             json!([of_so_many(20, 3)]),
-            json!([source(PHYSIONET, None)]),
-            json!([whole, source(PHYSIONET, None)]),
-            json!([source(ICENTIA11K, Some(8))]),
+            json!([source(KnownDataset::Physionet, None)]),
+            json!([whole, source(KnownDataset::Physionet, None)]),
+            json!([source(KnownDataset::Icentia11k, Some(8))]),
         ] {
             assert_eq!(
                 found(row, &of(&strange), None),

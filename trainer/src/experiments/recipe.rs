@@ -1,8 +1,9 @@
 //! What one experiment trains, on what and how.
 
 use super::Overrides;
+use crate::data::KnownDataset;
 use crate::data::icentia::SEGMENTS;
-use crate::train::{DropoutUnit, ICENTIA11K, PHYSIONET, TrainOptions};
+use crate::train::{DropoutUnit, TrainOptions};
 use dualnet_export::network::{ClassSet, Network, NetworkConfig, NetworkError, preset};
 use std::path::PathBuf;
 
@@ -138,9 +139,9 @@ impl Recipe {
         let defaults = TrainOptions::default();
         let epochs = overrides.epochs.unwrap_or(self.epochs);
         let (dataset, split) = match self.data {
-            Data::Paper => (PHYSIONET, "paper"),
-            Data::Challenge => (PHYSIONET, "challenge"),
-            Data::Icentia11k => (ICENTIA11K, "paper"),
+            Data::Paper => (KnownDataset::Physionet, "paper"),
+            Data::Challenge => (KnownDataset::Physionet, "challenge"),
+            Data::Icentia11k => (KnownDataset::Icentia11k, "paper"),
         };
         // The last epoch of a pre-training is what other rows start from.
         let checkpoint_every = if epochs.is_multiple_of(CHECKPOINT_EVERY) {
@@ -157,7 +158,7 @@ impl Recipe {
         };
         let batch_size = overrides.batch_size.unwrap_or(published);
         TrainOptions {
-            dataset: dataset.to_owned(),
+            dataset,
             split: split.to_owned(),
             epochs,
             batch_size,

@@ -1,7 +1,7 @@
 //! Processes that train one network together must train the same.
 
 use super::{Records, Team, TrainOptions, card};
-use crate::entries::by_path;
+use crate::entries::{differences, name_of};
 use crate::error::TrainerError;
 use dualnet_export::network::NetworkConfig;
 use serde_json::{Value, json};
@@ -51,16 +51,9 @@ pub(super) fn agree(
 
 /// The first entry in which two processes differ, in words.
 fn difference(own: &Value, first: &Value) -> Option<String> {
-    let (own, first) = (by_path(own), by_path(first));
-    let mut names = own
-        .keys()
-        .chain(first.keys())
-        .filter(|name| !OWN.contains(&name.as_str()));
-    names.find_map(|name| {
-        let [here, there] = [&own, &first].map(|entries| entries.get(name).unwrap_or(&Value::Null));
-        let last = name.rsplit('.').next().unwrap_or(name);
-        (here != there).then(|| format!("{last} is {here} here and {there} there"))
-    })
+    let mut found = differences(own, first).filter(|(path, _)| !OWN.contains(&path.as_str()));
+    let (path, [here, there]) = found.next()?;
+    Some(format!("{} is {here} here and {there} there", name_of(&path)))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Whether a network may know the records that something is measured on.
 
 use super::lineage::ancestors;
-use super::{ICENTIA11K, Records, TrainOptions};
-use crate::data::{Split, regular};
+use super::{Records, TrainOptions};
+use crate::data::{KnownDataset, Split, regular};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::path::Path;
 /// other data set has.
 fn data_set_of_records(training: &Value) -> Option<&str> {
     let dataset = training["options"]["dataset"].as_str()?;
-    (dataset != ICENTIA11K).then_some(dataset)
+    (dataset != KnownDataset::Icentia11k.name()).then_some(dataset)
 }
 
 /// A data set of labelled records that a network or one that it goes back to was trained on.
@@ -43,7 +43,7 @@ fn leak_of_ancestors(training: &Value, options: &TrainOptions, records: &Records
 fn leak_of(training: &Value, options: &TrainOptions, records: &Records) -> Option<String> {
     let theirs = |name: &str| &training["options"][name];
     let split = theirs("split").as_str().unwrap_or("that it does not state");
-    let is_of_data_set = *theirs("dataset") == *options.dataset;
+    let is_of_data_set = *theirs("dataset") == options.dataset.name();
     let may_know = match learned(training, records).filter(|_| is_of_data_set) {
         Some(learned) => records.split.validation.iter().any(|record| learned.contains(record)),
         None if is_of_data_set && split == options.split && Split::NAMES.contains(&split) => false,
@@ -146,7 +146,7 @@ mod tests {
         leak(&of_file, &options("copy.txt"), &outside).expect("a leak");
         // Nor through what it goes back to, or began from on other data.
         let of_segments = json!({
-            "options": TrainOptions { dataset: ICENTIA11K.to_owned(), ..options("paper") },
+            "options": TrainOptions { dataset: KnownDataset::Icentia11k, ..options("paper") },
             "goes_back_to": [of_paper],
         });
         assert_eq!(stated_leak(&of_segments, &options("file.txt"), &inside), None);
@@ -157,7 +157,7 @@ mod tests {
         );
         assert_eq!(data_set_known_to(&of_segments), Some("physionet"));
         assert_eq!(
-            data_set_known_to(&json!({ "options": { "dataset": ICENTIA11K } })),
+            data_set_known_to(&json!({ "options": { "dataset": KnownDataset::Icentia11k } })),
             None
         );
         let nothing = records(paper.train, Vec::new());

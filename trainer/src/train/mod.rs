@@ -29,10 +29,7 @@ pub use checkpoint::{Checkpoint, Progress, network_of, parameters_of};
 pub use folder::RunFolder;
 pub(crate) use leak::{data_set_known_to, stated_leak};
 pub(crate) use lineage::ancestors;
-pub use options::{
-    BatchNorm, COURSE_6000, DATASETS, Distillation, DropoutUnit, EarlierPlan, ICENTIA11K, PHYSIONET, Precision,
-    TrainOptions,
-};
+pub use options::{BatchNorm, Distillation, DropoutUnit, EarlierPlan, Precision, TrainOptions};
 pub use records::Records;
 pub(crate) use records::{ICENTIA_LABELS, RELEASED_LABELS};
 pub use report::Report;

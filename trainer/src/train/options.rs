@@ -6,7 +6,7 @@ mod fault;
 pub use distillation::Distillation;
 
 use crate::augment::{Augmentation, AugmentationOptions};
-use crate::data::Labels;
+use crate::data::{KnownDataset, Labels};
 use crate::loss::{CLASS_WEIGHTS, CLASS_WEIGHTS_ICENTIA, CLASS_WEIGHTS_TWO};
 use crate::optimizer::{RAdamOptions, RateOptions, Schedule};
 use clap::ValueEnum;
@@ -18,8 +18,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainOptions {
-    /// Name of the data set, one of [`DATASETS`].
-    pub dataset: String,
+    /// The data set.
+    pub dataset: KnownDataset,
     /// Name of the split, or a file with one ([`Split::parse`](crate::data::Split::parse)); Icentia11k divides its patients by their numbers and has none.
     pub split: String,
     /// Which of the published sets of labels of PhysioNet/CinC 2017.
@@ -131,15 +131,6 @@ pub enum BatchNorm {
     Synchronized,
 }
 
-/// PhysioNet/CinC 2017.
-pub const PHYSIONET: &str = "physionet";
-/// The 6000-record course set in the same format.
-pub const COURSE_6000: &str = "course6000";
-/// Icentia11k.
-pub const ICENTIA11K: &str = "icentia11k";
-/// The data sets there are.
-pub const DATASETS: [&str; 3] = [PHYSIONET, COURSE_6000, ICENTIA11K];
-
 /// A number of epochs that a run was planned for before it was resumed with another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierPlan {
@@ -152,7 +143,7 @@ pub struct EarlierPlan {
 impl Default for TrainOptions {
     fn default() -> Self {
         Self {
-            dataset: PHYSIONET.to_owned(),
+            dataset: KnownDataset::Physionet,
             split: "paper".to_owned(),
             labels: Labels::default(),
             epochs: 100,
@@ -219,7 +210,7 @@ impl TrainOptions {
     /// The dropout while training: what is given explicitly, else the published rule: the two-class setting's 0.3 wins, then
     /// 0 without augmentation, then `configured`. Icentia11k, which is never augmented, keeps `configured`.
     pub fn dropout(&self, classes: usize, configured: f64) -> f64 {
-        let is_augmented = self.is_augmented() || self.dataset == ICENTIA11K;
+        let is_augmented = self.is_augmented() || self.dataset == KnownDataset::Icentia11k;
         match (self.dropout, classes, is_augmented) {
             (Some(dropout), _, _) => dropout,
             (None, 2, _) => TWO_CLASS_DROPOUT,
@@ -247,9 +238,9 @@ impl TrainOptions {
 
     /// What the classes of the data set are.
     pub fn class_set(&self) -> ClassSet {
-        match self.dataset.as_str() {
-            ICENTIA11K => ClassSet::Icentia11k,
-            _ => ClassSet::Challenge,
+        match self.dataset {
+            KnownDataset::Icentia11k => ClassSet::Icentia11k,
+            KnownDataset::Physionet | KnownDataset::Course6000 => ClassSet::Challenge,
         }
     }
 
@@ -258,7 +249,7 @@ impl TrainOptions {
         match &self.class_weights {
             Some(weights) => weights,
             None if classes == 2 => &CLASS_WEIGHTS_TWO,
-            None if self.dataset == ICENTIA11K => &CLASS_WEIGHTS_ICENTIA,
+            None if self.dataset == KnownDataset::Icentia11k => &CLASS_WEIGHTS_ICENTIA,
             None => &CLASS_WEIGHTS,
         }
     }

@@ -1,7 +1,7 @@
 //! What a run trains, chooses and validates on.
 
-use super::options::{COURSE_6000, ICENTIA11K, TrainOptions};
-use crate::data::{DataError, Dataset, Icentia, Labels, Source, Split, physionet};
+use super::options::TrainOptions;
+use crate::data::{DataError, Dataset, Icentia, KnownDataset, Labels, Source, Split, physionet};
 use crate::error::TrainerError;
 use crate::folds::hold_back;
 use dualnet_engine::model::digest::hexadecimal;
@@ -57,7 +57,7 @@ impl Records {
     /// # Errors
     /// Whatever is missing or damaged, by name.
     pub fn open(options: &TrainOptions, folder: &Path, threads: usize) -> Result<Self, TrainerError> {
-        if options.dataset == ICENTIA11K {
+        if options.dataset == KnownDataset::Icentia11k {
             return Self::open_icentia(options, folder, threads);
         }
         let split = Split::find(&options.split)?;
@@ -66,7 +66,7 @@ impl Records {
         let labels = labels(&dataset, options.labels);
         let mut records = Self::new(dataset, split, threads);
         records.labels = labels;
-        if options.dataset == COURSE_6000 {
+        if options.dataset == KnownDataset::Course6000 {
             records.data = COURSE_DATA.to_owned();
         }
         Ok(records)

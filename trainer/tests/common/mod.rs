@@ -26,6 +26,21 @@ pub const SMALL_RUN: [&str; 11] = [
     "1",
 ];
 
+/// One row of each kind of experiment: data set, split, number of classes, ablation, what it starts from.
+pub type Kinds = [&'static str; 9];
+
+pub const KINDS: Kinds = [
+    "dualnet-s",
+    "no-augmentation",
+    "no-signal-encoder",
+    "no-spectrogram-encoder",
+    "pretrain-dualnet-xl",
+    "fine-tuned-dualnet-xl",
+    "challenge-dualnet-xl",
+    "two-classes-dualnet-xl",
+    "two-classes-0.4-dualnet-xl",
+];
+
 /// What the program answers to these arguments.
 pub fn trainer(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_trainer"))

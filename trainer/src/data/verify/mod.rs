@@ -3,21 +3,10 @@
 mod course;
 mod physionet;
 
-use super::{DataError, icentia};
+use super::{DataError, KnownDataset, icentia};
 use std::path::Path;
 
-/// A data set that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// PhysioNet/CinC 2017.
-    Physionet,
-    /// The 6000-record course set.
-    Course6000,
-    /// Icentia11k.
-    Icentia11k,
-}
-
-impl Known {
+impl KnownDataset {
     /// What it is called, and what is known of it.
     pub fn title(self) -> &'static str {
         match self {
@@ -120,11 +109,11 @@ impl Findings {
 ///
 /// # Errors
 /// The folder cannot be listed.
-pub fn steps(known: Known, folder: &Path) -> Result<usize, DataError> {
+pub fn steps(known: KnownDataset, folder: &Path) -> Result<usize, DataError> {
     Ok(match known {
-        Known::Physionet => physionet::RECORDS,
-        Known::Course6000 => course::RECORDS,
-        Known::Icentia11k => icentia::patients(folder)?,
+        KnownDataset::Physionet => physionet::RECORDS,
+        KnownDataset::Course6000 => course::RECORDS,
+        KnownDataset::Icentia11k => icentia::patients(folder)?,
     })
 }
 
@@ -132,11 +121,11 @@ pub fn steps(known: Known, folder: &Path) -> Result<usize, DataError> {
 ///
 /// # Errors
 /// The folder cannot be listed.
-pub fn verify(known: Known, folder: &Path, progress: &(dyn Fn() + Sync)) -> Result<Findings, DataError> {
+pub fn verify(known: KnownDataset, folder: &Path, progress: &(dyn Fn() + Sync)) -> Result<Findings, DataError> {
     match known {
-        Known::Physionet => physionet::verify(folder, progress),
-        Known::Course6000 => course::verify(folder, progress),
-        Known::Icentia11k => icentia::verify(folder, icentia::Released::default(), progress),
+        KnownDataset::Physionet => physionet::verify(folder, progress),
+        KnownDataset::Course6000 => course::verify(folder, progress),
+        KnownDataset::Icentia11k => icentia::verify(folder, icentia::Released::default(), progress),
     }
 }
 

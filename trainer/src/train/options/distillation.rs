@@ -1,6 +1,7 @@
 //! What a network learns from others.
 
-use super::{ICENTIA11K, TrainOptions};
+use super::TrainOptions;
+use crate::data::KnownDataset;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -40,10 +41,8 @@ impl Distillation {
         if !self.answers.is_empty() && options.mixup > 0.0 {
             return Some("--teacher-answers are of whole records, not of blended ones: set mixup to 0".to_owned());
         }
-        if !self.answers.is_empty() && options.dataset == ICENTIA11K {
-            return Some(format!(
-                "--teacher-answers are of records, not of the segments of {ICENTIA11K}"
-            ));
+        if !self.answers.is_empty() && options.dataset == KnownDataset::Icentia11k {
+            return Some("--teacher-answers are of records, not of the segments of icentia11k".to_owned());
         }
         let share = self.share;
         (!(share > 0.0 && share <= 1.0)).then(|| format!("distillation's share is above 0 and at most 1, not {share}"))
@@ -77,7 +76,7 @@ mod tests {
         assert!(fault(network, &[], |_, given| given.share = 0.0).contains("above 0"));
         assert!(fault(network, file, |options, _| options.mixup = 0.2).contains("blended"));
         let icentia = |options: &mut TrainOptions, _: &mut Distillation| {
-            ICENTIA11K.clone_into(&mut options.dataset);
+            options.dataset = KnownDataset::Icentia11k;
             options.augmentation = 0.0;
         };
         assert!(fault(&[], file, icentia).contains("segments"));

@@ -1,22 +1,20 @@
 //! Which options describe no run.
 
-use super::{DATASETS, ICENTIA11K, TrainOptions};
+use super::TrainOptions;
 use crate::augment::AugmentationOptions;
+use crate::data::KnownDataset;
 use dualnet_engine::signal::{MAX_SAMPLES, SAMPLING_RATE_HZ};
 use std::f64::consts::TAU;
 
 impl TrainOptions {
     /// Why these options describe no run of a network with so many classes, if they do not.
     pub fn fault(&self, classes: usize) -> Option<String> {
-        if !DATASETS.contains(&self.dataset.as_str()) {
-            let known = DATASETS.join(", ");
-            return Some(format!("no data set is called {:?}; there are {known}", self.dataset));
-        }
         self.fault_of_counts()
             .or_else(|| self.fault_of_data())
             .or_else(|| self.fault_of_rates())
             .or_else(|| self.fault_of_augmentations())
             .or_else(|| self.fault_of_numbers(classes))
+            .or_else(|| self.fault_of_paths())
     }
 
     fn fault_of_counts(&self) -> Option<String> {
@@ -58,7 +56,7 @@ impl TrainOptions {
     /// What belongs to one kind of data set only.
     fn fault_of_data(&self) -> Option<String> {
         let usual = Self::default();
-        let is_icentia = self.dataset == ICENTIA11K;
+        let is_icentia = self.dataset == KnownDataset::Icentia11k;
         let fault = if is_icentia && self.split != usual.split {
             "split divides the records of PhysioNet/CinC 2017; icentia11k has its own division of patients"
         } else if is_icentia && self.labels != usual.labels {
@@ -69,6 +67,17 @@ impl TrainOptions {
             return None;
         };
         Some(fault.to_owned())
+    }
+
+    /// What a run writes of itself is text, and the files that it names are a part of it.
+    fn fault_of_paths(&self) -> Option<String> {
+        let given = self.distillation.iter();
+        let given = given.flat_map(|given| given.teachers.iter().chain(&given.answers));
+        let path = self.load.iter().chain(given).find(|path| path.to_str().is_none())?;
+        Some(format!(
+            "{}: a run cannot keep this path, which is no UTF-8 text; rename the file or its folder",
+            path.display()
+        ))
     }
 
     fn fault_of_numbers(&self, classes: usize) -> Option<String> {
@@ -83,7 +92,7 @@ impl TrainOptions {
         if let Some((name, value)) = below_one.into_iter().find(|(_, value)| !(0.0..1.0).contains(value)) {
             return Some(format!("{name} is at least 0 and below 1, not {value}"));
         }
-        if self.hold_back > 0.0 && self.dataset == ICENTIA11K {
+        if self.hold_back > 0.0 && self.dataset == KnownDataset::Icentia11k {
             return Some(
                 "hold_back needs the records' labels before training; icentia11k gives them file by file".to_owned(),
             );
@@ -100,10 +109,10 @@ impl TrainOptions {
         if !(0.0..=1.0).contains(&self.augmentation) {
             return Some(format!("augmentation is a probability, not {}", self.augmentation));
         }
-        if self.dataset == ICENTIA11K && classes != 4 {
+        if self.dataset == KnownDataset::Icentia11k && classes != 4 {
             return Some(format!("icentia11k has 4 classes, the network {classes}"));
         }
-        if self.is_augmented() && self.dataset == ICENTIA11K {
+        if self.is_augmented() && self.dataset == KnownDataset::Icentia11k {
             return Some(
                 "icentia11k is not augmented (Rohr et al. 2022): set augmentation to 0, and every probability in augmentations".to_owned(),
             );
@@ -195,6 +204,7 @@ fn outside((name, value, [least, greatest]): (impl std::fmt::Display, f64, [f64;
 
 #[cfg(test)]
 mod tests {
+    use super::super::Distillation;
     use super::*;
 
     /// What is wrong with the published options after a change.
@@ -235,7 +245,25 @@ mod tests {
         assert!(fault(|options| options.class_weights = Some(vec![1.0; 2])).contains("4 classes"));
         assert!(fault(|options| options.class_weights = Some(vec![-1.0; 4])).contains("negative"));
         assert!(fault(|options| options.class_weights = Some(vec![0.0; 4])).contains("all 0"));
-        assert!(fault(|options| options.dataset = "icentia11k".to_owned()).contains("augmentation"));
+        assert!(fault(|options| options.dataset = KnownDataset::Icentia11k).contains("augmentation"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_no_text_is_named() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let path = || std::path::PathBuf::from(std::ffi::OsString::from_vec(b"\xff.pt".to_vec()));
+        let teachers = |teachers, answers| {
+            Some(Distillation {
+                teachers,
+                answers,
+                ..Distillation::default()
+            })
+        };
+        assert!(fault(|options| options.load = Some(path())).contains(".pt: a run cannot keep this path"));
+        assert!(fault(|options| options.distillation = teachers(vec![path()], Vec::new())).contains("UTF-8"));
+        assert!(fault(|options| options.distillation = teachers(Vec::new(), vec![path()])).contains("UTF-8"));
     }
 
     #[test]
@@ -338,7 +366,7 @@ mod tests {
         options.augmentations.sine_probability = Some(0.5);
         let drawn = options.augmentation(1).expect("an augmentation");
         assert!(drawn.options == options.augmentations && options.dropout(4, 0.05) == 0.05);
-        options.dataset = ICENTIA11K.to_owned();
+        options.dataset = KnownDataset::Icentia11k;
         assert!(options.fault(4).is_some_and(|fault| fault.contains("not augmented")));
         options.set_augmentation(0.0);
         assert_eq!(options.fault(4), None);
