@@ -1,10 +1,13 @@
-"""What clones of this repository share: folders under `${XDG_CACHE_HOME:-~/.cache}/ecg-dualnet`, each built once."""
+"""What clones of this repository share: folders under `${XDG_CACHE_HOME:-~/.cache}/ecg-dualnet`, each built once, and what is taken out of wheels for them."""
 
 import fcntl
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,3 +46,31 @@ def link(name: str, target: Path) -> bool:
     fresh.symlink_to(target)
     fresh.replace(path)
     return True
+
+
+def unpack_wheels(requirements: Path, platforms: Iterable[str], wanted: Callable[[str], str | None], folder: Path) -> None:
+    """Downloads the wheels that a file pins by hash, without installing them, and writes into `folder` what is wanted of them.
+
+    `wanted` says under which name a member of a wheel is kept there, if at all.
+    """
+    with tempfile.TemporaryDirectory(prefix="wheels-", dir=folder.parent) as wheels:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--python-version", "3.12"]
+        for tag in platforms:
+            command += ["--platform", tag]
+        command += ["--disable-pip-version-check", "--no-cache-dir", "--progress-bar", "off", "--quiet", "--require-hashes"]
+        command += ["--requirement", str(requirements), "--dest", wheels]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        for wheel in sorted(Path(wheels).glob("*.whl")):
+            with zipfile.ZipFile(wheel) as archive:
+                for member in archive.namelist():
+                    if not member.endswith("/") and (name := wanted(member)):
+                        target = folder / name
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        with archive.open(member) as source, target.open("wb") as sink:
+                            shutil.copyfileobj(source, sink, 1 << 20)
+
+
+def require(folder: Path, names: Iterable[str]) -> None:
+    """Ends the program where one of these is not in `folder`, before anything takes the folder for complete."""
+    if missing := sorted(name for name in names if not (folder / name).exists()):
+        raise SystemExit(f"the wheels hold no {', '.join(missing)}")

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 """Fetches the libtorch that the trainer is linked against into the shared cache and points `.libtorch` at it.
 
-Versions and hashes are pinned in `libtorch.txt`. Nothing is downloaded when the cache holds that version already.
+Versions and hashes are pinned in `libtorch.txt`. Nothing is downloaded when the cache holds what they and this program make already.
 """
 
+import hashlib
 import platform
-import shutil
+import re
 import subprocess
 import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
-from cache import ROOT, link, shared_folder
+from cache import ROOT, link, require, shared_folder, unpack_wheels
 
-VERSION = "2.11.0"
+REQUIREMENTS = ROOT / "scripts" / "libtorch.txt"
+VERSION = re.search(r"^torch==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE)[1]
 BUILD = f"{VERSION}+cu130"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_25_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 # The CUDA half of the wheel is left out: the CPU half loads without it.
@@ -30,41 +30,20 @@ HEADERS = "torch/include/"
 LINKER_SCRIPT = "INPUT(libtorch_cpu.so libc10.so)\n"
 
 
-def download(folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--python-version", "3.12"]
-    for tag in PLATFORMS:
-        command += ["--platform", tag]
-    command += ["--disable-pip-version-check", "--no-cache-dir", "--progress-bar", "off", "--quiet", "--require-hashes"]
-    command += ["--requirement", str(ROOT / "scripts" / "libtorch.txt"), "--dest", str(folder)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+def library(member: str) -> str:
+    return f"lib/{Path(member).name}"
 
 
-def destination(member: str, folder: Path) -> Path | None:
+def wanted(member: str) -> str | None:
     if member in LIBRARIES:
-        return folder / "lib" / Path(member).name
-    if member.startswith(HEADERS) and not member.endswith("/"):
-        return folder / "include" / member.removeprefix(HEADERS)
-    return None
-
-
-def unpack(wheels: Path, folder: Path) -> None:
-    for wheel in sorted(wheels.glob("*.whl")):
-        with zipfile.ZipFile(wheel) as archive:
-            for member in archive.namelist():
-                if target := destination(member, folder):
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with archive.open(member) as source, target.open("wb") as sink:
-                        shutil.copyfileobj(source, sink, 1 << 20)
-    missing = sorted(library for library in LIBRARIES if not (folder / "lib" / Path(library).name).exists())
-    if missing:
-        raise SystemExit(f"fetch_libtorch: the wheels hold no {', '.join(missing)}")
+        return library(member)
+    return f"include/{member.removeprefix(HEADERS)}" if member.startswith(HEADERS) else None
 
 
 def build(folder: Path) -> None:
     print(f"libtorch {VERSION}: downloading 545 MB, once for all clones, into {folder.parent.parent}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="wheels-", dir=folder.parent) as wheels:
-        download(Path(wheels))
-        unpack(Path(wheels), folder)
+    unpack_wheels(REQUIREMENTS, PLATFORMS, wanted, folder)
+    require(folder, map(library, LIBRARIES))
     (folder / "lib" / "libtorch.so").write_text(LINKER_SCRIPT)
     (folder / "build-version").write_text(BUILD + "\n")
 
@@ -75,7 +54,8 @@ def main() -> None:
             f"fetch_libtorch: libtorch is pinned for Linux on x86-64, this is {sys.platform} on {platform.machine()};"
             f" unpack libtorch {VERSION} yourself and set LIBTORCH to its folder"
         )
-    link(".libtorch", shared_folder(f"libtorch-{VERSION}", build))
+    made_of = hashlib.sha256(REQUIREMENTS.read_bytes() + Path(__file__).read_bytes()).hexdigest()[:12]
+    link(".libtorch", shared_folder(f"libtorch-{VERSION}-{made_of}", build))
 
 
 if __name__ == "__main__":

@@ -25,13 +25,16 @@ def build(folder: Path) -> None:
     command += ["--disable-pip-version-check", "--progress-bar", "off", "--quiet", "--root-user-action=ignore"]
     command += ["--requirement", str(REQUIREMENTS), "--target", str(packages)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    # They name the folder as it is called while it is made.
+    for script in folder.glob("bin/[Aa]ctivate*"):
+        script.unlink()
     subprocess.run([str(folder / "bin" / "python"), "-c", "import onnx, onnxruntime"], check=True)
 
 
 def main() -> None:
     if sys.version_info < OLDEST:
         raise SystemExit(f"make_venv: ONNX Runtime is pinned for Python 3.11 or newer, this is {sys.version.split()[0]}")
-    made_of = REQUIREMENTS.read_bytes() + f"{sys.version}\n{Path(sys.executable).resolve()}".encode()
+    made_of = REQUIREMENTS.read_bytes() + Path(__file__).read_bytes() + f"{sys.version}\n{Path(sys.executable).resolve()}".encode()
     link(".venv", shared_folder(f"venv-{hashlib.sha256(made_of).hexdigest()[:12]}", build))
 
 

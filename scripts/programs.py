@@ -4,7 +4,7 @@ import json
 import pathlib
 import subprocess
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from cache import ROOT
 
 
 def build(command, wanted, environment=None):

@@ -4,10 +4,8 @@
 //!
 //! `ECG_BENCH_NETWORKS` chooses networks (S and ++ S when nothing does); a word on the command line filters by name.
 
-mod common;
-
-use common::{SECONDS, file, inputs, int8};
 use criterion::{BenchmarkId, Criterion, Throughput};
+use dualnet_benches::{SECONDS, golden_file, inputs, int8, networks};
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::plan::Plan;
@@ -23,9 +21,8 @@ fn main() {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
-    let networks = std::env::var("ECG_BENCH_NETWORKS").unwrap_or_else(|_| "dualnet-s,dualnet-pp-s".to_owned());
-    for name in networks.split(',') {
-        let bytes = file(name);
+    for name in &networks("dualnet-s,dualnet-pp-s") {
+        let bytes = golden_file(name);
         let float = Model::from_bytes(name, &bytes).expect("an exported file");
         steps(&mut criterion, &format!("{name}/f32"), &float);
         steps(&mut criterion, &format!("{name}/int8"), &int8(name, &bytes));

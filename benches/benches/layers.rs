@@ -9,13 +9,12 @@
 // Vectors must stay out of iterators, which lose the instruction set.
 #![allow(clippy::needless_range_loop)]
 
-mod common;
-
-use common::{SECONDS, file, inputs, int8, median, networks, publish, setting};
+use dualnet_benches::{NETWORKS, SECONDS, golden_file, inputs, int8, networks, publish, setting};
 use dualnet_engine::Model;
 use dualnet_engine::cpu::{Runtime, StepTime};
 use dualnet_engine::plan::{Block, Plan, Step};
 use dualnet_engine::simd::{Integer, Isa, Kernel};
+use dualnet_fixtures::median;
 use std::time::{Duration, Instant};
 
 /// A record of 60 s.
@@ -31,8 +30,8 @@ fn main() {
     let isa = Isa::detect().expect("an instruction set");
     let mut peaks = Peaks::default();
     let (mut measured, mut shares) = (Vec::new(), Vec::new());
-    for name in networks() {
-        let bytes = file(&name);
+    for name in networks(NETWORKS) {
+        let bytes = golden_file(&name);
         let float = Model::from_bytes(&name, &bytes).expect("an exported file");
         for (precision, model) in [("float", float), ("int8", int8(&name, &bytes))] {
             let network = format!("{name} {precision}");

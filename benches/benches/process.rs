@@ -3,12 +3,10 @@
 //!
 //! The program is `target/dist/engine` (`make engine`), or `ECG_ENGINE` names another.
 
-mod common;
-
-use common::{inputs, median, publish, script, setting, write_inputs};
+use dualnet_benches::{inputs, processor, publish, script, write_inputs};
 use dualnet_engine::Model;
-use dualnet_fixtures::{python, records_dir};
-use std::path::PathBuf;
+use dualnet_fixtures::{median, python, records_dir};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -56,8 +54,9 @@ fn main() {
         ]
     });
     let notes = format!(
-        "{}; a record of 30 s, {TURNS} turns; `engine` has {:.1} MB",
-        setting(),
+        "{}; a record of 30 s, {TURNS} turns; `{}` has {:.1} MB",
+        processor(),
+        shown(&engine),
         bytes as f64 / 1e6
     );
     publish(
@@ -66,6 +65,12 @@ fn main() {
         &["process", "least ms", "median ms"],
         &rows.collect::<Vec<_>>(),
     );
+}
+
+/// The last folders of a path, which say how the program was built: `dist/engine`.
+fn shown(program: &Path) -> String {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{}/{}", program.parent().map(name).unwrap_or_default(), name(program))
 }
 
 /// The program to time.

@@ -9,10 +9,9 @@
 //! The original runs as where a user starts it, without the allocator settings that this program gives itself and its children
 //! ([`environment::ALLOCATOR`]): with them it is faster and takes more memory. Idle OpenMP threads sleep in both.
 
-mod common;
-
+use dualnet_benches::{processor, publish};
 use dualnet_export::network::Network;
-use dualnet_fixtures::{data_dir, records_dir};
+use dualnet_fixtures::{data_dir, median, records_dir};
 use dualnet_trainer::data::{Classes, Dataset, Labels, Loader, LoaderOptions, Split, physionet};
 use dualnet_trainer::environment;
 use dualnet_trainer::train::{DropoutUnit, Records, Report, TrainOptions, Training};
@@ -58,7 +57,7 @@ fn main() {
         let threads = threads();
         let notes = format!(
             "{}, {threads} threads. Batch {BATCH}, float32, dropout of channels as in the original's released code; median and range of {REPEATS} runs of {STEPS} steps, in turn.",
-            common::processor()
+            processor()
         );
         let header = [
             "network",
@@ -69,7 +68,7 @@ fn main() {
             "ours is so many times as fast",
             "with this share of the memory",
         ];
-        common::publish("Training", &notes, &header, &rows);
+        publish("Training", &notes, &header, &rows);
     }
     if is_wanted("preparation") {
         prepare();
@@ -136,7 +135,7 @@ const FIGURES: [(&str, f64); 3] = [
 /// The median of a figure, and it with its range as a cell.
 fn spread(runs: &[Value], (key, factor): (&str, f64)) -> (f64, String) {
     let values = || runs.iter().map(|run| run[key].as_f64().expect("a number"));
-    let median = common::median(values());
+    let median = median(values());
     let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     let cell = format!("{:.2} ({:.2} to {:.2})", factor * median, factor * least, factor * most);
     (median, cell)
@@ -172,7 +171,7 @@ fn train(network: &str) -> Value {
     let mut run = Training::start(network, options, &folder.path().join("run"), records).expect("a run");
     let mut clock = Clock::default();
     let result = run.run(&mut clock);
-    assert!(clock.done > WARM_UP + STEPS, "stopped too early: {result:?}");
+    assert!(clock.done == WARM_UP + STEPS, "stopped too early: {result:?}");
     json!({
         "records_per_second": (BATCH * STEPS) as f64 / clock.seconds,
         "cpu_seconds_per_record": clock.processor / (BATCH * STEPS) as f64,
@@ -194,8 +193,8 @@ impl Report for Clock {
         assert!(loss.is_finite());
         self.done += 1;
         match self.started {
-            None if self.done > WARM_UP => self.started = Some((Instant::now(), processor_seconds())),
-            Some((started, processor)) if self.done > WARM_UP + STEPS => {
+            None if self.done == WARM_UP => self.started = Some((Instant::now(), processor_seconds())),
+            Some((started, processor)) if self.done == WARM_UP + STEPS => {
                 self.seconds = started.elapsed().as_secs_f64();
                 self.processor = processor_seconds() - processor;
                 return ControlFlow::Break(());
@@ -214,7 +213,7 @@ fn prepare() {
         shuffle: true,
         ..LoaderOptions::validation(BATCH, Classes::Four, 1)
     };
-    let (started, processor) = (Instant::now(), processor_seconds());
+    let (started, before) = (Instant::now(), processor_seconds());
     let mut loader = Loader::new(records.source, &records.split.train, options).expect("a loader");
     let mut prepared = 0;
     while let Some(batch) = loader.next() {
@@ -222,15 +221,15 @@ fn prepare() {
         prepared += batch.labels.len();
         loader.recycle(batch);
     }
-    let seconds = [processor_seconds() - processor, started.elapsed().as_secs_f64()];
+    let seconds = [processor_seconds() - before, started.elapsed().as_secs_f64()];
     let notes = format!(
         "{}, one thread. Augmentation, standardization, windows, spectrograms.",
-        common::processor()
+        processor()
     );
     let row = [prepared.to_string()]
         .into_iter()
         .chain(seconds.map(|seconds| format!("{seconds:.2}")));
-    common::publish(
+    publish(
         "Preparation of an epoch",
         &notes,
         &["records", "processor seconds", "seconds"],

@@ -10,5 +10,17 @@
 //! - `benches/signal.rs`: from a lead to the network's two inputs, and resampling.
 //! - `benches/training.rs`: a step of training, its memory, and the preparation of an epoch, beside the original code where it is there.
 //!
-//! They read the records of `fixtures/` and need no GPU; `engine` and `process` need the Python of `make venv`, `training` libtorch. The library itself is
-//! empty. `results/` keeps what was measured, on which machine and when.
+//! They read the records of `fixtures/` and need no GPU. All of them are linked against libtorch (`make libtorch`), since one package has one set of
+//! libraries; `engine` and `process` need the Python of `make venv` too. The library is what they share: networks and records, ONNX Runtime, and what
+//! a table says of itself. `results/` keeps what was measured, on which machine and when.
+
+#[path = "../../export/tests/common/golden.rs"]
+mod golden;
+mod networks;
+mod onnx_runtime;
+mod results;
+
+pub use golden::golden_file;
+pub use networks::{NETWORKS, SECONDS, inputs, int8, networks, write_inputs};
+pub use onnx_runtime::{OnnxRuntime, script};
+pub use results::{processor, publish, setting, spread};

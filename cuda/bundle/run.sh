@@ -110,8 +110,7 @@ train)
     note="$note, ${SECONDS} s in all"
     ;;
 esac
-if grep -q "skipped, nothing ran on a GPU" "$log"; then
-    nothing 3 "the driver finds no GPU" "the driver finds no GPU"
-fi
+reason=$(sed -n 's/.*skipped, nothing ran on a GPU: //p' "$log" | head -n 1)
+[[ -z $reason ]] || nothing 3 "$reason" "$reason"
 result "$what" true "$([[ $status == 0 ]] && echo true || echo false)" "$note"
 exit "$status"

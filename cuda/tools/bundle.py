@@ -5,7 +5,6 @@ Run by `make gpu-bundle`, after the kernels were compiled. The machine needs nei
 2017 challenge's training set, which is in FOLDER, for `run.sh train`.
 """
 
-import json
 import lzma
 import os
 import re
@@ -18,37 +17,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from cache import ROOT  # noqa: E402
+from programs import build  # noqa: E402
 
 LIMIT = 24 << 20
 # The records that the GPU's tests and its benchmark read; two calibrate 8-bit networks.
 RECORDS = ("A05493.mat", "A00001.mat")
 # One set of features for all programs, so that nothing is built twice.
-CARGO = ["--release", "--workspace", "--features", "dualnet-engine/cuda,dualnet-export/cuda", "--message-format=json"]
+CARGO = ["cargo", "build", "--release", "--workspace", "--features", "dualnet-engine/cuda,dualnet-export/cuda"]
 # Every program has the same kernels in it, which a dictionary of this size stores once.
 DICTIONARY = 1 << 27
 
 
-def built(command: list[str]) -> list[dict]:
-    """What cargo says of the programs it has built."""
-    output = subprocess.run(["cargo", *command], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    messages = (json.loads(line) for line in output.splitlines() if line.startswith("{"))
-    return [message for message in messages if message.get("executable")]
-
-
-def programs() -> dict[str, Path]:
+def programs() -> dict[str, str]:
     """The programs by their names in the bundle."""
-    messages = built(["build", *CARGO, "--test", "proof", "--test", "gpu", "--bench", "gpu", "--bin", "trainer"])
-    names = {("proof", "test"): "proof", ("gpu", "test"): "networks", ("gpu", "bench"): "bench", ("trainer", "bin"): "trainer"}
-    found = {}
-    for message in messages:
-        target = message["target"]
-        name = names.get((target["name"], target["kind"][0]))
-        if name:
-            found[name] = Path(message["executable"])
-    missing = set(names.values()) - set(found)
-    if missing:
-        raise SystemExit(f"bundle: cargo built no {', '.join(sorted(missing))}")
-    return found
+    built = build([*CARGO, "--test", "proof", "--test", "gpu", "--bin", "trainer"], {"proof", "gpu", "trainer"})
+    bench = build([*CARGO, "--bench", "gpu"], {"gpu"})
+    return {"proof": built["proof"], "networks": built["gpu"], "bench": bench["gpu"], "trainer": built["trainer"]}
 
 
 def elsewhere(name: bytes, length: int) -> bytes:
@@ -103,7 +87,7 @@ def bundle() -> None:
         folder = Path(name) / "gpu-bundle"
         (folder / "bin").mkdir(parents=True)
         for program, path in programs().items():
-            if kernels not in path.read_bytes():
+            if kernels not in Path(path).read_bytes():
                 raise SystemExit(f"bundle: {program} was built without {compiled}; touch cuda/build.rs and try again")
             shutil.copy(path, folder / "bin" / program)
             subprocess.run(["strip", folder / "bin" / program], check=True)

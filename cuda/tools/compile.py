@@ -29,6 +29,8 @@ from cache import ROOT, link, shared_folder  # noqa: E402
 SOURCES = ROOT / "cuda" / "src"
 RECORD = ROOT / "cuda" / "resources.csv"
 BUILD_SCRIPT = ROOT / "cuda" / "build.rs"
+# What the kernels are compiled by.
+TOOLS = [Path(__file__).with_name(name) for name in ("compile.py", "compiler.py", "nvrtc.py")]
 ARCHITECTURES = (80, 86, 87, 89, 90, 100, 120)
 # What a GPU that none of the machine code fits compiles for itself: any of this compute capability or later.
 PORTABLE = 90
@@ -82,7 +84,12 @@ def unit(folder: Path, source: Path, architecture: int, store: Path) -> tuple[by
             (beside / "complete").mkdir()
             for name in ("ptx", "cubin", "log"):
                 (beside / name).rename(beside / "complete" / name)
-            (beside / "complete").rename(kept)
+            try:
+                (beside / "complete").rename(kept)
+            except OSError:
+                # Another clone, whose other sources differ, has compiled this one meanwhile.
+                if not kept.exists():
+                    raise
     return (kept / "cubin").read_bytes(), (kept / "log").read_text(), (kept / "ptx").read_bytes()
 
 
@@ -156,7 +163,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write cuda/resources.csv")
     parser.add_argument("--allow-spills", action="store_true", help="record even where a kernel spills more than before")
     arguments = parser.parse_args()
-    made_of = [file.read_bytes() for file in [*device_sources(), REQUIREMENTS, *sorted(Path(__file__).parent.glob("*.py"))]]
+    made_of = [file.read_bytes() for file in [*device_sources(), REQUIREMENTS, *TOOLS]]
     was_there = (ROOT / ".cuda-kernels" / "kernels.bin").exists()
     folder = shared_folder(f"cuda-kernels-{digest(made_of)}", build)
     if link(".cuda-kernels", folder) or not was_there:

@@ -4,12 +4,10 @@ import hashlib
 import platform
 import subprocess
 import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from cache import shared_folder  # noqa: E402
+from cache import require, shared_folder, unpack_wheels  # noqa: E402
 
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
 MEMBERS = {
@@ -22,17 +20,8 @@ PLATFORMS = ("manylinux2010_x86_64", "manylinux_2_12_x86_64")
 
 def _build(folder: Path) -> None:
     print(f"CUDA compiler: downloading 130 MB, once for all clones, into {folder.parent.parent}", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(prefix="wheels-", dir=folder.parent) as wheels:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-        for tag in PLATFORMS:
-            command += ["--platform", tag]
-        command += ["--disable-pip-version-check", "--no-cache-dir", "--progress-bar", "off", "--quiet", "--require-hashes"]
-        command += ["--requirement", str(REQUIREMENTS), "--dest", wheels]
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-        for wheel in Path(wheels).glob("*.whl"):
-            with zipfile.ZipFile(wheel) as archive:
-                for member in set(archive.namelist()) & set(MEMBERS):
-                    (folder / MEMBERS[member]).write_bytes(archive.read(member))
+    unpack_wheels(REQUIREMENTS, PLATFORMS, MEMBERS.get, folder)
+    require(folder, MEMBERS.values())
     (folder / "ptxas").chmod(0o755)
 
 
@@ -40,7 +29,8 @@ def compiler() -> Path:
     """The folder with `libnvrtc.so.12` and `ptxas`."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise SystemExit(f"the CUDA compiler is pinned for Linux on x86-64, this is {sys.platform} on {platform.machine()}")
-    name = f"cuda-compiler-{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}"
+    made_of = hashlib.sha256(REQUIREMENTS.read_bytes() + Path(__file__).read_bytes())
+    name = f"cuda-compiler-{made_of.hexdigest()[:12]}"
     try:
         return shared_folder(name, _build)
     except subprocess.CalledProcessError as error:

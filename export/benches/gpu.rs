@@ -187,9 +187,13 @@ fn main() -> ExitCode {
     };
     let device = match Device::open(0) {
         Ok(device) => device,
-        Err(error) => {
+        Err(error @ (CudaError::NoDriver | CudaError::NoDevice)) => {
             eprintln!("skipped, nothing ran on a GPU: {error}");
             return ExitCode::from(3);
+        }
+        Err(error) => {
+            eprintln!("gpu: {error}");
+            return ExitCode::FAILURE;
         }
     };
     let names: Vec<String> = arguments.collect();

@@ -54,7 +54,14 @@ fn losses(options: TrainOptions, run: &Path, is_recorded: bool) -> Vec<f64> {
 
 #[test]
 fn recorded_steps_are_those_operation_by_operation() {
-    if let Err(error) = device("cuda", 0) {
+    if let Err(error) = device("cuda", 0).map_err(|error| error.to_string()) {
+        // Libtorch as it is fetched has no CUDA half, on a machine with a GPU too.
+        let excuses = [
+            "driver was found",
+            "the driver finds no GPU",
+            "libtorch_cuda.so was not found",
+        ];
+        assert!(excuses.iter().any(|excuse| error.contains(excuse)), "{error}");
         report(format_args!("skipped, nothing ran on a GPU: {error}"));
         return;
     }

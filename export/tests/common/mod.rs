@@ -1,51 +1,26 @@
 //! Golden weights, files made of them, and ONNX Runtime in a Python process.
 
 // Each test program uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+mod golden;
+
+pub use golden::{golden_file, golden_state};
 
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;
 use dualnet_engine::model::digest::{Initializer, file_digest_position, file_sha256, weights_sha256};
 use dualnet_engine::plan::Plan;
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
-use dualnet_export::network::{Initial, Network, NetworkConfig, ParameterKind};
-use dualnet_export::onnx::{Card, export};
+use dualnet_export::network::NetworkConfig;
+use dualnet_export::onnx::Card;
 use dualnet_export::quantize::{Recordings, quantize};
-use dualnet_export::weights::{StateDict, Tensor};
-use dualnet_fixtures::{GoldenNetwork, NetworkInputs, golden_weight, python, records_dir};
+use dualnet_fixtures::{NetworkInputs, python, records_dir};
 use onnx_ir::{Message, ModelProto};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// The state dict that the golden rule makes for `config`.
-pub fn golden_state(config: &NetworkConfig, salt: &str) -> StateDict {
-    let mut state = StateDict::default();
-    for parameter in Network::new(config.clone())
-        .expect("a valid configuration")
-        .parameters()
-    {
-        if parameter.kind == ParameterKind::Integer {
-            continue;
-        }
-        let initial: Vec<f32> = match &parameter.initial {
-            Initial::Values(values) => values.iter().map(|&value| value as f32).collect(),
-            _ => Vec::new(),
-        };
-        let values = golden_weight(salt, &parameter.name, &parameter.shape, &initial);
-        let tensor = Tensor::f32(&parameter.shape, values).expect("the rule fills the shape");
-        state.tensors.insert(parameter.name, tensor);
-    }
-    state
-}
-
-/// The float file that golden weights make of a preset.
-pub fn golden_file(name: &str) -> Vec<u8> {
-    let network = Network::preset(name).expect("a preset");
-    let state = golden_state(network.config(), &GoldenNetwork::read(name).salt);
-    export(&network, &state, Path::new("golden weights"), &Card::default()).expect("an exportable network")
-}
 
 /// The int8 file that `export quantize` makes of a float one, with ranges found on so many of the fixture records.
 pub fn quantized(float: &[u8], records: usize, keep_float: &[&str]) -> Vec<u8> {

@@ -1,6 +1,5 @@
 //! ONNX Runtime in this process, on one thread, with all its optimizations of the graph: `ort` on the library of the Python wheel.
 
-use super::script;
 use dualnet_engine::signal::Inputs;
 use dualnet_fixtures::python;
 use ort::environment::Environment;
@@ -8,7 +7,7 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -16,6 +15,7 @@ use std::time::Instant;
 /// Sessions on the file as it is, on ONNX Runtime's own int8 of it, and on it with Relu for the Padé activation.
 pub struct OnnxRuntime {
     sessions: [Session; 3],
+    /// Its version.
     pub version: String,
 }
 
@@ -24,16 +24,19 @@ impl OnnxRuntime {
     pub const SESSIONS: [&str; 3] = ["float", "int8", "relu"];
 
     /// On `model`; `folder` has what [`write_inputs`](super::write_inputs) wrote for some records, which the int8 file is calibrated on.
+    ///
+    /// # Panics
+    /// Without the Python of `make venv`, and where ONNX Runtime does not take the file.
     pub fn start(model: &Path, folder: &Path, records: usize) -> Self {
         let output = Command::new(python())
-            .arg(script("peer_files.py"))
+            .arg(script("onnx_runtime_files.py"))
             .args([model, folder])
             .arg(records.to_string())
             .output()
             .expect("Python starts");
         assert!(
             output.status.success(),
-            "peer_files.py: {}",
+            "onnx_runtime_files.py: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         let told: Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
@@ -47,6 +50,9 @@ impl OnnxRuntime {
     }
 
     /// The milliseconds of one run in a session, and its probabilities.
+    ///
+    /// # Panics
+    /// Where there is no such session.
     pub fn run(&mut self, session: usize, inputs: &Inputs) -> (f64, Vec<f32>) {
         let ecg = TensorRef::from_array_view(([1_usize, 80, 256], &inputs.ecg[..])).expect("a shape that fits");
         let spectrogram =
@@ -81,4 +87,9 @@ fn session(environment: &Environment, file: &Path) -> Session {
         .expect("a number of threads")
         .commit_from_file(file)
         .unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// A script of the peers.
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(name)
 }

@@ -1,6 +1,6 @@
 """Writes the files that ONNX Runtime runs in a benchmark, and says where its library lies.
 
-Usage: peer_files.py MODEL FOLDER RECORDS
+Usage: onnx_runtime_files.py MODEL FOLDER RECORDS
 
 FOLDER holds ecg0.f32, spectrogram0.f32, …, raw little-endian float32, for RECORDS records. Into it are written `int8.onnx`, ONNX Runtime's own static
 quantization of the file (QDQ, per channel, calibrated on the records), and `relu.onnx`, the file with every PadeActivation replaced by a Relu, below
