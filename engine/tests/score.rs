@@ -160,9 +160,11 @@ fn the_first_prediction_counts_and_strangers_do_not() {
         ("b", Label::AtrialFibrillation),
         ("stranger", Label::Noise),
     ]
-    .map(|(name, label)| (name.to_owned(), label));
-    let score = competition::score(&references, predictions);
-    assert_eq!((score.predicted, score.unknown), (2, 1));
+    .map(|(name, label)| (name.to_owned(), Some(label)));
+    // Undecided lines count where nothing else is said of a record.
+    let open = ["a", "c", "stranger"].map(|name| (name.to_owned(), None));
+    let score = competition::score(&references, open.into_iter().chain(predictions));
+    assert_eq!((score.predicted, score.unknown, score.undecided), (2, 1, 1));
     assert!((score.f1_af_vs_normal - 1.0 / 1.5).abs() < 1e-12);
     assert!((score.f1_multi - 2.0 / 3.0).abs() < 1e-12);
     assert!((score.accuracy - 2.0 / 3.0).abs() < 1e-12);
@@ -172,6 +174,19 @@ fn the_first_prediction_counts_and_strangers_do_not() {
 fn nothing_to_count_scores_zero() {
     let score = competition::score(&[("a".to_owned(), Label::Other)], []);
     assert_eq!((score.f1_af_vs_normal, score.f1_multi), (0.0, 0.0));
+}
+
+#[test]
+fn predictions_for_other_records_score_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = written(folder.path(), "REFERENCE.csv", "A00001,N\nA00002,A\n");
+    for (text, lines) in [("", 0), ("A00001.mat,N\nA00002.mat,A\n", 2)] {
+        let predictions = written(folder.path(), "answers.csv", text);
+        let message = score_files(&reference, &predictions).unwrap_err().to_string();
+        let expected =
+            format!("none of its {lines} lines is for a record of the reference, which are called as A00001 is");
+        assert!(message.ends_with(&expected), "{message}");
+    }
 }
 
 fn written(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {

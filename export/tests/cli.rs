@@ -248,8 +248,13 @@ fn ablations_and_two_classes_are_flags() {
         let mut config = published.clone();
         change(&mut config);
         save(&golden_state(&config, "golden-1"), folder.path(), "weights.safetensors");
-        let said = succeed(folder.path(), &["weights.safetensors", "-o", "model.onnx", flag]);
-        assert!(said.contains(&flag[1..]), "{said}");
+        for flags in [&[flag][..], &[]] {
+            let said = succeed(
+                folder.path(),
+                &[&["weights.safetensors", "-o", "model.onnx"][..], flags].concat(),
+            );
+            assert!(said.contains(&flag[1..]), "{said}");
+        }
     }
     let mut config = published;
     config.classes = 2;
@@ -276,6 +281,47 @@ fn ablations_and_two_classes_are_flags() {
 }
 
 #[test]
+fn flags_do_not_make_another_network_of_recognized_weights() {
+    let folder = folder_with_weights();
+    for flags in [
+        &["--classes", "2"][..],
+        &["--no-signal-encoder"],
+        &["--no-spectrogram-encoder"],
+    ] {
+        let message = fail(
+            folder.path(),
+            &[&["weights.pt", "-o", "other.onnx"][..], flags].concat(),
+        );
+        let expected = format!(
+            "the tensors are those of dualnet-s with 4 classes; {} says otherwise",
+            flags[0]
+        );
+        assert!(message.contains(&expected), "{message}");
+    }
+}
+
+#[test]
+fn the_folder_of_a_run_stands_for_its_best_epoch_and_an_altered_file_is_inspected_with_a_word() {
+    let folder = folder_with_weights();
+    let run = folder.path().join("run");
+    std::fs::create_dir(&run).unwrap();
+    save(
+        &golden_state(&preset("dualnet-s").unwrap(), "golden-1"),
+        &run,
+        "best.safetensors",
+    );
+    succeed(folder.path(), &["run", "-o", "model.onnx"]);
+    let refused = "the engine refuses it: ";
+    assert!(!succeed(folder.path(), &["inspect", "model.onnx"]).contains(refused));
+    let mut bytes = std::fs::read(folder.path().join("model.onnx")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(folder.path().join("altered.onnx"), bytes).unwrap();
+    let said = succeed(folder.path(), &["inspect", "altered.onnx"]);
+    assert!(said.contains(refused) && said.contains("is damaged"), "{said}");
+}
+
+#[test]
 fn failures_are_one_line_and_leave_nothing() {
     let folder = folder_with_weights();
     let message_of = |arguments: &[&str]| {
@@ -297,7 +343,7 @@ fn failures_are_one_line_and_leave_nothing() {
     );
     assert!(message_of(&["weights.pt", "-o", "model.onnx", "--config", "none.toml"]).contains("none.toml"));
     assert!(message_of(&["weights.pt", "-o", "model.onnx", "--card", "seed"]).contains("key=value"));
-    assert!(message_of(&["inspect", "weights.pt"]).contains("no ONNX model"));
+    assert!(message_of(&["inspect", "weights.pt"]).contains("holds weights (PyTorch)"));
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn files_of_another_kind_are_refused() {
     for bytes in [&b""[..], b"hello", &[0xff; 100]] {
         std::fs::write(&path, bytes).unwrap();
         let message = Inspection::open(&path).expect_err("no ONNX model").to_string();
-        assert!(message.contains("model.onnx: is no ONNX model"), "{message}");
+        assert!(message.contains("model.onnx: is not an ONNX file"), "{message}");
     }
     let whole = bytes_of(&small("dualnet-s"), &Card::default());
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();

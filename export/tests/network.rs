@@ -101,11 +101,11 @@ fn toml_says_the_same_again() {
         let config = preset(name).expect(name);
         assert_eq!(NetworkConfig::from_toml(&config.to_toml()).expect(name), config);
     }
-    let config = NetworkConfig {
-        signal_encoder: None,
+    let mut config = NetworkConfig {
         classes: 2,
         ..preset("dualnet-m").expect("a preset")
     };
+    config.ablate_signal_encoder();
     assert_eq!(
         NetworkConfig::from_toml(&config.to_toml()).expect("an ablation"),
         config
@@ -124,7 +124,8 @@ fn a_table_departs_from_its_preset_key_by_key() {
         (wide.latent, wide.dropout, wide.name.as_str()),
         (192, 0.1, "dualnet-s-variant")
     );
-    let rational = read("[network]\npau = { numerator = [0.1, 0.2, 0.3], denominator = [0.4] }");
+    let rational =
+        read("[network]\npreset = \"dualnet-s\"\npau = { numerator = [0.1, 0.2, 0.3], denominator = [0.4] }");
     assert_eq!(
         rational.pau,
         PauInitial {
@@ -132,7 +133,13 @@ fn a_table_departs_from_its_preset_key_by_key() {
             denominator: vec![0.4]
         }
     );
-    assert_eq!(read("[network]\npau = \"pade_softplus\"").pau.numerator.len(), 5);
+    assert_eq!(
+        read("[network]\npreset = \"dualnet-s\"\npau = \"pade_softplus\"")
+            .pau
+            .numerator
+            .len(),
+        5
+    );
 }
 
 #[test]
@@ -141,29 +148,51 @@ fn what_describes_no_network_is_refused_by_key() {
         ("", "[network]"),
         ("[network]\nchanels = [1]", "chanels"),
         ("[network]\npreset = \"dualnet-xs\"", "dualnet-xl"),
-        ("[network]\npau = \"relu\"", "pade_optimized_leakyrelu"),
-        ("[network]\npau = { numerator = [], denominator = [0.4] }", "pau"),
-        ("[network]\npau = { numerator = [nan], denominator = [0.4] }", "pau"),
-        ("[network]\nclasses = 3", "classes"),
-        ("[network]\nlatent = 0", "latent"),
-        ("[network]\nlatent = 9000000", "latent"),
-        ("[network]\ndropout = 1.0", "dropout"),
-        ("[network]\nheads = 4", "heads"),
+        (
+            "[network]\npreset = \"dualnet-s\"\npau = \"relu\"",
+            "pade_optimized_leakyrelu",
+        ),
+        (
+            "[network]\npreset = \"dualnet-s\"\npau = { numerator = [], denominator = [0.4] }",
+            "pau",
+        ),
+        (
+            "[network]\npreset = \"dualnet-s\"\npau = { numerator = [nan], denominator = [0.4] }",
+            "pau",
+        ),
+        ("[network]\npreset = \"dualnet-s\"\nclasses = 3", "classes"),
+        ("[network]\npreset = \"dualnet-s\"\nlatent = 0", "latent"),
+        ("[network]\npreset = \"dualnet-s\"\nlatent = 9000000", "latent"),
+        ("[network]\npreset = \"dualnet-s\"\ndropout = 1.0", "dropout"),
+        ("[network]\npreset = \"dualnet-s\"\nheads = 4", "heads"),
         ("[network]\npreset = \"dualnet-pp-s\"\nheads = 7", "heads"),
         ("[network]\npreset = \"dualnet-pp-s\"\nlatent = 128", "latent"),
-        ("[network]\nlayers = 0", "layers"),
-        ("[network]\nchannels = []", "channels"),
-        ("[network]\nchannels = [1, 2, 3, 4, 5, 6]", "channels"),
-        ("[network]\nspans = [[140, 8]]", "spans"),
+        ("[network]\npreset = \"dualnet-s\"\nlayers = 0", "layers"),
+        ("[network]\npreset = \"dualnet-s\"\nchannels = []", "channels"),
         (
-            "[network]\nchannels = [16, 32, 64, 128, 40]\nspans = [[35, 2]]",
+            "[network]\npreset = \"dualnet-s\"\nchannels = [1, 2, 3, 4, 5, 6]",
+            "channels",
+        ),
+        ("[network]\npreset = \"dualnet-s\"\nspans = [[140, 8]]", "spans"),
+        (
+            "[network]\npreset = \"dualnet-s\"\nchannels = [16, 32, 64, 128, 40]\nspans = [[35, 2]]",
             "channels",
         ),
         (
-            "[network]\nsignal_encoder = \"none\"\nspectrogram_encoder = false",
+            "[network]\npreset = \"dualnet-s\"\nsignal_encoder = \"none\"\nspectrogram_encoder = false",
             "signal_encoder",
         ),
         ("[network", "TOML"),
+        ("[network]\nlatent = 64", "preset: is missing"),
+        ("[network]\nname = \"dualnet-xl\"", "preset: is missing"),
+        (
+            "[network]\npreset = \"dualnet-s\"\nname = \"dualnet-xl\"",
+            "dualnet-xl is a published network",
+        ),
+        (
+            "[network]\npreset = \"dualnet-s\"\nname = \"dualnet-s\"\nlatent = 64",
+            "dualnet-s is a published network",
+        ),
     ];
     for (text, word) in cases {
         let error = NetworkConfig::from_toml(text).expect_err(text).to_string();

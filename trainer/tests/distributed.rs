@@ -694,7 +694,7 @@ fn ctrl_c_stops_all_processes_after_a_step() {
     signal("INT", launcher.id());
     let output = ends(launcher);
     let message = String::from_utf8(output.stderr).expect("text");
-    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert_eq!(output.status.code(), Some(130), "{message}");
     // That it stops, and that it has stopped; each once.
     assert_eq!(message.lines().count(), 2, "{message}");
     assert!(message.contains("--resume"), "{message}");

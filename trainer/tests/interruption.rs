@@ -126,7 +126,7 @@ fn an_interrupted_run_says_so_and_goes_on() {
         .expect("stderr")
         .read_to_string(&mut message)
         .expect("text");
-    assert_eq!(status.code(), Some(2), "{message}");
+    assert_eq!(status.code(), Some(130), "{message}");
     assert!(message.contains("--resume"), "{message}");
     program.succeeds(&["train", "--resume", "--run", &run]);
     assert!(Path::new(&run).join("result.json").exists());
@@ -207,7 +207,7 @@ fn what_is_started_to_ignore_a_hangup_ignores_it_and_heeds_ctrl_c() {
     signal("HUP", &child);
     wait_for_steps(2, Path::new(&run), &mut child);
     signal("INT", &child);
-    assert_eq!(child.wait().expect("ended").code(), Some(2));
+    assert_eq!(child.wait().expect("ended").code(), Some(130));
     assert!(Path::new(&run).join("last.safetensors").exists());
 }
 
@@ -246,7 +246,7 @@ fn ctrl_c_stops_a_validation() {
     signal("INT", &child);
     let output = child.wait_with_output().expect("ended");
     let message = String::from_utf8(output.stderr).expect("text");
-    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert_eq!(output.status.code(), Some(130), "{message}");
     assert!(message.contains("stopped in epoch 1; --resume"), "{message}");
     assert!(Path::new(&run).join("last.safetensors").exists() && !Path::new(&run).join("result.json").exists());
 

@@ -169,15 +169,17 @@ fn a_pt_file_answers_for_the_network_that_the_flags_name() {
         (rows.len(), &*rows[0]),
         (23, "record,class,probability_af,probability_N")
     );
-    // The same weights by the same sums.
+    // The same weights by the same sums, and recognized by the shapes of their tensors.
     assert_eq!(rows, answers(&checkpoint, &[]));
-    let output = trainer(&[&"predict", &pt, &records_dir().join("A00001.mat")]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(
-        String::from_utf8_lossy(&output.stderr).contains("--network"),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert_eq!(rows, answers(&pt, &[]));
+    for (flags, named) in [
+        (["--classes", "4"], "is dualnet-s with classes N, A;"),
+        (["--network", "dualnet-m"], "wrong shape"),
+    ] {
+        let output = trainer(&[&"predict", &pt, &records_dir(), &flags[0], &flags[1]]);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && message.contains(named), "{message}");
+    }
 }
 
 #[test]
@@ -197,7 +199,7 @@ fn a_checkpoint_that_says_what_it_is_answers_for_no_other_network() {
             let message = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(2), "{message}");
             assert!(
-                message.contains("says it is dualnet-s with classes N, A;") && message.lines().count() == 1,
+                message.contains("is dualnet-s with classes N, A;") && message.lines().count() == 1,
                 "{message}"
             );
         }
@@ -226,6 +228,43 @@ fn a_bad_record_is_named_and_the_others_go_on() {
         "{rows:?}"
     );
     assert_eq!(rows[3], "absent,,,,,");
+}
+
+#[test]
+fn an_empty_folder_is_named_namesakes_too_and_the_others_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (empty, other) = (folder.path().join("empty"), folder.path().join("other"));
+    std::fs::create_dir(&empty).expect("a folder");
+    std::fs::create_dir(&other).expect("a folder");
+    let record = records_dir().join("A00001.mat");
+    std::fs::copy(&record, other.join("A00001.mat")).expect("a copy");
+    let output = trainer(&[&"predict", &embedded(), &empty, &record, &other, &"-o", &"-"]);
+    assert_eq!(output.status.code(), Some(1));
+    let rows = lines(&output.stdout);
+    assert_eq!(rows, ["record,class", "A00001,N", "A00001,N"]);
+    let errors = lines(&output.stderr);
+    assert!(
+        errors[0].contains("empty: this folder holds no recording"),
+        "{errors:?}"
+    );
+    assert!(errors[1].contains("2 of the records are called A00001:"), "{errors:?}");
+    assert_eq!(errors.last().expect("a line"), "trainer: 1 of 3 records have no answer");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_brings_no_control_characters_to_the_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let strange = folder.path().join("\u{1b}[31m\n.mat");
+    std::fs::copy(records_dir().join("A00001.mat"), &strange).expect("a copy");
+    let output = trainer(&[&"predict", &embedded(), &folder.path()]);
+    assert_eq!(output.status.code(), Some(0));
+    let errors = lines(&output.stderr);
+    assert!(
+        errors.len() == 1 && errors[0].contains("sampling rate assumed"),
+        "{errors:?}"
+    );
+    assert!(!errors[0].contains('\u{1b}'), "{errors:?}");
 }
 
 #[test]

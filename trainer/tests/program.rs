@@ -36,12 +36,16 @@ fn a_configuration_with_an_unknown_key_table_or_value_is_refused() {
         ("[network]\nchanels = [1]\n", "unknown field `chanels`"),
         ("[network]\n[trian]\nseed = 1\n", "unknown field `trian`"),
         ("[network]\n[train]\nseed = \"one\"\n", "line 3"),
-        ("[network]\n[train]\ndataset = \"other\"\n", "there are physionet"),
         (
-            "[network]\n[train]\nsplit = \"other\"\n",
+            "[network]\n[train]\ndataset = \"other\"\n",
+            "expected one of `physionet`",
+        ),
+        (
+            "[network]\npreset = \"dualnet-s\"\n[train]\nsplit = \"other\"\n",
             "paper, challenge and course6000",
         ),
-        ("[network]\nclasses = 3\n", "neither 2 nor 4"),
+        ("[network]\npreset = \"dualnet-s\"\nclasses = 3\n", "neither 2 nor 4"),
+        ("[network]\nname = \"dualnet-xl\"\n", "preset: is missing"),
         ("[train]\nepochs = 1\n", "[network]"),
         ("[network\n", "unclosed"),
     ] {

@@ -282,11 +282,28 @@ fn a_run_counts_once_and_by_its_own_seed() {
 }
 
 #[test]
+fn a_folder_without_runs_is_named_and_no_report_is_written() {
+    let program = Program::new();
+    let (runs, report) = (program.path("runs/dualnet-m"), program.run("report"));
+    std::fs::create_dir_all(runs.join("seed-1")).expect("a folder");
+    let message = program.refuses(&["report", "--runs", &program.run("runs/dualnet-m"), "-o", &report]);
+    assert!(
+        message.contains(
+            "holds no run, which would be a folder such as dualnet-s/seed-1 in it (seed-1: no row of the table)"
+        ),
+        "{message}"
+    );
+    assert!(!program.path("report").exists());
+}
+
+#[test]
 fn rows_that_were_not_run_say_so_and_foreign_folders_are_named() {
     let program = Program::new();
+    let run = Run::create(&program, "dualnet-m", 1, |_| {});
+    run.finish(&run.result((0.85, 0.79), (0.84, 0.78)));
     std::fs::create_dir_all(program.path("runs").join("<i>&\"x\"|")).expect("a folder");
     let report = report(&program);
-    for recipe in &TABLE {
+    for recipe in TABLE.iter().filter(|recipe| recipe.name != "dualnet-m") {
         for figure in ["ACC", "F1"] {
             assert_eq!(
                 line(&report, recipe.name, figure)[4..],

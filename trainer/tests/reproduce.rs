@@ -252,3 +252,24 @@ fn ablations_trains_each_network_without_what_it_leaves_out_and_trains_none_twic
     assert_eq!(repeated, done.concat());
     assert!(logs() == before);
 }
+
+/// The folder of a data set is asked for before anything is trained.
+#[test]
+fn a_row_whose_data_are_not_named_is_refused_at_once() {
+    let program = Program::new();
+    let (runs, data) = (program.run("runs"), records_dir());
+    let data = data.to_str().expect("a plain name");
+    for (arguments, expected) in [
+        (
+            &["dualnet-s", "pretrain-dualnet-xl", "--data", data][..],
+            "pretrain-dualnet-xl needs --icentia DIR",
+        ),
+        (&["pretrain-dualnet-xl"], "pretrain-dualnet-xl needs --icentia DIR"),
+        (&["dualnet-s", "--icentia", data], "dualnet-s needs --data DIR"),
+        (&[], "at least one of them is needed"),
+    ] {
+        let message = program.refuses(&[&["reproduce"][..], arguments, &["--runs", &runs]].concat());
+        assert!(message.contains(expected), "{message}");
+        assert!(!Path::new(&runs).exists());
+    }
+}

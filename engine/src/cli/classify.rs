@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Probability (0 to 1) below which the class is `?`.
-    #[arg(long, value_name = "P", default_value = "0", value_parser = probability)]
+    #[arg(long, value_name = "P", default_value = "0", value_parser = probability, allow_negative_numbers = true)]
     min_confidence: f32,
     /// Records classified at the same time; as many as there are processors unless given.
     #[arg(long, value_name = "N", value_parser = threads)]

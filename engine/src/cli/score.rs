@@ -9,7 +9,8 @@ use dualnet_engine::score::{CompetitionScore, Label, score_files};
 use super::text::rhythm;
 use super::{Format, Outcome, destination::Destination, report_note};
 
-/// Score predictions against a reference, as the PhysioNet/CinC 2017 competition did.
+/// Score predictions against a reference, as the PhysioNet/CinC 2017 competition did: a record without a prediction, or with `?` for one
+/// (`engine classify --min-confidence`), counts as predicted normal.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Lines record,label.
@@ -36,8 +37,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let missing = score.reference - score.predicted;
     if missing > 0 {
         report_note(&format!(
-            "{missing} of the reference's {} records have no prediction and count as {}; {} predictions are for records that it does not have",
-            score.reference, score.missing_predictions_count_as, score.unknown
+            "{missing} of the reference's {} records have no prediction and count as {}, as in the competition; {} of them are left undecided (?). \
+             {} predictions are for records that it does not have",
+            score.reference, score.missing_predictions_count_as, score.undecided, score.unknown
         ));
     }
     let text = match arguments.format {
@@ -59,10 +61,17 @@ fn text(score: &CompetitionScore) -> String {
     line(
         "predicted",
         format!(
-            "{} (missing ones count as {})",
+            "{} (the others count as {})",
             score.predicted, score.missing_predictions_count_as
         ),
     );
+    if score.undecided > 0 {
+        let undecided = format!(
+            "{} (count as {} too)",
+            score.undecided, score.missing_predictions_count_as
+        );
+        line("undecided, ?", undecided);
+    }
     if score.unknown > 0 {
         line("not in the reference", format!("{} (ignored)", score.unknown));
     }

@@ -61,6 +61,12 @@ pub enum ModelFault {
         /// How many are read.
         limit: usize,
     },
+    /// The file holds a network's weights, not the network.
+    #[error("holds weights ({form}) and no network that computes; the program `export` makes a model file of them")]
+    Weights {
+        /// How they are stored.
+        form: &'static str,
+    },
     /// The bytes are no ONNX model, or not all of one.
     #[error("is not an ONNX file, or a truncated one ({reason})")]
     NotOnnx {

@@ -109,6 +109,9 @@ impl Model {
                 limit: MAX_FILE_BYTES,
             });
         }
+        if let Some(form) = form_of_weights(bytes) {
+            return Err(ModelFault::Weights { form });
+        }
         wire::check(bytes)?;
         let proto = parse(bytes)?;
         let Some(graph) = &proto.graph else {
@@ -173,6 +176,17 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ModelFault> {
         bytes: MAX_FILE_BYTES + 1,
         limit: MAX_FILE_BYTES,
     })
+}
+
+/// How a file stores a network's weights, if its first bytes are of such a file.
+fn form_of_weights(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") {
+        return Some("PyTorch");
+    }
+    // A number of bytes, and so many of JSON.
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let is_within = u64::from_le_bytes(*length) <= rest.len() as u64;
+    (is_within && rest.starts_with(b"{\"")).then_some("safetensors")
 }
 
 fn parse(mut bytes: &[u8]) -> Result<ModelProto, ModelFault> {

@@ -4,8 +4,8 @@
 //! `record,…` being allowed. A record without a prediction, or with `?` or nothing for one, counts as predicted normal; of several
 //! predictions for one record the first counts; predictions for records the reference does not know are counted but not scored.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -22,13 +22,15 @@ pub struct CompetitionScore {
     pub reference: usize,
     /// Of these, records that have a prediction.
     pub predicted: usize,
+    /// Of the others, records that the predictions leave undecided (`?`, or nothing).
+    pub undecided: usize,
     /// Records predicted but absent from the reference; they are not scored.
     pub unknown: usize,
     /// Predictions for a record that has one already; they are not scored.
     pub repeated: usize,
     /// Of these, predictions of another label than the first.
     pub contradicting: usize,
-    /// What a record without a prediction counts as.
+    /// What a record without a prediction counts as, undecided or not named.
     pub missing_predictions_count_as: Label,
     /// Share of records predicted right.
     pub accuracy: f64,
@@ -51,24 +53,35 @@ pub struct CompetitionScore {
 ///
 /// # Errors
 /// A file that cannot be read, an empty reference; a line without a record or with a label other than N, O, A, ~; a record
-/// that the reference names twice. Each names the file and the line.
+/// that the reference names twice; each names the file and the line. Predictions of which none is for a record of the reference.
 pub fn score_files(reference: &Path, predictions: &Path) -> Result<CompetitionScore, ScoreError> {
     let references = read_reference(reference)?;
-    let predictions = read_labels(predictions, Undecided::Skipped)?
-        .into_iter()
-        .map(|(_, name, label)| (name, label));
+    let lines = read_labels(predictions, Undecided::Kept)?;
+    let known: HashSet<&str> = references.iter().map(|(name, _)| name.as_str()).collect();
+    if !lines.iter().any(|(_, name, _)| known.contains(name.as_str())) {
+        return Err(ScoreError::Unrelated {
+            path: predictions.to_owned(),
+            lines: lines.len(),
+            expected: references[0].0.clone(),
+        });
+    }
+    let predictions = lines.into_iter().map(|(_, name, label)| (name, label));
     Ok(score(&references, predictions))
 }
 
-/// Scores predictions, of which the first for a record counts, against references that name every record once.
+/// Scores predictions, of which the first that decides counts for a record, against references that name every record once.
 pub fn score(
     references: &[(String, Label)],
-    predictions: impl IntoIterator<Item = (String, Label)>,
+    predictions: impl IntoIterator<Item = (String, Option<Label>)>,
 ) -> CompetitionScore {
     const MISSING: Label = Label::Normal;
-    let mut first = HashMap::new();
+    let (mut first, mut open) = (HashMap::new(), HashSet::new());
     let (mut repeated, mut contradicting) = (0, 0);
     for (name, label) in predictions {
+        let Some(label) = label else {
+            open.insert(name);
+            continue;
+        };
         match first.entry(name) {
             Entry::Vacant(entry) => {
                 entry.insert(label);
@@ -80,6 +93,8 @@ pub fn score(
         }
     }
     let predicted = references.iter().filter(|(name, _)| first.contains_key(name)).count();
+    let is_undecided = |name: &String| open.contains(name) && !first.contains_key(name);
+    let undecided = references.iter().filter(|(name, _)| is_undecided(name)).count();
     let pairs = references
         .iter()
         .map(|(name, label)| (label.index(), first.get(name).copied().unwrap_or(MISSING).index()));
@@ -88,6 +103,7 @@ pub fn score(
     CompetitionScore {
         reference: references.len(),
         predicted,
+        undecided,
         unknown: first.len().saturating_sub(predicted),
         repeated,
         contradicting,

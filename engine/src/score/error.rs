@@ -36,6 +36,18 @@ pub enum ScoreError {
         /// The file.
         path: PathBuf,
     },
+    /// No prediction is for a record of the reference.
+    #[error(
+        "{}: none of its {lines} lines is for a record of the reference, which are called as {expected} is", path.display()
+    )]
+    Unrelated {
+        /// The file.
+        path: PathBuf,
+        /// How many predictions it has.
+        lines: usize,
+        /// The first record of the reference.
+        expected: String,
+    },
     /// Probabilities, labels and number of classes do not fit together.
     #[error("{probabilities} probabilities of {classes} classes do not fit {labels} labels")]
     Shape {

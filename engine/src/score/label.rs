@@ -83,7 +83,8 @@ pub fn read_reference(path: &Path) -> Result<Vec<(String, Label)>, ScoreError> {
             });
         }
     }
-    Ok(references.into_iter().map(|(_, name, label)| (name, label)).collect())
+    let labelled = |(_, name, label): (u64, String, Option<Label>)| Some((name, label?));
+    Ok(references.into_iter().filter_map(labelled).collect())
 }
 
 /// What to make of a line whose label is `?` or empty: a prediction below the minimum confidence, or a record that failed.
@@ -91,13 +92,13 @@ pub fn read_reference(path: &Path) -> Result<Vec<(String, Label)>, ScoreError> {
 pub(super) enum Undecided {
     /// An error, as any other unknown label.
     Refused,
-    /// No line at all.
-    Skipped,
+    /// A line without a label.
+    Kept,
 }
 
-/// The lines `record,label[,…]` of a file as (line number, record, label). A first line `record,…` of predictions is a header, unless
+/// The lines `record,label[,…]` of a file as (line number, record, label), which only an undecided line is without. A first line `record,…` of predictions is a header, unless
 /// it gives a label.
-pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64, String, Label)>, ScoreError> {
+pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64, String, Option<Label>)>, ScoreError> {
     let content = read(path)?;
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -114,7 +115,7 @@ pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64,
             problem,
         };
         // A name of a prediction may be of several lines, as any name of a file.
-        let single = if undecided == Undecided::Skipped { 1 } else { 0 };
+        let single = if undecided == Undecided::Kept { 1 } else { 0 };
         if row.iter().skip(single).any(|field| field.contains('\n')) {
             return Err(fault("a quote that opens here is not closed on its line".to_owned()));
         }
@@ -124,7 +125,7 @@ pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64,
             .ok_or_else(|| fault("no record name".to_owned()))?;
         let symbol = row.get(1);
         let is_header = || symbol.is_none_or(|symbol| Label::from_symbol(symbol).is_none());
-        if undecided == Undecided::Skipped && labels.is_empty() && line == 1 && name == "record" && is_header() {
+        if undecided == Undecided::Kept && labels.is_empty() && line == 1 && name == "record" && is_header() {
             continue;
         }
         let symbol = symbol.ok_or_else(|| {
@@ -133,7 +134,8 @@ pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64,
                 one_line(name)
             ))
         })?;
-        if undecided == Undecided::Skipped && matches!(symbol, "" | "?") {
+        if undecided == Undecided::Kept && matches!(symbol, "" | "?") {
+            labels.push((line, name.to_owned(), None));
             continue;
         }
         let label = Label::from_symbol(symbol).ok_or_else(|| {
@@ -143,7 +145,7 @@ pub(super) fn read_labels(path: &Path, undecided: Undecided) -> Result<Vec<(u64,
                 one_line(symbol)
             ))
         })?;
-        labels.push((line, name.to_owned(), label));
+        labels.push((line, name.to_owned(), Some(label)));
     }
     if labels.is_empty() && undecided == Undecided::Refused {
         return Err(ScoreError::Empty { path: path.to_owned() });

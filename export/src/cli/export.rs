@@ -11,9 +11,6 @@ use dualnet_export::onnx::{Card, export, store_f16, write};
 use dualnet_export::weights::{StateDict, WeightsError};
 use std::path::{Path, PathBuf};
 
-/// The last layer, whose rows are the classes.
-const HEAD: &str = "linear_layer_2.weight";
-
 /// How a file stores the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Store {
@@ -24,8 +21,8 @@ enum Store {
 /// The arguments of `export`.
 #[derive(Args, Debug)]
 pub struct Export {
-    /// The weights: .safetensors, or a .pt with a state dict (the content decides, not the name); for --store f16 also an ONNX file
-    /// that this program wrote
+    /// The weights: .safetensors, or a .pt with a state dict (the content decides, not the name), or the folder of a run of `trainer` (its
+    /// best.safetensors); for --store f16 also an ONNX file that this program wrote
     weights: PathBuf,
 
     /// The ONNX file to write; `-` is standard output
@@ -70,7 +67,10 @@ pub struct Export {
 
 impl Export {
     /// Reads the weights, finds out which network they belong to, and writes the ONNX file.
-    pub fn run(self) -> Result<()> {
+    pub fn run(mut self) -> Result<()> {
+        if self.weights.is_dir() {
+            self.weights.push("best.safetensors");
+        }
         keep(&self.weights, &self.output, "the weights' own file")?;
         if let Some(config) = &self.config {
             keep(config, &self.output, "the configuration's own file")?;
@@ -217,27 +217,46 @@ impl Export {
         }
     }
 
-    /// The preset, in the stated variant, whose parameters have the names and shapes of the weights.
+    /// The published network that the tensors are those of, unless the flags say that it is another.
     fn recognize(&self, weights: &StateDict) -> Result<NetworkConfig> {
-        for name in PRESETS {
-            let config = self.vary(preset(name)?, weights);
-            if Network::new(config.clone()).is_ok_and(|network| weights.fits(&network.parameters())) {
-                return Ok(config);
-            }
+        let Some(found) = weights.recognize() else {
+            bail!(
+                "{}: the tensors are those of no network known by name ({}), whole or without an encoder; --network says what is missing or wrong \
+                 for one of them, --config describes another",
+                self.weights.display(),
+                PRESETS.join(", ")
+            )
+        };
+        let without = |encoder: &str| format!("-no-{encoder}-encoder");
+        let contradicted = [
+            (
+                self.classes.is_some_and(|classes| classes != found.classes),
+                "--classes",
+            ),
+            (
+                self.no_signal_encoder && !found.name.ends_with(&without("signal")),
+                "--no-signal-encoder",
+            ),
+            (
+                self.no_spectrogram_encoder && !found.name.ends_with(&without("spectrogram")),
+                "--no-spectrogram-encoder",
+            ),
+        ];
+        match contradicted.iter().find(|(is_contradicted, _)| *is_contradicted) {
+            Some((_, flag)) => bail!(
+                "{}: the tensors are those of {} with {} classes; {flag} says otherwise",
+                self.weights.display(),
+                found.name,
+                found.classes
+            ),
+            None => Ok(found),
         }
-        bail!(
-            "{}: the tensors are those of no network known by name ({}); --network says what is missing or wrong for one of \
-             them, --config describes another, --no-signal-encoder and --no-spectrogram-encoder are for ablations",
-            self.weights.display(),
-            PRESETS.join(", ")
-        )
     }
 
     /// A preset with the flags applied; the number of classes is that of the weights unless stated.
     fn vary(&self, config: NetworkConfig, weights: &StateDict) -> NetworkConfig {
-        let rows = weights.get(HEAD).and_then(|head| head.shape().first().copied());
         let mut config = self.vary_stated(config);
-        if let (None, Some(rows @ (2 | 4))) = (self.classes, rows) {
+        if let (None, Some(rows @ (2 | 4))) = (self.classes, weights.classes()) {
             config.classes = rows;
         }
         config

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
         export weights.pt -o model.onnx --network dualnet-pp-l --card data='PhysioNet/CinC 2017' --card seed=1\n  \
         export inspect model.onnx                       what is in a file\n  \
         export quantize model.onnx --calibrate records --only train.txt -o model-int8.onnx\n\n\
+        A shell has a command `export` of its own: give this program's path, as in target/release/export.\n\n\
         Exit status: 0 done; 2 wrong usage, or nothing was written."
 )]
 pub struct Arguments {

@@ -50,8 +50,10 @@ struct Document {
 impl NetworkConfig {
     /// Reads the `[network]` table of a TOML document; other tables are left to their readers.
     ///
-    /// `preset = "dualnet-s"` is the start (and the default); every other key replaces one hyper-parameter. Unknown keys
-    /// are errors.
+    /// `preset = "dualnet-s"` is the start; every other key replaces one hyper-parameter. Without it every hyper-parameter must be there.
+    ///
+    /// # Errors
+    /// Unknown keys, missing ones, the name of a published network for another one.
     pub fn from_toml(text: &str) -> Result<Self, NetworkError> {
         let toml = |error: toml::de::Error| NetworkError::Toml(first_line(error.message()));
         let document: toml::Table = text.parse().map_err(toml)?;
@@ -105,6 +107,7 @@ impl NetworkConfig {
 
 impl NetworkTable {
     fn resolve(self) -> Result<NetworkConfig, NetworkError> {
+        self.check_whole()?;
         let mut config = preset(self.preset.as_deref().unwrap_or(PRESETS[0]))?;
         if self.name.is_none() && self.departs() {
             config.name = format!("{}-variant", config.name);
@@ -125,7 +128,29 @@ impl NetworkTable {
             }
             None => {}
         }
+        check_name(&config)?;
         Ok(config)
+    }
+
+    /// Fails where there is neither a preset nor all that one would say.
+    fn check_whole(&self) -> Result<(), NetworkError> {
+        let keys = [
+            ("signal_encoder", self.signal_encoder.is_some()),
+            ("latent", self.latent.is_some()),
+            ("spectrogram_encoder", self.spectrogram_encoder.is_some()),
+            ("channels", self.channels.is_some()),
+            ("spans", self.spans.is_some()),
+        ];
+        match keys.iter().find(|(_, is_given)| !is_given) {
+            Some((missing, _)) if self.preset.is_none() => Err(NetworkError::Invalid {
+                key: "preset",
+                reason: format!(
+                    "is missing: the published network that this one departs from ({}); without one every key is needed, and {missing} is not there",
+                    PRESETS.join(", ")
+                ),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the result has another architecture than the preset.
@@ -194,6 +219,30 @@ impl NetworkTable {
             }
         })
     }
+}
+
+/// Fails where a network has the name of a published one that it is not.
+fn check_name(config: &NetworkConfig) -> Result<(), NetworkError> {
+    let Ok(published) = preset(&config.name) else {
+        return Ok(());
+    };
+    // What every published network was trained with as well, or can be.
+    let comparable = NetworkConfig {
+        classes: config.classes,
+        class_set: config.class_set,
+        dropout: config.dropout,
+        ..published
+    };
+    if comparable == *config {
+        return Ok(());
+    }
+    Err(NetworkError::Invalid {
+        key: "name",
+        reason: format!(
+            "{} is a published network, which this one is not; preset names the one to begin from, name another one that comes of it",
+            config.name
+        ),
+    })
 }
 
 fn replace<T>(slot: &mut T, value: Option<T>) {

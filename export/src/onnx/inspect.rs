@@ -39,6 +39,8 @@ pub struct Inspection {
     pub weights: (usize, usize),
     /// Bytes of the file.
     pub bytes: u64,
+    /// Why the engine does not take the file, if it does not.
+    pub fault: Option<String>,
 }
 
 impl Inspection {
@@ -55,12 +57,16 @@ impl Inspection {
             ModelFault::Io(cause) => ExportError::io(path, io::Error::new(cause.kind(), cause.to_string())),
             fault => wrong(fault.to_string()),
         })?;
-        let model =
-            ModelProto::parse_from_bytes(&bytes).map_err(|error| wrong(format!("is no ONNX model ({error})")))?;
-        if model.graph.node.is_empty() {
-            return Err(wrong("is no ONNX model (it has no nodes)".to_owned()));
+        let fault = Model::from_bytes("", &bytes)
+            .err()
+            .map(|error| error.fault().to_string());
+        match ModelProto::parse_from_bytes(&bytes) {
+            Ok(model) if !model.graph.node.is_empty() => Ok(Self {
+                fault,
+                ..Self::of(&model, bytes.len() as u64)
+            }),
+            _ => Err(wrong(fault.unwrap_or_else(|| "is no ONNX model".to_owned()))),
         }
-        Ok(Self::of(&model, bytes.len() as u64))
     }
 
     fn of(model: &ModelProto, bytes: u64) -> Self {
@@ -102,6 +108,7 @@ impl Inspection {
                 .collect(),
             weights: (floats().count(), floats().map(elements).fold(0, usize::saturating_add)),
             bytes,
+            fault: None,
         }
     }
 }
@@ -158,6 +165,9 @@ impl fmt::Display for Inspection {
         }
         for function in &self.functions {
             writeln!(f, "function in the file: {}", printable(function))?;
+        }
+        if let Some(fault) = &self.fault {
+            writeln!(f, "the engine refuses it: {}", printable(fault))?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod error;
 mod pickle;
 mod pt;
 mod pt_writer;
+mod recognize;
 mod safetensors;
 
 pub use check::Mismatch;

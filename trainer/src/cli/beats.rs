@@ -5,6 +5,7 @@ use super::{check_output, figures, is_same_file, thread_count, use_threads, writ
 use crate::beats::{BeatOptions, BeatTable};
 use crate::data::Labels;
 use crate::evaluate::Predictions;
+use crate::folds::folds_of;
 use crate::train::{Records, TrainOptions};
 use anyhow::bail;
 use clap::Args;
@@ -73,6 +74,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("beats are measured of PhysioNet/CinC 2017 only");
     };
     let (learned, validation) = (&records.split.train, &records.split.validation);
+    if arguments.folds > 0 {
+        folds_of(dataset, learned, arguments.folds, options.seed)?;
+    }
     eprintln!("measuring the beats of {} records", learned.len() + validation.len());
     let table = BeatTable::measure(dataset, learned)?;
     if arguments.folds > 0 {

@@ -19,7 +19,7 @@ pub(super) struct Arguments {
     /// File to write; its extension says the format: .pt or .safetensors.
     #[arg(value_name = "OUT")]
     output: PathBuf,
-    /// Keep the optimizer's tensors and the progress that a resumed run needs.
+    /// Keep the optimizer's tensors, and in .safetensors the progress that a resumed run needs too.
     #[arg(long)]
     with_optimizer: bool,
     /// Overwrite OUT.

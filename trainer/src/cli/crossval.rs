@@ -152,9 +152,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let missing: Vec<String> = missing.map(|(fold, _)| fold.to_string()).collect();
     if !missing.is_empty() {
         let missing = missing.join(", ");
-        return answer(format!(
+        tell(&format!(
             "not done yet: fold {missing} of {count}; the figures come when all are"
         ));
+        return Ok(());
     }
     let mut folds: Vec<_> = folds.into_iter().flatten().collect();
     let mut summary = validation.summary(&folds)?;

@@ -4,7 +4,7 @@ use super::weights::{Opened, Weights};
 use super::{answer, figures, thread_count, use_threads};
 use crate::beats::BeatTable;
 use crate::data::icentia::SEGMENTS;
-use crate::data::{KnownDataset, Labels};
+use crate::data::{KnownDataset, Labels, Split};
 use crate::evaluate::{Measured, evaluate, evaluate_excerpts};
 use crate::train::{Records, TrainOptions, stated_leak};
 use anyhow::{Context, bail};
@@ -13,7 +13,8 @@ use dualnet_engine::beats::BeatForest;
 use dualnet_engine::signal::Excerpt;
 use dualnet_export::network::ClassSet;
 use indicatif::ProgressBar;
-use std::path::PathBuf;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 /// Prints accuracy, F1, AF sensitivity and specificity and calibration error with bootstrap 95 % intervals, and the
 /// confusion matrix.
@@ -27,8 +28,8 @@ pub(super) struct Arguments {
     /// Set of labels: as released (REFERENCE.csv, the default) or revised (REFERENCE-v3.csv).
     #[arg(long)]
     labels: Option<Labels>,
-    /// Published split (paper by default), or a file of two lines with the indices that train and validate;
-    /// records may be left out.
+    /// Published split, or a file of two lines with the indices that train and validate; records may be left out, but their files
+    /// must be there. By default the split that the weights were trained with, where they name one that is known here, or else paper.
     #[arg(long, value_name = "NAME|FILE")]
     split: Option<String>,
     /// Which of its records.
@@ -66,6 +67,12 @@ enum Format {
     Json,
 }
 
+/// The split of labelled records that a network says it was trained with, if it is a published one or its file is there.
+fn split_of(training: &Value) -> Option<&str> {
+    let split = training["split"].as_str()?;
+    (Split::NAMES.contains(&split) || Path::new(split).is_file()).then_some(split)
+}
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
     let Opened {
@@ -85,7 +92,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     } else if arguments.limit.is_some() {
         bail!("--limit is for networks of Icentia11k's classes; --split chooses records of the others");
     }
-    options.split = arguments.split.clone().unwrap_or(options.split);
+    if let Some(split) = arguments.split.as_deref().or(split_of(&training)) {
+        split.clone_into(&mut options.split);
+    }
+    if arguments.split.is_none() && options.split != TrainOptions::default().split {
+        eprintln!(
+            "split {}, with which the network was trained; --split names another",
+            options.split
+        );
+    }
     options.labels = arguments.labels.unwrap_or(options.labels);
     options.batch_size = arguments.batch_size.unwrap_or(options.batch_size);
     let records = Records::open(&options, &arguments.data, 1)?;

@@ -37,7 +37,8 @@ pub(super) struct RunFlags {
     #[arg(long)]
     no_spectrogram_encoder: bool,
     /// Published split: paper (7000/1528), challenge (8028/500), course6000 (5000/1000). Or a file of two lines, "train" and
-    /// "validation", each with the indices of its records in REFERENCE.csv, counted from 0; records may be left out.
+    /// "validation", each with the indices of its records in REFERENCE.csv, counted from 0; records may be left out,
+    /// but their files must be there.
     #[arg(long, value_name = "NAME|FILE")]
     split: Option<String>,
     /// Set of labels of PhysioNet/CinC 2017: as released (REFERENCE.csv) or revised (REFERENCE-v3.csv).

@@ -215,7 +215,10 @@ impl Processes {
         match first {
             None => Ok(()),
             // After Ctrl-C and after an error of its own a process has said so itself.
-            Some((_, status, _)) if forwarded > 0 || status.code() == Some(2) => Err(super::ToldElsewhere.into()),
+            Some((_, status, _)) if forwarded > 0 || status.code() == Some(2) => Err(super::ToldElsewhere {
+                is_stopped: forwarded > 0,
+            }
+            .into()),
             Some((rank, status, _)) => {
                 bail!("rank {rank} ended first, with {status}; --resume goes on from the last checkpoint")
             }

@@ -20,10 +20,12 @@ mod weights;
 
 use crate::device::device;
 use crate::distributed::Place;
+use crate::error::TrainerError;
 use anyhow::{Context, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
 use dualnet_engine::pending::{self, check_lost};
+use dualnet_engine::record::printable;
 use dualnet_export::network::NetworkConfig;
 use std::io::Write;
 use std::path::Path;
@@ -45,7 +47,7 @@ use tch::Device;
         trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n  \
         trainer data verify training2017                                      is it as it was released?\n\n\
         Exit status: 0 done; 1 some records failed, a data set is not whole, or a report lacks what a run's broken files hold; 2 wrong usage, \
-        or an error."
+        or an error; 130 stopped by Ctrl-C or another signal, to be gone on with."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -78,7 +80,8 @@ enum Command {
     Data(data::Arguments),
 }
 
-/// Runs the program; the exit code is 0, 1 when some records failed, a data set is not whole or a run's files are broken, or 2 after an error.
+/// Runs the program; the exit code is 0, 1 when some records failed, a data set is not whole or a run's files are broken, 130 when it was asked to stop, or 2
+/// after an error.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(arguments) => train::run(&arguments),
@@ -96,12 +99,22 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if !error.is::<ToldElsewhere>() {
-                eprintln!("trainer: {}", one_line(&error));
+            let told = error.downcast_ref::<ToldElsewhere>();
+            if told.is_none() {
+                warn(one_line(&error));
             }
             let is_in_part =
                 error.is::<predict::SomeFailed>() || error.is::<data::NotWhole>() || error.is::<report::SomeBroken>();
-            ExitCode::from(if is_in_part { 1 } else { 2 })
+            let is_stopped = told.is_some_and(|told| told.is_stopped)
+                || matches!(
+                    error.downcast_ref(),
+                    Some(TrainerError::Interrupted { .. } | TrainerError::NotBegun)
+                );
+            ExitCode::from(match (is_in_part, is_stopped) {
+                (true, _) => 1,
+                (_, true) => 130,
+                _ => 2,
+            })
         }
     }
 }
@@ -109,18 +122,28 @@ pub fn run() -> ExitCode {
 /// An error that another process reports.
 #[derive(Debug, thiserror::Error)]
 #[error("another process says what went wrong")]
-struct ToldElsewhere;
+struct ToldElsewhere {
+    /// Whether nothing went wrong, and all was asked to stop.
+    is_stopped: bool,
+}
 
 /// Says what goes on. That nobody listens any more, as behind `| head`, is no reason to end it.
 fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Prints what was asked for.
+/// Says what is wrong, on a line of standard error without control characters.
+fn warn(line: impl std::fmt::Display) {
+    eprintln!("trainer: {}", printable(&line.to_string()));
+}
+
+/// Prints what was asked for, as far as somebody listens.
 fn answer(text: impl std::fmt::Display) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
-    let written = write!(output, "{text}").and_then(|()| output.flush());
-    written.context("standard output")
+    match write!(output, "{text}").and_then(|()| output.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("standard output"),
+    }
 }
 
 /// Refuses to run as one of several processes, which would all write the same files.
@@ -188,6 +211,9 @@ fn cores() -> usize {
 
 /// Refuses a file that could not be written once its content is made, or would be written over a recording or one of `read`, each a path and what it is.
 fn check_output<'a>(path: &Path, read: impl IntoIterator<Item = (&'a Path, &'a str)>) -> anyhow::Result<()> {
+    if path == Path::new("-") {
+        bail!("-: this is written to a file, not to standard output; ./- is the name of a file");
+    }
     if path.is_dir() {
         bail!("{}: is a folder, not a file to write", path.display());
     }

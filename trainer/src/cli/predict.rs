@@ -2,9 +2,9 @@
 
 use super::answers::Answers;
 use super::weights::{Opened, Weights};
-use super::{check_output, thread_count, use_threads};
+use super::{answer, check_output, thread_count, use_threads, warn};
 use crate::evaluate::Predictor;
-use anyhow::{Context, anyhow};
+use anyhow::bail;
 use clap::Args;
 use dualnet_engine::beats::BeatReader;
 use dualnet_engine::classifier::{lead_at_300_hz, mean_of_parts};
@@ -12,7 +12,7 @@ use dualnet_engine::record::{Record, Warning, left_out_of, record_name, recordin
 use dualnet_engine::signal::{ECG_LEN, Excerpt, Inputs, Preprocessor, SPECTROGRAM_LEN, SignalError};
 use indicatif::ProgressBar;
 use rayon::prelude::*;
-use std::io::Write;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Names the rhythm of records: a line `record,class` for each, as the 2017 competition asked for.
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     /// any sampling rate.
     #[arg(value_name = "RECORD|FOLDER", required = true)]
     records: Vec<PathBuf>,
-    /// Write to this file, which appears when it is complete, instead of standard output.
+    /// Write to this file, which appears when it is complete; `-` or nothing is standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Add the probability of AF and of every other class.
@@ -47,9 +47,14 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// The file to write, if it is one.
+    fn file(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|output| *output != Path::new("-"))
+    }
+
     /// Fails where the answers could not be written, or would be written over what is read.
     fn check_output(&self, records: &[PathBuf]) -> anyhow::Result<()> {
-        let Some(output) = &self.output else { return Ok(()) };
+        let Some(output) = self.file() else { return Ok(()) };
         let network = self.weights.file();
         let forest = self.beats.as_ref().and_then(Option::as_deref);
         let records = records
@@ -71,8 +76,10 @@ pub(super) struct SomeFailed {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
-    let paths = expand(&arguments.records)?;
+    let (paths, mut failed) = expand(&arguments.records)?;
+    let records = paths.len() + failed;
     arguments.check_output(&paths)?;
+    warn_of_namesakes(&paths);
     let Opened {
         mut predictor, classes, ..
     } = arguments.weights.open()?;
@@ -80,7 +87,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut answers = Answers::new(&classes, arguments.probabilities)?;
     let bar = ProgressBar::new(paths.len() as u64);
     let excerpts = Excerpt::of_record(arguments.excerpts);
-    let mut failed = 0;
     for paths in paths.chunks(arguments.batch_size) {
         for (path, answer) in paths
             .iter()
@@ -93,13 +99,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                     probabilities,
                 }) => {
                     for warning in warnings {
-                        bar.suspend(|| eprintln!("trainer: {}: {warning}", path.display()));
+                        bar.suspend(|| warn(format_args!("{}: {warning}", path.display())));
                     }
                     answers.add(&record, &probabilities)?;
                 }
                 Err(reason) => {
                     failed += 1;
-                    bar.suspend(|| eprintln!("trainer: {reason}"));
+                    bar.suspend(|| warn(&reason));
                     answers.add_failed(&record_name(path))?;
                 }
             }
@@ -108,31 +114,53 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     let text = answers.finish()?;
-    match &arguments.output {
+    match arguments.file() {
         Some(path) => super::write(path, &text)?,
-        None => std::io::stdout().write_all(&text).context("standard output")?,
+        None => answer(String::from_utf8_lossy(&text))?,
     }
-    if failed > 0 {
-        return Err(SomeFailed {
-            failed,
-            records: paths.len(),
-        }
-        .into());
+    match failed {
+        0 => Ok(()),
+        _ => Err(SomeFailed { failed, records }.into()),
     }
-    Ok(())
 }
 
-/// The records that the command line names; a folder stands for its records, sorted by name. Says of folders in it that they are left out.
-fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
+/// The records that the command line names, and how many folders give none, which are named; a folder stands for its records, sorted by name. Says of
+/// folders in it that they are left out.
+///
+/// # Errors
+/// There are no records at all.
+fn expand(arguments: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, usize)> {
+    let (mut paths, mut failed) = (Vec::new(), Vec::new());
     for argument in arguments {
-        let records = recordings_of(argument).map_err(|reason| anyhow!("{}: {reason}", argument.display()))?;
-        if let Some(left_out) = left_out_of(argument) {
-            eprintln!("trainer: {left_out}");
+        match recordings_of(argument) {
+            Ok(records) => paths.extend(records),
+            Err(reason) => failed.push(format!("{}: {reason}", argument.display())),
         }
-        paths.extend(records);
+        left_out_of(argument).iter().for_each(warn);
     }
-    Ok(paths)
+    if paths.is_empty() {
+        bail!(failed.join("; "));
+    }
+    failed.iter().for_each(warn);
+    Ok((paths, failed.len()))
+}
+
+/// Says where the lines of several records begin with the same name.
+fn warn_of_namesakes(paths: &[PathBuf]) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for path in paths {
+        *counts.entry(record_name(path)).or_default() += 1;
+    }
+    let mut shared = counts.iter().filter(|&(_, &count)| count > 1);
+    if let Some((name, count)) = shared.next() {
+        let others = match shared.count() {
+            0 => String::new(),
+            others => format!(", and {others} more names are shared"),
+        };
+        warn(format_args!(
+            "{count} of the records are called {name}{others}: their lines follow each other as the command line does, and nothing else tells them apart"
+        ));
+    }
 }
 
 /// What is said of a record.

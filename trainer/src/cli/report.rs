@@ -1,7 +1,7 @@
 //! `trainer report`
 
 use crate::experiments::report::{Findings, html, markdown};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// confusion matrices and the F1 of each class.
 ///
 /// Reads the folders that `trainer reproduce` makes. A row that was not run says so; what is missing or broken is named, with exit
-/// status 1.
+/// status 1. A folder without any run is an error.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Folder of the runs (<row>/seed-<n>).
@@ -27,6 +27,18 @@ pub(super) struct SomeBroken(usize);
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let findings = Findings::read(&arguments.runs).with_context(|| arguments.runs.display().to_string())?;
+    if findings.is_empty() {
+        let notes = findings.notes();
+        let found = if notes.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", notes.join("; "))
+        };
+        bail!(
+            "{}: holds no run, which would be a folder such as dualnet-s/seed-1 in it{found}",
+            arguments.runs.display()
+        );
+    }
     std::fs::create_dir_all(&arguments.output).with_context(|| arguments.output.display().to_string())?;
     for (name, text) in [("report.md", markdown(&findings)), ("report.html", html(&findings))] {
         let path = arguments.output.join(name);
@@ -34,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         super::say(path.display());
     }
     for note in findings.notes() {
-        eprintln!("trainer: {note}");
+        super::warn(note);
     }
     match findings.broken_runs() {
         0 => Ok(()),

@@ -2,7 +2,7 @@
 
 use super::check::check;
 use super::progress::Terminal;
-use super::{answer, loader_threads, say, thread_count, use_threads};
+use super::{answer, loader_threads, say, thread_count, use_threads, warn};
 use crate::data::{KnownDataset, Shard};
 use crate::device::{device, said_of_auto};
 use crate::error::TrainerError;
@@ -41,7 +41,7 @@ pub(super) struct AblationArguments {
 #[derive(Debug, Args)]
 struct How {
     /// Folder of PhysioNet/CinC 2017 (A00001.mat …, REFERENCE.csv).
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["list", "icentia"])]
+    #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Folder of Icentia11k (00000_batched.pkl.gz …), for the pre-training, which needs no --data.
     #[arg(long, value_name = "DIR")]
@@ -79,8 +79,30 @@ struct How {
     list: bool,
 }
 
+impl How {
+    /// The folder of a data set, and the flag that names it.
+    fn folder(&self, dataset: KnownDataset) -> (Option<&Path>, &'static str) {
+        match dataset {
+            KnownDataset::Icentia11k => (self.icentia.as_deref(), "--icentia"),
+            KnownDataset::Physionet | KnownDataset::Course6000 => (self.data.as_deref(), "--data"),
+        }
+    }
+
+    /// Fails where the folder of a row's data set is not named.
+    fn check_folder(&self, row: &Recipe) -> anyhow::Result<()> {
+        match self.folder(row.dataset()) {
+            (None, flag) => bail!("{} needs {flag} DIR", row.name),
+            _ => Ok(()),
+        }
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    reproduce(select(&arguments.rows).map_err(anyhow::Error::msg)?, &arguments.how)
+    let rows = select(&arguments.rows).map_err(anyhow::Error::msg)?;
+    if !arguments.rows.is_empty() && !arguments.how.list {
+        rows.iter().try_for_each(|row| arguments.how.check_folder(row))?;
+    }
+    reproduce(rows, &arguments.how)
 }
 
 pub(super) fn run_ablations(arguments: &AblationArguments) -> anyhow::Result<()> {
@@ -104,6 +126,11 @@ fn reproduce(rows: Vec<&'static Recipe>, how: &How) -> anyhow::Result<()> {
     };
     if how.list {
         return answer(list(&reproduction));
+    }
+    if how.data.is_none() && how.icentia.is_none() {
+        bail!(
+            "--data DIR names the folder of PhysioNet/CinC 2017, --icentia DIR that of Icentia11k; at least one of them is needed"
+        );
     }
     if let Some(name) = &how.device {
         device(name, 0)?;
@@ -135,18 +162,13 @@ fn reproduce(rows: Vec<&'static Recipe>, how: &How) -> anyhow::Result<()> {
 
 /// Where the data sets are, and the records of the last run, which the next often shares.
 struct Folders<'a> {
-    physionet: Option<&'a Path>,
-    icentia: Option<&'a Path>,
+    how: &'a How,
     last: Option<(TrainOptions, Records)>,
 }
 
 impl<'a> Folders<'a> {
     fn new(how: &'a How) -> Self {
-        Self {
-            physionet: how.data.as_deref(),
-            icentia: how.icentia.as_deref(),
-            last: None,
-        }
+        Self { how, last: None }
     }
 
     fn records(&mut self, options: &TrainOptions) -> Result<Records, TrainerError> {
@@ -170,10 +192,7 @@ impl<'a> Folders<'a> {
     }
 
     fn open(&self, options: &TrainOptions) -> Result<Records, TrainerError> {
-        let (folder, flag) = match options.dataset {
-            KnownDataset::Icentia11k => (self.icentia, "--icentia"),
-            KnownDataset::Physionet | KnownDataset::Course6000 => (self.physionet, "--data"),
-        };
+        let (folder, flag) = self.how.folder(options.dataset);
         let folder = folder.ok_or_else(|| TrainerError::Options(format!("{} needs {flag} DIR", options.dataset)))?;
         let records = Records::open(options, folder, loader_threads(&options.device))?;
         check(records, Shard::default(), false)
@@ -224,7 +243,7 @@ impl Listener for Terminals {
         match outcome {
             Outcome::WasDone => say(format_args!("{}: was done before", name(run))),
             Outcome::Trained => say(format_args!("{}: done", name(run))),
-            Outcome::Failed(reason) => eprintln!("trainer: {}: {reason}", name(run)),
+            Outcome::Failed(reason) => warn(format_args!("{}: {reason}", name(run))),
         }
     }
 }

@@ -119,12 +119,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// Leaves to the first process what every process has the same to say of.
 fn told_once<T>(result: Result<T, TrainerError>, is_first: bool) -> anyhow::Result<T> {
     match result {
-        Err(
-            TrainerError::Interrupted { .. }
-            | TrainerError::NotBegun
-            | TrainerError::Diverged { .. }
-            | TrainerError::NoAnswers { .. },
-        ) if !is_first => Err(ToldElsewhere.into()),
+        Err(TrainerError::Interrupted { .. } | TrainerError::NotBegun) if !is_first => {
+            Err(ToldElsewhere { is_stopped: true }.into())
+        }
+        Err(TrainerError::Diverged { .. } | TrainerError::NoAnswers { .. }) if !is_first => {
+            Err(ToldElsewhere { is_stopped: false }.into())
+        }
         result => Ok(result?),
     }
 }

@@ -6,7 +6,8 @@ use crate::evaluate::{OnnxPredictor, Predictor, TorchPredictor};
 use crate::train::{Checkpoint, RunFolder, network_of, parameters_of};
 use anyhow::bail;
 use clap::Args;
-use dualnet_export::network::{ClassSet, Network, PRESETS, preset};
+use dualnet_export::network::{ClassSet, Network, NetworkConfig, PRESETS, preset};
+use dualnet_export::weights::StateDict;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,7 @@ pub(super) struct Weights {
     /// Checkpoint (.safetensors, .pt), exported network (.onnx), or folder of a run (its best.safetensors).
     #[arg(value_name = "WEIGHTS")]
     weights: PathBuf,
-    /// Published network, for weights that do not say which they belong to.
+    /// Published network, for weights that neither say which they belong to nor can be recognized.
     #[arg(long, value_name = "NAME", value_parser = PRESETS)]
     network: Option<String>,
     /// Number of classes of such weights.
@@ -82,36 +83,11 @@ impl Weights {
         }
         let checkpoint = Checkpoint::open(&path)?;
         let state = checkpoint.state();
-        let network = match (network_of(state)?, &self.network) {
-            (Some(network), name) => {
-                let stated = network.config();
-                let is_other = name.as_ref().is_some_and(|name| *name != stated.name)
-                    || self.classes.is_some_and(|classes| classes != stated.classes)
-                    || self.class_set.is_some_and(|set| set != stated.class_set);
-                if is_other {
-                    bail!(
-                        "{} says it is {} with classes {}; --network, --classes and --class-set say otherwise",
-                        path.display(),
-                        stated.name,
-                        stated.class_names().join(", ")
-                    )
-                }
-                network
-            }
-            (None, Some(name)) => {
-                let mut config = preset(name)?;
-                config.classes = self.classes.unwrap_or(config.classes);
-                config.class_set = self.class_set.unwrap_or_default();
-                Network::new(config)?
-            }
-            (None, None) => {
-                bail!(
-                    "{} does not say which network it is; add --network ({})",
-                    path.display(),
-                    PRESETS.join(", ")
-                )
-            }
+        let network = match network_of(state)? {
+            Some(network) => network,
+            None => self.unstated(state, &path)?,
         };
+        self.check(&network, &path)?;
         if let Some(device) = said_of_auto(&self.device) {
             eprintln!("{device}");
         }
@@ -122,5 +98,46 @@ impl Weights {
             classes,
             training: checkpoint.training(),
         })
+    }
+
+    /// The network of weights that do not say it: the one that they are recognized as, or else the one that is asked for, of which they will be found to
+    /// lack something.
+    fn unstated(&self, state: &StateDict, path: &Path) -> anyhow::Result<Network> {
+        let asked = |found: &NetworkConfig| {
+            let name = self.network.as_deref().unwrap_or(&found.name);
+            found
+                .name
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with("-no-"))
+        };
+        let mut config = match (state.recognize().filter(asked), &self.network) {
+            (Some(found), _) => found,
+            (None, Some(name)) => preset(name)?,
+            (None, None) => bail!(
+                "{}: does not say which network it is, and is none of {}, whole or without an encoder; `export --config` makes a model file of others",
+                path.display(),
+                PRESETS.join(", ")
+            ),
+        };
+        config.class_set = self.class_set.unwrap_or_default();
+        Ok(Network::new(config)?)
+    }
+
+    /// Fails where a flag says that it is another network.
+    fn check(&self, network: &Network, path: &Path) -> anyhow::Result<()> {
+        let config = network.config();
+        let is_other = |name: &String| *name != config.name && !config.name.starts_with(&format!("{name}-no-"));
+        if self.network.as_ref().is_some_and(is_other)
+            || self.classes.is_some_and(|classes| classes != config.classes)
+            || self.class_set.is_some_and(|set| set != config.class_set)
+        {
+            bail!(
+                "{} is {} with classes {}; --network, --classes and --class-set say otherwise",
+                path.display(),
+                config.name,
+                config.class_names().join(", ")
+            )
+        }
+        Ok(())
     }
 }

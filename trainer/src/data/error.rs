@@ -56,7 +56,9 @@ pub enum DataError {
         problem: String,
     },
     /// A split that divides the whole of a data set was made for another one.
-    #[error("split {name} divides {expected} records; the data set has {found}")]
+    #[error(
+        "split {name} divides {expected} records; the data set has {found}: --split names another one of paper, challenge and course6000, or a file"
+    )]
     SplitSize {
         /// The split.
         name: String,

@@ -63,7 +63,7 @@ impl Split {
         }
     }
 
-    /// Parses two lines, `train` and `validation`, each with the indices of its records, counted from 0. No index is
+    /// Parses two lines, `train` and `validation` in any order, each with the indices of its records, counted from 0. No index is
     /// named twice; records may be left out. [`check`](Self::check) compares them with a data set.
     ///
     /// # Errors
@@ -73,12 +73,10 @@ impl Split {
             name: name.to_owned(),
             problem,
         };
-        let mut lines = text.lines();
-        let mut list = |part: &str| -> Result<Vec<u32>, DataError> {
-            let mut words = lines.next().unwrap_or_default().split_ascii_whitespace();
-            if words.next() != Some(part) {
-                return Err(fault(format!("no line that begins with {part:?}")));
-            }
+        let list = |part: &str| -> Result<Vec<u32>, DataError> {
+            let mut lines = text.lines().map(str::split_ascii_whitespace);
+            let line = lines.find_map(|mut words| (words.next() == Some(part)).then_some(words));
+            let words = line.ok_or_else(|| fault(format!("no line that begins with {part:?}")))?;
             let indices: Vec<u32> = words
                 .map(|word| {
                     word.parse()
@@ -92,7 +90,7 @@ impl Split {
             }
         };
         let (train, validation) = (list("train")?, list("validation")?);
-        if lines.next().is_some() {
+        if text.lines().count() > 2 {
             return Err(fault("more than two lines".to_owned()));
         }
         // A set, because an index may be any number.

@@ -134,14 +134,21 @@ impl Recipe {
         Ok(Network::new(config)?.config().clone())
     }
 
+    /// The data set.
+    pub fn dataset(&self) -> KnownDataset {
+        match self.data {
+            Data::Paper | Data::Challenge => KnownDataset::Physionet,
+            Data::Icentia11k => KnownDataset::Icentia11k,
+        }
+    }
+
     /// How it is trained; `load` is the checkpoint of the row it starts from.
     pub fn options(&self, seed: u64, load: Option<PathBuf>, overrides: &Overrides) -> TrainOptions {
         let defaults = TrainOptions::default();
         let epochs = overrides.epochs.unwrap_or(self.epochs);
-        let (dataset, split) = match self.data {
-            Data::Paper => (KnownDataset::Physionet, "paper"),
-            Data::Challenge => (KnownDataset::Physionet, "challenge"),
-            Data::Icentia11k => (KnownDataset::Icentia11k, "paper"),
+        let split = match self.data {
+            Data::Paper | Data::Icentia11k => "paper",
+            Data::Challenge => "challenge",
         };
         // The last epoch of a pre-training is what other rows start from.
         let checkpoint_every = if epochs.is_multiple_of(CHECKPOINT_EVERY) {
@@ -158,7 +165,7 @@ impl Recipe {
         };
         let batch_size = overrides.batch_size.unwrap_or(published);
         TrainOptions {
-            dataset,
+            dataset: self.dataset(),
             split: split.to_owned(),
             epochs,
             batch_size,

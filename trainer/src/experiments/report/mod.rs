@@ -74,6 +74,11 @@ impl Findings {
         Ok(findings)
     }
 
+    /// Whether no run was found.
+    pub fn is_empty(&self) -> bool {
+        self.rows.iter().all(|row| row.runs.is_empty())
+    }
+
     /// Runs with files that are missing or broken.
     pub fn broken_runs(&self) -> usize {
         let runs = self.rows.iter().flat_map(|row| &row.runs);
