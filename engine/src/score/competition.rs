@@ -52,11 +52,16 @@ pub struct CompetitionScore {
 /// Scores a predictions file against a reference file.
 ///
 /// # Errors
-/// A file that cannot be read, an empty reference; a line without a record or with a label other than N, O, A, ~; a record
+/// A file that cannot be read or is empty; a line without a record or with a label other than N, O, A, ~; a record
 /// that the reference names twice; each names the file and the line. Predictions of which none is for a record of the reference.
 pub fn score_files(reference: &Path, predictions: &Path) -> Result<CompetitionScore, ScoreError> {
     let references = read_reference(reference)?;
     let lines = read_labels(predictions, Undecided::Kept)?;
+    if lines.is_empty() {
+        return Err(ScoreError::Empty {
+            path: predictions.to_owned(),
+        });
+    }
     let known: HashSet<&str> = references.iter().map(|(name, _)| name.as_str()).collect();
     if !lines.iter().any(|(_, name, _)| known.contains(name.as_str())) {
         return Err(ScoreError::Unrelated {

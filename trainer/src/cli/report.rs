@@ -29,10 +29,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let findings = Findings::read(&arguments.runs).with_context(|| arguments.runs.display().to_string())?;
     if findings.is_empty() {
         let notes = findings.notes();
-        let found = if notes.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", notes.join("; "))
+        let found = match notes.as_slice() {
+            [] => String::new(),
+            [only] => format!(" ({only})"),
+            [first, others @ ..] => format!(" ({first}; and {} more)", others.len()),
         };
         bail!(
             "{}: holds no run, which would be a folder such as dualnet-s/seed-1 in it{found}",
