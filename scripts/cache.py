@@ -1,6 +1,7 @@
 """What clones of this repository share: folders under `${XDG_CACHE_HOME:-~/.cache}/ecg-dualnet`, each built once, and what is taken out of wheels for them."""
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -33,6 +34,14 @@ def shared_folder(name: str, build: Callable[[Path], None]) -> Path:
                 build(folder)
                 folder.rename(home)
     return home
+
+
+def key(*files: Path, of: str = "") -> str:
+    """What a folder's name ends with, so that it is made anew when one of these files, this one, or `of` changes."""
+    whole = hashlib.sha256(of.encode())
+    for file in (*files, Path(__file__)):
+        whole.update(hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()[:12]
 
 
 def link(name: str, target: Path) -> bool:

@@ -4,14 +4,13 @@
 Versions and hashes are pinned in `libtorch.txt`. Nothing is downloaded when the cache holds what they and this program make already.
 """
 
-import hashlib
 import platform
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from cache import ROOT, link, require, shared_folder, unpack_wheels
+from cache import ROOT, key, link, require, shared_folder, unpack_wheels
 
 REQUIREMENTS = ROOT / "scripts" / "libtorch.txt"
 VERSION = re.search(r"^torch==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE)[1]
@@ -54,8 +53,7 @@ def main() -> None:
             f"fetch_libtorch: libtorch is pinned for Linux on x86-64, this is {sys.platform} on {platform.machine()};"
             f" unpack libtorch {VERSION} yourself and set LIBTORCH to its folder"
         )
-    made_of = hashlib.sha256(REQUIREMENTS.read_bytes() + Path(__file__).read_bytes()).hexdigest()[:12]
-    link(".libtorch", shared_folder(f"libtorch-{VERSION}-{made_of}", build))
+    link(".libtorch", shared_folder(f"libtorch-{VERSION}-{key(REQUIREMENTS, Path(__file__))}", build))
 
 
 if __name__ == "__main__":

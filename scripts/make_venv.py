@@ -4,13 +4,12 @@
 Versions and hashes are pinned in `requirements.txt`. The environment is made anew when these or the interpreter change.
 """
 
-import hashlib
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
-from cache import ROOT, link, shared_folder
+from cache import ROOT, key, link, shared_folder
 
 REQUIREMENTS = ROOT / "scripts" / "requirements.txt"
 OLDEST = (3, 11)
@@ -34,8 +33,8 @@ def build(folder: Path) -> None:
 def main() -> None:
     if sys.version_info < OLDEST:
         raise SystemExit(f"make_venv: ONNX Runtime is pinned for Python 3.11 or newer, this is {sys.version.split()[0]}")
-    made_of = REQUIREMENTS.read_bytes() + Path(__file__).read_bytes() + f"{sys.version}\n{Path(sys.executable).resolve()}".encode()
-    link(".venv", shared_folder(f"venv-{hashlib.sha256(made_of).hexdigest()[:12]}", build))
+    interpreter = f"{sys.version}\n{Path(sys.executable).resolve()}"
+    link(".venv", shared_folder(f"venv-{key(REQUIREMENTS, Path(__file__), of=interpreter)}", build))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """The pinned compiler of CUDA kernels, in the shared cache: NVRTC and ptxas, from their wheels."""
 
-import hashlib
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from cache import require, shared_folder, unpack_wheels  # noqa: E402
+from cache import key, require, shared_folder, unpack_wheels  # noqa: E402
 
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements.txt"
 MEMBERS = {
@@ -29,9 +28,7 @@ def compiler() -> Path:
     """The folder with `libnvrtc.so.12` and `ptxas`."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise SystemExit(f"the CUDA compiler is pinned for Linux on x86-64, this is {sys.platform} on {platform.machine()}")
-    made_of = hashlib.sha256(REQUIREMENTS.read_bytes() + Path(__file__).read_bytes())
-    name = f"cuda-compiler-{made_of.hexdigest()[:12]}"
     try:
-        return shared_folder(name, _build)
+        return shared_folder(f"cuda-compiler-{key(REQUIREMENTS, Path(__file__))}", _build)
     except subprocess.CalledProcessError as error:
         raise SystemExit(f"pip could not download the CUDA compiler (exit status {error.returncode})") from None

@@ -186,6 +186,14 @@ fn what_describes_no_network_is_refused_by_key() {
         ("[network]\nlatent = 64", "preset: is missing"),
         ("[network]\nname = \"dualnet-xl\"", "preset: is missing"),
         (
+            "[network]\nname = \"mine\"\nclasses = 4\nsignal_encoder = \"lstm\"\nlatent = 512",
+            "layers is not there",
+        ),
+        (
+            "[network]\npreset = \"dualnet-s\"\nname = \"dualnet-xl-no-signal-encoder\"\nsignal_encoder = \"none\"",
+            "dualnet-xl-no-signal-encoder is a published network",
+        ),
+        (
             "[network]\npreset = \"dualnet-s\"\nname = \"dualnet-xl\"",
             "dualnet-xl is a published network",
         ),

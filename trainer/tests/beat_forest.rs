@@ -167,6 +167,10 @@ fn what_cannot_be_used_is_named_before_any_work() {
         "--folds 1 leaves nothing",
     );
     refused(
+        &["beats", "--output", &file, "--folds", "9999"],
+        "9999 folds are not possible",
+    );
+    refused(
         &["beats", "--output", &file, "--answers", &file, "--folds", "0"],
         "--folds is at least 2",
     );

@@ -702,6 +702,25 @@ fn ctrl_c_stops_all_processes_after_a_step() {
     assert!(!Path::new(&run).join("result.json").exists());
 }
 
+/// A signal to one of them, as a job's manager may send it, is a stop of all and no failure.
+#[cfg(target_os = "linux")]
+#[test]
+fn one_process_that_is_asked_to_stop_stops_all() {
+    let few = Few::new(&(0..12).collect::<Vec<_>>());
+    let run = few.program.run("run");
+    let arguments = ["--network", "dualnet-s", "--batch-size", "2"];
+    let mut launcher = spawn(few.program.command(&few.arguments(2, &run, &arguments)));
+    wait_for_steps(1, Path::new(&run), &mut launcher);
+    signal("TERM", child_of(launcher.id(), 1));
+    let output = ends(launcher);
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(130), "{message}");
+    assert!(
+        message.contains("--resume") && !message.contains("ended first"),
+        "{message}"
+    );
+}
+
 #[test]
 fn variables_that_do_not_fit_are_named() {
     let few = Few::new(&[0, 1]);

@@ -282,6 +282,21 @@ fn a_closed_standard_output_ends_no_training() {
     assert!(message.starts_with("trainer: standard output: "), "{message}");
 }
 
+/// Who has heard enough ends no program with an error.
+#[cfg(unix)]
+#[test]
+fn a_listener_that_goes_away_is_no_error() {
+    let program = Program::new();
+    let records = records_dir();
+    let data = records.to_str().expect("a plain name");
+    let output = program
+        .shell("exec \"$@\" | true", &["data", "verify", data, "--all"])
+        .output()
+        .expect("the shell starts");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!message.contains("standard output"), "{message}");
+}
+
 /// Nothing is kept of weights that are not finite, and what was kept before stays.
 #[test]
 fn a_run_that_diverges_keeps_no_checkpoint_of_it() {

@@ -174,7 +174,10 @@ fn a_pt_file_answers_for_the_network_that_the_flags_name() {
     assert_eq!(rows, answers(&pt, &[]));
     for (flags, named) in [
         (["--classes", "4"], "is dualnet-s with classes N, A;"),
-        (["--network", "dualnet-m"], "wrong shape"),
+        (
+            ["--network", "dualnet-m"],
+            "is dualnet-s with classes N, A; --network says otherwise",
+        ),
     ] {
         let output = trainer(&[&"predict", &pt, &records_dir(), &flags[0], &flags[1]]);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -248,7 +251,10 @@ fn an_empty_folder_is_named_namesakes_too_and_the_others_go_on() {
         "{errors:?}"
     );
     assert!(errors[1].contains("2 of the records are called A00001:"), "{errors:?}");
-    assert_eq!(errors.last().expect("a line"), "trainer: 1 of 3 records have no answer");
+    assert_eq!(
+        errors.last().expect("a line"),
+        "trainer: not every folder holds recordings"
+    );
 }
 
 #[cfg(unix)]

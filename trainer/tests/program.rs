@@ -5,6 +5,7 @@ mod common;
 use common::{Program, SMALL_RUN, trainer};
 use dualnet_fixtures::records_dir;
 use std::path::Path;
+use std::process::Output;
 
 /// What `trainer train --config` answers to a configuration it refuses.
 fn refusal(configuration: &str) -> String {
@@ -143,4 +144,36 @@ fn a_wrong_label_and_a_missing_record_are_named_and_nothing_is_trained() {
     let message = refused();
     assert!(message.contains("1 of 22 records cannot be used: "), "{message}");
     assert!(message.contains("A00005.mat: "), "{message}");
+}
+
+/// Who evaluates a run need not say again how its records were divided.
+#[test]
+fn a_run_is_evaluated_on_its_own_split() {
+    let program = Program::new();
+    let best = program.trained("run", "7", &[]);
+    let records = records_dir();
+    let data = records.to_str().expect("a plain name");
+    let evaluated = |more: &[&str]| program.output(&[&["evaluate", &best, "--data", data][..], more].concat());
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let own = evaluated(&[]);
+    assert!(
+        said(&own).contains("with which the network was trained; --split names another"),
+        "{}",
+        said(&own)
+    );
+    let named = evaluated(&["--split", &program.run("split.txt")]);
+    assert!(own.status.success() && !own.stdout.is_empty() && own.stdout == named.stdout);
+    assert_eq!(said(&named), "");
+
+    std::fs::write(program.path("split.txt"), "train 0 1 2\nvalidation 3 4\n").expect("a split");
+    let other = said(&evaluated(&[]));
+    assert!(
+        other.contains("called as the network's is") && other.contains("may be among its training records"),
+        "{other}"
+    );
+    std::fs::remove_file(program.path("split.txt")).expect("removed");
+    let gone = evaluated(&[]);
+    assert_eq!(gone.status.code(), Some(2));
+    let advice = "split paper divides 8528 records; the data set has 22; --split names another one: paper, challenge, course6000, or a file";
+    assert!(said(&gone).contains(advice), "{}", said(&gone));
 }

@@ -262,10 +262,17 @@ fn a_row_whose_data_are_not_named_is_refused_at_once() {
     for (arguments, expected) in [
         (
             &["dualnet-s", "pretrain-dualnet-xl", "--data", data][..],
-            "pretrain-dualnet-xl needs --icentia DIR",
+            "pretrain-dualnet-xl/seed-1 needs --icentia DIR",
         ),
-        (&["pretrain-dualnet-xl"], "pretrain-dualnet-xl needs --icentia DIR"),
-        (&["dualnet-s", "--icentia", data], "dualnet-s needs --data DIR"),
+        (
+            &["dualnet-s", "fine-tuned-dualnet-xl", "--data", data],
+            "starts from the row pretrain-dualnet-xl, which was not run",
+        ),
+        (
+            &["pretrain-dualnet-xl"],
+            "pretrain-dualnet-xl/seed-1 needs --icentia DIR",
+        ),
+        (&["dualnet-s", "--icentia", data], "dualnet-s/seed-1 needs --data DIR"),
         (&[], "at least one of them is needed"),
     ] {
         let message = program.refuses(&[&["reproduce"][..], arguments, &["--runs", &runs]].concat());

@@ -74,17 +74,20 @@ impl fmt::Display for Label {
 pub fn read_reference(path: &Path) -> Result<Vec<(String, Label)>, ScoreError> {
     let references = read_labels(path, Undecided::Refused)?;
     let mut seen = HashSet::with_capacity(references.len());
-    for (line, name, _) in &references {
+    let mut labelled = Vec::with_capacity(references.len());
+    for (line, name, label) in &references {
+        let fault = |problem| ScoreError::Line {
+            path: path.to_owned(),
+            line: *line,
+            problem,
+        };
         if !seen.insert(name.as_str()) {
-            return Err(ScoreError::Line {
-                path: path.to_owned(),
-                line: *line,
-                problem: format!("record {name} has a label already"),
-            });
+            return Err(fault(format!("record {name} has a label already")));
         }
+        let label = label.ok_or_else(|| fault(format!("record {name} has no label")))?;
+        labelled.push((name.clone(), label));
     }
-    let labelled = |(_, name, label): (u64, String, Option<Label>)| Some((name, label?));
-    Ok(references.into_iter().filter_map(labelled).collect())
+    Ok(labelled)
 }
 
 /// What to make of a line whose label is `?` or empty: a prediction below the minimum confidence, or a record that failed.

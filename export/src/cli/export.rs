@@ -31,7 +31,7 @@ pub struct Export {
 
     /// The network: one of dualnet-s, -m, -l, -xl, dualnet-pp-s, -m, -l, -xl, -xxl, -130m
     ///
-    /// Needed only when the weights neither say it (checkpoints of `trainer` do) nor can be recognized.
+    /// Weights say it (checkpoints of `trainer` do) or are recognized; with this, what they have otherwise is named.
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     network: Option<String>,
 
@@ -227,18 +227,17 @@ impl Export {
                 PRESETS.join(", ")
             )
         };
-        let without = |encoder: &str| format!("-no-{encoder}-encoder");
         let contradicted = [
             (
                 self.classes.is_some_and(|classes| classes != found.classes),
                 "--classes",
             ),
             (
-                self.no_signal_encoder && !found.name.ends_with(&without("signal")),
+                self.no_signal_encoder && found.signal_encoder.is_some(),
                 "--no-signal-encoder",
             ),
             (
-                self.no_spectrogram_encoder && !found.name.ends_with(&without("spectrogram")),
+                self.no_spectrogram_encoder && found.spectrogram_encoder,
                 "--no-spectrogram-encoder",
             ),
         ];

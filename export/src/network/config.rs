@@ -1,6 +1,7 @@
 //! The hyper-parameters of a network.
 
 use super::error::NetworkError;
+use super::presets::variants;
 use super::{AxialSite, ECG_SIZE, SPECTROGRAM_SIZE};
 use clap::ValueEnum;
 use dualnet_engine::pau::MAX_COEFFICIENTS;
@@ -137,6 +138,22 @@ impl NetworkConfig {
         if std::mem::replace(&mut self.spectrogram_encoder, false) {
             self.name.push_str("-no-spectrogram-encoder");
         }
+    }
+
+    /// The published network that this one is, whole or without one of its encoders; `None` of any other.
+    pub fn published(&self) -> Option<&'static str> {
+        variants().find_map(|(name, variant)| self.is_one(&variant).then_some(name))
+    }
+
+    /// Whether this network is another one but for its classes and its dropout, with which any network may be trained.
+    pub(super) fn is_one(&self, other: &Self) -> bool {
+        let alike = Self {
+            classes: self.classes,
+            class_set: self.class_set,
+            dropout: self.dropout,
+            ..other.clone()
+        };
+        alike == *self
     }
 
     /// Channels of the pooled spectrogram features.

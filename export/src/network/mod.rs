@@ -20,6 +20,7 @@ pub use config::{ClassSet, NetworkConfig, PauInitial, SignalEncoder};
 pub use error::NetworkError;
 pub use ops::Ops;
 pub use parameters::{Initial, Parameter, ParameterKind};
+pub(crate) use presets::variants;
 pub use presets::{PRESETS, preset};
 pub use sites::{AxialSite, Axis, Ends, LstmSite, TransformerSite};
 

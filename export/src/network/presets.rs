@@ -89,3 +89,20 @@ pub fn preset(name: &str) -> Result<NetworkConfig, NetworkError> {
         pau: PauInitial::named(dualnet_engine::pau::initial::DEFAULT)?,
     })
 }
+
+/// Every published network, whole and without each of its encoders, beside the whole one's name.
+pub(crate) fn variants() -> impl Iterator<Item = (&'static str, NetworkConfig)> {
+    let ablations: [fn(&mut NetworkConfig); 3] = [
+        |_| {},
+        NetworkConfig::ablate_signal_encoder,
+        NetworkConfig::ablate_spectrogram_encoder,
+    ];
+    let whole = PRESETS.into_iter().filter_map(|name| Some((name, preset(name).ok()?)));
+    whole.flat_map(move |(name, config)| {
+        ablations.map(|ablate| {
+            let mut variant = config.clone();
+            ablate(&mut variant);
+            (name, variant)
+        })
+    })
+}

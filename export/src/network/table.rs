@@ -2,7 +2,7 @@
 
 use super::config::{ClassSet, NetworkConfig, PauInitial, SignalEncoder};
 use super::error::NetworkError;
-use super::presets::{PRESETS, preset};
+use super::presets::{PRESETS, preset, variants};
 use serde::{Deserialize, Serialize};
 
 /// The keys of a `[network]` table; what is absent comes from the preset.
@@ -134,12 +134,21 @@ impl NetworkTable {
 
     /// Fails where there is neither a preset nor all that one would say.
     fn check_whole(&self) -> Result<(), NetworkError> {
+        let encoder = self.signal_encoder;
+        let is_transformer = encoder == Some(EncoderKind::Transformer);
         let keys = [
-            ("signal_encoder", self.signal_encoder.is_some()),
+            ("name", self.name.is_some()),
+            ("classes", self.classes.is_some()),
+            ("signal_encoder", encoder.is_some()),
+            ("layers", self.layers.is_some() || encoder == Some(EncoderKind::None)),
+            ("heads", self.heads.is_some() || !is_transformer),
+            ("feed_forward", self.feed_forward.is_some() || !is_transformer),
             ("latent", self.latent.is_some()),
             ("spectrogram_encoder", self.spectrogram_encoder.is_some()),
             ("channels", self.channels.is_some()),
             ("spans", self.spans.is_some()),
+            ("dropout", self.dropout.is_some()),
+            ("pau", self.pau.is_some()),
         ];
         match keys.iter().find(|(_, is_given)| !is_given) {
             Some((missing, _)) if self.preset.is_none() => Err(NetworkError::Invalid {
@@ -221,19 +230,10 @@ impl NetworkTable {
     }
 }
 
-/// Fails where a network has the name of a published one that it is not.
+/// Fails where a network has the name of a published one, or of one without an encoder, that it is not.
 fn check_name(config: &NetworkConfig) -> Result<(), NetworkError> {
-    let Ok(published) = preset(&config.name) else {
-        return Ok(());
-    };
-    // What every published network was trained with as well, or can be.
-    let comparable = NetworkConfig {
-        classes: config.classes,
-        class_set: config.class_set,
-        dropout: config.dropout,
-        ..published
-    };
-    if comparable == *config {
+    let mut namesakes = variants().filter(|(_, variant)| variant.name == config.name);
+    if namesakes.all(|(_, variant)| config.is_one(&variant)) {
         return Ok(());
     }
     Err(NetworkError::Invalid {

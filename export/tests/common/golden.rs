@@ -1,6 +1,6 @@
 //! Golden weights, and files made of them.
 
-use dualnet_export::network::{Initial, Network, NetworkConfig, ParameterKind};
+use dualnet_export::network::{Initial, Network, NetworkConfig, ParameterKind, preset};
 use dualnet_export::onnx::{Card, export};
 use dualnet_export::weights::{StateDict, Tensor};
 use dualnet_fixtures::{GoldenNetwork, golden_weight};
@@ -29,7 +29,13 @@ pub fn golden_state(config: &NetworkConfig, salt: &str) -> StateDict {
 
 /// The float file that golden weights make of a preset.
 pub fn golden_file(name: &str) -> Vec<u8> {
-    let network = Network::preset(name).expect("a preset");
-    let state = golden_state(network.config(), &GoldenNetwork::read(name).salt);
+    let config = preset(name).expect("a preset");
+    file_of(&config, &GoldenNetwork::read(name).salt)
+}
+
+/// The float file of a network whose weights the golden rule makes.
+pub fn file_of(config: &NetworkConfig, salt: &str) -> Vec<u8> {
+    let network = Network::new(config.clone()).expect("a valid configuration");
+    let state = golden_state(config, salt);
     export(&network, &state, Path::new("golden weights"), &Card::default()).expect("an exportable network")
 }

@@ -5,7 +5,7 @@
 
 mod golden;
 
-pub use golden::{golden_file, golden_state};
+pub use golden::{file_of, golden_file, golden_state};
 
 use dualnet_engine::Model;
 use dualnet_engine::cpu::Runtime;

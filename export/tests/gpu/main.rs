@@ -17,7 +17,7 @@ mod program;
 mod script;
 mod whole;
 
-use common::{golden_state, quantized, softmax};
+use common::{file_of, golden_state, quantized, softmax};
 use dualnet_engine::cpu::Runtime as Cpu;
 use dualnet_engine::gpu::{Runtime, footprint};
 use dualnet_engine::signal::{ECG_LEN, SPECTROGRAM_LEN};
@@ -31,12 +31,6 @@ use std::path::Path;
 const F32: f64 = 1e-4;
 const F16: f64 = 2e-3;
 const INT8: f64 = 0.02;
-
-fn golden_file(config: &NetworkConfig, salt: &str) -> Vec<u8> {
-    let network = Network::new(config.clone()).expect("a valid configuration");
-    let state = golden_state(config, salt);
-    export(&network, &state, Path::new("golden weights"), &Card::default()).expect("an exportable network")
-}
 
 fn model(bytes: &[u8]) -> Model {
     Model::from_bytes("golden", bytes).unwrap_or_else(|error| panic!("{error}"))
@@ -71,7 +65,7 @@ fn all_programs(names: &[&str], int8: bool) {
     for name in names {
         let salt = GoldenNetwork::read(name).salt;
         for config in ablations(name) {
-            let float = golden_file(&config, &salt);
+            let float = file_of(&config, &salt);
             let what = format!(
                 "{name}, signal {}, spectrogram {}",
                 config.signal_encoder.is_some(),
@@ -99,7 +93,7 @@ fn networks_that_are_rounded_in_part_become_programs() {
         ("dualnet-s", "spectrogram_encoder.1"),
         ("dualnet-pp-s", "spectrogram_encoder.3"),
     ] {
-        let float = golden_file(&preset(name).expect("a preset"), &GoldenNetwork::read(name).salt);
+        let float = file_of(&preset(name).expect("a preset"), &GoldenNetwork::read(name).salt);
         programs(name, &int8_model(&float, &[kept]), Precision::Int8, 4);
         programs(name, &int8_model(&float, &["ecg_encoder"]), Precision::Int8, 4);
     }
@@ -110,7 +104,7 @@ fn networks_that_are_rounded_in_part_become_programs() {
 fn smaller_batches_need_no_more_memory() {
     let [published, _, without_spectrogram] = ablations("dualnet-m");
     for config in [published, without_spectrogram] {
-        let float = golden_file(&config, "smaller batches");
+        let float = file_of(&config, "smaller batches");
         for (model, precision) in [
             (model(&float), Precision::F16),
             (int8_model(&float, &[]), Precision::Int8),
@@ -252,7 +246,7 @@ fn gpu_networks_give_the_golden_probabilities() {
         ];
         for (config, expected) in cases {
             let Some(expected) = expected else { continue };
-            let model = model(&golden_file(&config, &golden.salt));
+            let model = model(&file_of(&config, &golden.salt));
             for (precision, tolerance) in [(Precision::F32, F32), (Precision::F16, F16)] {
                 let Some(mut runtime) = on_gpu(&model, precision, 4) else {
                     return;
@@ -272,7 +266,7 @@ fn gpu_int8_networks_answer_as_the_cpu_does() {
     for name in ["dualnet-s", "dualnet-m", "dualnet-pp-s", "dualnet-pp-m"] {
         let golden = GoldenNetwork::read(name);
         let records = golden.eval.probabilities_float64.len();
-        let float = golden_file(&preset(name).expect("a preset"), &golden.salt);
+        let float = file_of(&preset(name).expect("a preset"), &golden.salt);
         if on_gpu(&model(&float), Precision::F32, 4).is_none() {
             return;
         }
@@ -301,7 +295,7 @@ fn gpu_int8_networks_answer_as_the_cpu_does() {
 fn gpu_batches_of_any_size_agree() {
     const BATCH: usize = 512;
     let golden = GoldenNetwork::read("dualnet-m");
-    let model = model(&golden_file(&preset("dualnet-m").expect("a preset"), &golden.salt));
+    let model = model(&file_of(&preset("dualnet-m").expect("a preset"), &golden.salt));
     let Some(mut runtime) = on_gpu(&model, Precision::F32, BATCH) else {
         return;
     };

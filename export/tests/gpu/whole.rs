@@ -6,10 +6,10 @@
 //! Tolerances, on probabilities. f32: 1e-5, sums in another order; the largest difference seen is printed. f16: 2e-3, which is what 16-bit values
 //! and weights may move. int8: 2e-3, single values between two levels that go the other way; everything else is exact.
 
-use crate::common::golden_state;
+use crate::common::{file_of, golden_state};
 use crate::host::Stage;
 use crate::mistakes::mistakes;
-use crate::{golden_file, int8_model, model, rows};
+use crate::{int8_model, model, rows};
 use dualnet_engine::cpu::Runtime as Cpu;
 use dualnet_engine::gpu::{Rehearsal, Scene};
 use dualnet_engine::signal::{ECG_LEN, Preprocessor, SPECTROGRAM_LEN};
@@ -55,7 +55,7 @@ fn transformer() -> NetworkConfig {
 }
 
 fn file(config: &NetworkConfig) -> Vec<u8> {
-    golden_file(config, "whole networks")
+    file_of(config, "whole networks")
 }
 
 /// The same, of weights in which everything counts: golden ones leave the denominators of the Padé activations nearly alike, and an LSTM hardly anything to

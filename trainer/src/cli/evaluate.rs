@@ -95,15 +95,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(split) = arguments.split.as_deref().or(split_of(&training)) {
         split.clone_into(&mut options.split);
     }
-    if arguments.split.is_none() && options.split != TrainOptions::default().split {
-        eprintln!(
-            "split {}, with which the network was trained; --split names another",
-            options.split
-        );
-    }
     options.labels = arguments.labels.unwrap_or(options.labels);
     options.batch_size = arguments.batch_size.unwrap_or(options.batch_size);
     let records = Records::open(&options, &arguments.data, 1)?;
+    if arguments.split.is_none() && options.split != TrainOptions::default().split {
+        let is_its_own = training["validation_digest"] == records.validation_digest();
+        let which = if is_its_own {
+            "with which the network was trained"
+        } else {
+            "called as the network's is"
+        };
+        eprintln!("split {}, {which}; --split names another", options.split);
+    }
     if let Some(forest) = &forest {
         check_beats(forest, &records)?;
     }

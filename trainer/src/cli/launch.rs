@@ -1,6 +1,6 @@
 //! `trainer launch`, and `trainer train --data-parallel`
 
-use super::Cli;
+use super::{Cli, STOPPED};
 use crate::distributed::{Host, Place};
 use crate::train::interrupt::on_signal;
 use anyhow::{Context, bail};
@@ -185,7 +185,7 @@ struct Processes(Vec<Child>);
 
 impl Processes {
     fn watch(&mut self) -> anyhow::Result<()> {
-        let mut first: Option<(usize, ExitStatus, Instant)> = None;
+        let mut ended = Ended::default();
         let mut forwarded = 0;
         let mut running: Vec<usize> = (0..self.0.len()).collect();
         while !running.is_empty() {
@@ -197,31 +197,51 @@ impl Processes {
             for rank in running {
                 match self.0[rank].try_wait()? {
                     None => still.push(rank),
-                    Some(status) if !status.success() => {
-                        first.get_or_insert((rank, status, Instant::now()));
-                    }
+                    Some(status) if !status.success() => ended.add(rank, status),
                     Some(_) => {}
                 }
             }
             running = still;
-            if first.is_some_and(|(_, _, at)| at.elapsed() > GRACE) {
+            if ended.first.is_some_and(|at| at.elapsed() > GRACE) {
                 for rank in running.drain(..) {
                     self.0[rank].kill()?;
-                    self.0[rank].wait()?;
+                    ended.add(rank, self.0[rank].wait()?);
                 }
             }
             std::thread::sleep(TICK);
         }
-        match first {
+        match ended.worst {
             None => Ok(()),
-            // After Ctrl-C and after an error of its own a process has said so itself.
-            Some((_, status, _)) if forwarded > 0 || status.code() == Some(2) => Err(super::ToldElsewhere {
-                is_stopped: forwarded > 0,
+            // It has said itself that it stops, or what it met.
+            Some((_, status)) if matches!(status.code(), Some(STOPPED | 2)) => Err(super::ToldElsewhere {
+                is_stopped: status.code() == Some(STOPPED),
             }
             .into()),
-            Some((rank, status, _)) => {
+            Some((rank, status)) => {
                 bail!("rank {rank} ended first, with {status}; --resume goes on from the last checkpoint")
             }
+        }
+    }
+}
+
+/// The processes that ended otherwise than well.
+#[derive(Default)]
+struct Ended {
+    /// When the first of them did.
+    first: Option<Instant>,
+    /// The first that failed, or else the first that was stopped.
+    worst: Option<(usize, ExitStatus)>,
+}
+
+impl Ended {
+    fn add(&mut self, rank: usize, status: ExitStatus) {
+        self.first.get_or_insert_with(Instant::now);
+        let was_stopped = |(_, status): (usize, ExitStatus)| status.code() == Some(STOPPED);
+        if self
+            .worst
+            .is_none_or(|worst| was_stopped(worst) && !was_stopped((rank, status)))
+        {
+            self.worst = Some((rank, status));
         }
     }
 }

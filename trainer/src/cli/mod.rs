@@ -18,6 +18,7 @@ mod reproduce;
 mod train;
 mod weights;
 
+use crate::data::{DataError, Split};
 use crate::device::device;
 use crate::distributed::Place;
 use crate::error::TrainerError;
@@ -47,7 +48,7 @@ use tch::Device;
         trainer predict runs/s training2017 -o answers.csv                    a line record,class for each\n  \
         trainer data verify training2017                                      is it as it was released?\n\n\
         Exit status: 0 done; 1 some records failed, a data set is not whole, or a report lacks what a run's broken files hold; 2 wrong usage, \
-        or an error; 130 stopped by Ctrl-C or another signal, to be gone on with."
+        or an error; 130 stopped by Ctrl-C or another signal; what was trained is gone on with by --resume or the same command."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -83,7 +84,9 @@ enum Command {
 /// Runs the program; the exit code is 0, 1 when some records failed, a data set is not whole or a run's files are broken, 130 when it was asked to stop, or 2
 /// after an error.
 pub fn run() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let takes_split = matches!(command, Command::Train(_) | Command::Evaluate(_) | Command::Beats(_));
+    let result = match command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Launch(arguments) => launch::run(&arguments),
         Command::Reproduce(arguments) => alone("reproduce").and_then(|()| reproduce::run(&arguments)),
@@ -101,7 +104,7 @@ pub fn run() -> ExitCode {
         Err(error) => {
             let told = error.downcast_ref::<ToldElsewhere>();
             if told.is_none() {
-                warn(one_line(&error));
+                warn(one_line(&error) + &advice(&error, takes_split));
             }
             let is_in_part =
                 error.is::<predict::SomeFailed>() || error.is::<data::NotWhole>() || error.is::<report::SomeBroken>();
@@ -112,12 +115,15 @@ pub fn run() -> ExitCode {
                 );
             ExitCode::from(match (is_in_part, is_stopped) {
                 (true, _) => 1,
-                (_, true) => 130,
+                (_, true) => STOPPED as u8,
                 _ => 2,
             })
         }
     }
 }
+
+/// The exit status of what was asked to stop.
+const STOPPED: i32 = 130;
 
 /// An error that another process reports.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +168,16 @@ pub fn parses<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<(), St
     Cli::try_parse_from(arguments)
         .map(drop)
         .map_err(|error| error.to_string())
+}
+
+/// What the flags can do about an error, behind it.
+fn advice(error: &anyhow::Error, takes_split: bool) -> String {
+    match error.downcast_ref() {
+        Some(TrainerError::Data(DataError::SplitSize { .. })) if takes_split => {
+            format!("; --split names another one: {}, or a file", Split::NAMES.join(", "))
+        }
+        _ => String::new(),
+    }
 }
 
 /// An error and the causes that it does not quote itself, on one line.

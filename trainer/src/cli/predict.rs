@@ -66,18 +66,18 @@ impl Arguments {
     }
 }
 
-/// Some of the records have no answer: exit status 1.
+/// Some of what was named has no answer: exit status 1.
 #[derive(Debug, thiserror::Error)]
-#[error("{failed} of {records} records have no answer")]
-pub(super) struct SomeFailed {
-    failed: usize,
-    records: usize,
+pub(super) enum SomeFailed {
+    #[error("{failed} of {records} records have no answer")]
+    Records { failed: usize, records: usize },
+    #[error("not every folder holds recordings")]
+    Folders,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     use_threads(arguments.threads)?;
-    let (paths, mut failed) = expand(&arguments.records)?;
-    let records = paths.len() + failed;
+    let (paths, is_complete) = expand(&arguments.records)?;
     arguments.check_output(&paths)?;
     warn_of_namesakes(&paths);
     let Opened {
@@ -85,6 +85,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     } = arguments.weights.open()?;
     let reader = super::beats::forest(&arguments.beats, &classes)?.map(BeatReader::new);
     let mut answers = Answers::new(&classes, arguments.probabilities)?;
+    let mut failed = 0;
     let bar = ProgressBar::new(paths.len() as u64);
     let excerpts = Excerpt::of_record(arguments.excerpts);
     for paths in paths.chunks(arguments.batch_size) {
@@ -118,18 +119,20 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(path) => super::write(path, &text)?,
         None => answer(String::from_utf8_lossy(&text))?,
     }
+    let records = paths.len();
     match failed {
-        0 => Ok(()),
-        _ => Err(SomeFailed { failed, records }.into()),
+        0 if is_complete => Ok(()),
+        0 => Err(SomeFailed::Folders.into()),
+        _ => Err(SomeFailed::Records { failed, records }.into()),
     }
 }
 
-/// The records that the command line names, and how many folders give none, which are named; a folder stands for its records, sorted by name. Says of
+/// The records that the command line names, and whether every folder gives some; those that do not are named. A folder stands for its records, sorted by name. Says of
 /// folders in it that they are left out.
 ///
 /// # Errors
 /// There are no records at all.
-fn expand(arguments: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, usize)> {
+fn expand(arguments: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, bool)> {
     let (mut paths, mut failed) = (Vec::new(), Vec::new());
     for argument in arguments {
         match recordings_of(argument) {
@@ -142,7 +145,7 @@ fn expand(arguments: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, usize)> {
         bail!(failed.join("; "));
     }
     failed.iter().for_each(warn);
-    Ok((paths, failed.len()))
+    Ok((paths, failed.is_empty()))
 }
 
 /// Says where the lines of several records begin with the same name.

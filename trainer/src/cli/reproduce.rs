@@ -88,29 +88,32 @@ impl How {
         }
     }
 
-    /// Fails where the folder of a row's data set is not named.
-    fn check_folder(&self, row: &Recipe) -> anyhow::Result<()> {
-        match self.folder(row.dataset()) {
-            (None, flag) => bail!("{} needs {flag} DIR", row.name),
-            _ => Ok(()),
+    /// Fails where a run that is not done lacks the folder of its data set, or a pre-training that nothing here makes.
+    fn check(&self, reproduction: &Reproduction) -> anyhow::Result<()> {
+        for run in reproduction.unfinished() {
+            if let (None, flag) = self.folder(run.recipe.dataset()) {
+                bail!("{} needs {flag} DIR", name(&run));
+            }
+            if self.icentia.is_none() {
+                reproduction.source(run.recipe)?;
+            }
         }
+        Ok(())
     }
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let rows = select(&arguments.rows).map_err(anyhow::Error::msg)?;
-    if !arguments.rows.is_empty() && !arguments.how.list {
-        rows.iter().try_for_each(|row| arguments.how.check_folder(row))?;
-    }
-    reproduce(rows, &arguments.how)
+    reproduce(rows, !arguments.rows.is_empty(), &arguments.how)
 }
 
 pub(super) fn run_ablations(arguments: &AblationArguments) -> anyhow::Result<()> {
     let is_ablation = |recipe: &&Recipe| recipe.group == Group::Ablation;
-    reproduce(TABLE.iter().filter(is_ablation).collect(), &arguments.how)
+    reproduce(TABLE.iter().filter(is_ablation).collect(), true, &arguments.how)
 }
 
-fn reproduce(rows: Vec<&'static Recipe>, how: &How) -> anyhow::Result<()> {
+/// Makes the runs of these rows; of rows that were asked for, each must be possible before the first is trained.
+fn reproduce(rows: Vec<&'static Recipe>, are_asked_for: bool, how: &How) -> anyhow::Result<()> {
     let mut reproduction = Reproduction {
         rows,
         seeds: how.seeds.clone(),
@@ -127,7 +130,7 @@ fn reproduce(rows: Vec<&'static Recipe>, how: &How) -> anyhow::Result<()> {
     if how.list {
         return answer(list(&reproduction));
     }
-    if how.data.is_none() && how.icentia.is_none() {
+    if !are_asked_for && how.data.is_none() && how.icentia.is_none() {
         bail!(
             "--data DIR names the folder of PhysioNet/CinC 2017, --icentia DIR that of Icentia11k; at least one of them is needed"
         );
@@ -140,6 +143,9 @@ fn reproduce(rows: Vec<&'static Recipe>, how: &How) -> anyhow::Result<()> {
     how.device.as_deref().and_then(said_of_auto).iter().for_each(say);
     if how.icentia.is_some() {
         reproduction.add_missing_pre_trainings();
+    }
+    if are_asked_for {
+        how.check(&reproduction)?;
     }
     let mut folders = Folders::new(how);
     let mut listener = Terminals::default();

@@ -26,13 +26,13 @@ pub(super) struct Weights {
     /// Checkpoint (.safetensors, .pt), exported network (.onnx), or folder of a run (its best.safetensors).
     #[arg(value_name = "WEIGHTS")]
     weights: PathBuf,
-    /// Published network, for weights that neither say which they belong to nor can be recognized.
+    /// Published network that the weights must be of, whole or without an encoder; they say it, or are recognized.
     #[arg(long, value_name = "NAME", value_parser = PRESETS)]
     network: Option<String>,
-    /// Number of classes of such weights.
+    /// Number of classes that they must have.
     #[arg(long)]
     classes: Option<usize>,
-    /// What the classes of such weights are: N, O, A, ~ (or N, A) of the 2017 challenge, or ~, N, A, F of Icentia11k.
+    /// What the classes are of weights that do not say it: N, O, A, ~ (or N, A) of the 2017 challenge, or ~, N, A, F of Icentia11k.
     #[arg(long, value_name = "SET")]
     class_set: Option<ClassSet>,
     /// Where a checkpoint is computed: cpu, cuda, cuda:1, auto. An exported network is computed on the CPU.
@@ -85,9 +85,16 @@ impl Weights {
         let state = checkpoint.state();
         let network = match network_of(state)? {
             Some(network) => network,
-            None => self.unstated(state, &path)?,
+            None => self.recognized(state, &path)?,
         };
-        self.check(&network, &path)?;
+        if let Some(flag) = self.contradiction(network.config()) {
+            bail!(
+                "{} is {} with classes {}; {flag} says otherwise",
+                path.display(),
+                network.config().name,
+                network.config().class_names().join(", ")
+            );
+        }
         if let Some(device) = said_of_auto(&self.device) {
             eprintln!("{device}");
         }
@@ -100,44 +107,45 @@ impl Weights {
         })
     }
 
-    /// The network of weights that do not say it: the one that they are recognized as, or else the one that is asked for, of which they will be found to
-    /// lack something.
-    fn unstated(&self, state: &StateDict, path: &Path) -> anyhow::Result<Network> {
-        let asked = |found: &NetworkConfig| {
-            let name = self.network.as_deref().unwrap_or(&found.name);
-            found
-                .name
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with("-no-"))
-        };
-        let mut config = match (state.recognize().filter(asked), &self.network) {
-            (Some(found), _) => found,
-            (None, Some(name)) => preset(name)?,
-            (None, None) => bail!(
-                "{}: does not say which network it is, and is none of {}, whole or without an encoder; `export --config` makes a model file of others",
+    /// The published network whose tensors these are, which is said: what the classes are does not show in them.
+    fn recognized(&self, state: &StateDict, path: &Path) -> anyhow::Result<Network> {
+        let Some(mut config) = state.recognize() else {
+            // What is asked for says what is missing or of another shape.
+            if let Some(name) = &self.network {
+                let mut asked = preset(name)?;
+                asked.classes = self.classes.or(state.classes()).unwrap_or(asked.classes);
+                parameters_of(&Network::new(asked)?, state, path)?;
+            }
+            bail!(
+                "{}: does not say which network it is, and is none of {}, whole or without an encoder; --network says what one of them has otherwise",
                 path.display(),
                 PRESETS.join(", ")
-            ),
+            );
         };
         config.class_set = self.class_set.unwrap_or_default();
-        Ok(Network::new(config)?)
-    }
-
-    /// Fails where a flag says that it is another network.
-    fn check(&self, network: &Network, path: &Path) -> anyhow::Result<()> {
-        let config = network.config();
-        let is_other = |name: &String| *name != config.name && !config.name.starts_with(&format!("{name}-no-"));
-        if self.network.as_ref().is_some_and(is_other)
-            || self.classes.is_some_and(|classes| classes != config.classes)
-            || self.class_set.is_some_and(|set| set != config.class_set)
-        {
-            bail!(
-                "{} is {} with classes {}; --network, --classes and --class-set say otherwise",
+        if self.class_set.is_none() {
+            eprintln!(
+                "{}: recognized as {}; its classes are taken for {} (--class-set names others)",
                 path.display(),
                 config.name,
                 config.class_names().join(", ")
-            )
+            );
         }
-        Ok(())
+        Ok(Network::new(config)?)
+    }
+
+    /// The flag that says that it is another network, if one does.
+    fn contradiction(&self, config: &NetworkConfig) -> Option<&'static str> {
+        let is_other = |name: &String| name != config.published().unwrap_or(&config.name);
+        [
+            ("--network", self.network.as_ref().is_some_and(is_other)),
+            (
+                "--classes",
+                self.classes.is_some_and(|classes| classes != config.classes),
+            ),
+            ("--class-set", self.class_set.is_some_and(|set| set != config.class_set)),
+        ]
+        .into_iter()
+        .find_map(|(flag, contradicts)| contradicts.then_some(flag))
     }
 }

@@ -56,9 +56,7 @@ pub enum DataError {
         problem: String,
     },
     /// A split that divides the whole of a data set was made for another one.
-    #[error(
-        "split {name} divides {expected} records; the data set has {found}: --split names another one of paper, challenge and course6000, or a file"
-    )]
+    #[error("split {name} divides {expected} records; the data set has {found}")]
     SplitSize {
         /// The split.
         name: String,

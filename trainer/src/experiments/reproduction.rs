@@ -82,6 +82,16 @@ impl Reproduction {
         self.rows.iter().flat_map(runs).collect()
     }
 
+    /// Those of them that are not done.
+    pub fn unfinished(&self) -> Vec<Run> {
+        let is_done = |run: &Run| {
+            let folder = run_folder(&self.runs, run.recipe.name, run.seed);
+            matches!(Standing::read(&folder), Ok(Some(standing)) if standing.is_finished())
+                && RunFolder::new(&folder).has_result()
+        };
+        self.plan().into_iter().filter(|run| !is_done(run)).collect()
+    }
+
     fn seeds_for(&self, recipe: &Recipe) -> Vec<u64> {
         let mut seeds = self.seeds.clone().unwrap_or_else(|| recipe.seeds());
         if recipe.group == super::Group::PreTraining {
@@ -155,7 +165,10 @@ impl Reproduction {
     }
 
     /// The checkpoint that a recipe starts from, if it starts from one.
-    fn source(&self, recipe: &Recipe) -> Result<Option<PathBuf>, TrainerError> {
+    ///
+    /// # Errors
+    /// It was not made, or not as the recipe has it.
+    pub fn source(&self, recipe: &Recipe) -> Result<Option<PathBuf>, TrainerError> {
         let Some(name) = recipe.starts_from else {
             return Ok(None);
         };
