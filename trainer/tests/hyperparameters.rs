@@ -47,6 +47,7 @@ sine_frequencies_hz = [0.1, 0.5]
 sine_max_phase_rad = 6.0
 band_pass_probability = 1.0
 band_pass_hz = [0.5, 40.0]
+invert_probability = 0.55
 ";
 
 const TABLES: [&str; 3] = ["optimizer", "rate", "augmentations"];

@@ -41,6 +41,8 @@ fn every_option_trains_and_is_stored_with_the_run() {
         "channels",
         "--clip-gradients",
         "0.5",
+        "--invert",
+        "0.5",
     ];
     program.succeeds(&[&SMALL_RUN[..], &flags, &["--run", &run]].concat());
     let configuration = std::fs::read_to_string(Path::new(&run).join("run.toml")).expect("a configuration");
@@ -51,6 +53,7 @@ fn every_option_trains_and_is_stored_with_the_run() {
         "hold_back = 0.25",
         "dropout_unit = \"channels\"",
         "clip_gradients = 0.5",
+        "invert_probability = 0.5",
     ] {
         assert!(configuration.contains(line), "{line}: {configuration}");
     }

@@ -1,4 +1,4 @@
-//! The eight augmentations of raw samples (Rohr et al. 2022, section 3.3), one file each.
+//! The eight augmentations of raw samples (Rohr et al. 2022, section 3.3), and one beside them that turns a lead over, one file each.
 //!
 //! Each is a draw, made by `draw`, whose `apply` is a pure function: stated draws give stated outputs.
 
@@ -6,6 +6,7 @@ mod band_pass;
 mod cut_out;
 mod drop_samples;
 mod interpolate;
+mod invert;
 mod options;
 mod random_resample;
 mod resample;
@@ -17,6 +18,7 @@ pub use band_pass::BandPass;
 pub use cut_out::CutOut;
 pub use drop_samples::DropSamples;
 pub(crate) use interpolate::stretch_by;
+pub use invert::Inversion;
 pub use options::AugmentationOptions;
 pub use random_resample::RandomResample;
 pub use resample::Resample;
@@ -91,6 +93,9 @@ impl Augmentation {
         if rng.happens(band_pass) {
             BandPass::draw(options).apply(samples);
         }
+        if rng.happens(options.invert_probability) {
+            Inversion.apply(samples);
+        }
     }
 }
 
@@ -103,6 +108,31 @@ impl Default for Augmentation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The draw is the last one: what the others do to a record stays.
+    #[test]
+    fn a_lead_is_turned_over_as_often_as_asked_and_nothing_else_changes() {
+        let lead: Vec<f32> = (0..3000_u16).map(|index| f32::from(index % 97) - 40.0).collect();
+        let augmented = |invert_probability: f64, record: u64| {
+            let options = AugmentationOptions {
+                invert_probability,
+                ..AugmentationOptions::PUBLISHED
+            };
+            let probability = 0.2;
+            Augmentation { probability, options }.apply(lead.clone(), 1, 1, record)
+        };
+        let turned = |samples: &[f32]| samples.iter().map(|sample| -sample).collect::<Vec<_>>();
+        let mut count = 0;
+        for record in 0..200 {
+            let published = augmented(0.0, record);
+            assert_eq!(augmented(1.0, record), turned(&published));
+            let half = augmented(0.5, record);
+            assert!(half == published || half == turned(&published));
+            count += usize::from(half != published);
+        }
+        // Four deviations of 200 fair draws.
+        assert!((72..=128).contains(&count), "{count}");
+    }
 
     /// A change here changes every run, and breaks the resuming of those under way. The numbers are those of splitmix64 by another program.
     #[test]

@@ -57,6 +57,8 @@ pub struct AugmentationOptions {
     pub band_pass_probability: Option<f64>,
     /// The edges of the band, in Hz (`frequencies`).
     pub band_pass_hz: [f64; 2],
+    /// Probability that the lead is turned over; not in the paper, and none of the eight.
+    pub invert_probability: f64,
 }
 
 impl AugmentationOptions {
@@ -81,6 +83,7 @@ impl AugmentationOptions {
         sine_max_phase_rad: 1.0,
         band_pass_probability: None,
         band_pass_hz: BandPass::PUBLISHED.band_hz,
+        invert_probability: 0.0,
     };
 
     /// What the augmentations' keys begin with, in the order in which they are applied.
@@ -119,7 +122,7 @@ impl AugmentationOptions {
             .collect()
     }
 
-    /// The same magnitudes, and no probability of its own for any augmentation.
+    /// The same magnitudes, and no probability of its own for any of the eight.
     pub fn without_probabilities(self) -> Self {
         Self {
             cut_out_probability: None,

@@ -62,6 +62,9 @@ pub(super) struct RunFlags {
     /// Probability of each augmentation, also of those that have one of their own in the file of --config.
     #[arg(long, value_name = "P")]
     augmentation: Option<f64>,
+    /// Probability that a lead is turned over, as by a recorder held the other way round; not in the paper.
+    #[arg(long, value_name = "P", conflicts_with = "no_augmentation")]
+    invert: Option<f64>,
     /// Last epochs without augmentation (dropout stays).
     #[arg(long, value_name = "EPOCHS")]
     clean_epochs: Option<usize>,
@@ -229,6 +232,7 @@ impl RunFlags {
         if self.no_augmentation {
             options.set_augmentation(0.0);
         }
+        replace(&mut options.augmentations.invert_probability, self.invert);
         options.dropout = self.dropout.or(options.dropout);
         if self.no_augmentation && options.dataset == KnownDataset::Icentia11k {
             // Its runs are not augmented, and have dropout all the same; the flag leaves out both.

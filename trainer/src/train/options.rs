@@ -193,13 +193,17 @@ impl TrainOptions {
 
     fn is_augmented(&self) -> bool {
         let probabilities = self.augmentations.probabilities(self.augmentation);
-        probabilities.iter().any(|&probability| probability > 0.0)
+        let mut probabilities = probabilities.into_iter().chain([self.augmentations.invert_probability]);
+        probabilities.any(|probability| probability > 0.0)
     }
 
-    /// Gives every augmentation this probability, also those that had one of their own.
+    /// Gives each of the eight augmentations this probability, also those that had one of their own; with 0 leads are not turned over either.
     pub fn set_augmentation(&mut self, probability: f64) {
         self.augmentation = probability;
         self.augmentations = self.augmentations.without_probabilities();
+        if probability == 0.0 {
+            self.augmentations.invert_probability = 0.0;
+        }
     }
 
     /// The learning rate in `epoch` (counted from 1).

@@ -161,6 +161,7 @@ impl TrainOptions {
         let own = named.map(|(name, value)| (format!("augmentations.{name}_probability"), value, [0.0, 1.0]));
         let points = options.random_resample_points as f64;
         let numbers = [
+            ("invert_probability", options.invert_probability, [0.0, 1.0]),
             ("cut_out_share", options.cut_out_share, [0.0, 1.0]),
             ("drop_share", options.drop_share, [0.0, 1.0]),
             ("random_resample_points", points, [1.0, 1000.0]),
@@ -297,7 +298,7 @@ mod tests {
             assert_eq!(found, expected);
         }
         type Change = fn(&mut AugmentationOptions);
-        let changes: [(Change, &str); 20] = [
+        let changes: [(Change, &str); 21] = [
             (
                 |o| o.cut_out_probability = Some(1.1),
                 "cut_out_probability is at least 0 and at most 1",
@@ -309,6 +310,7 @@ mod tests {
             ),
             (|o| o.resample_probability = Some(2.0), ".resample_probability is"),
             (|o| o.scale_probability = Some(2.0), "scale_probability is"),
+            (|o| o.invert_probability = 1.5, "invert_probability is"),
             (|o| o.shift_probability = Some(2.0), "shift_probability is"),
             (|o| o.sine_probability = Some(2.0), "sine_probability is"),
             (|o| o.band_pass_probability = Some(f64::NAN), "band_pass_probability is"),
