@@ -213,8 +213,8 @@ impl Processes {
         match ended.worst {
             None => Ok(()),
             // It has said itself that it stops, or what it met.
-            Some((_, status)) if matches!(status.code(), Some(STOPPED | 2)) => Err(super::ToldElsewhere {
-                is_stopped: status.code() == Some(STOPPED),
+            Some((_, status)) if was_stopped(status) || status.code() == Some(2) => Err(super::ToldElsewhere {
+                is_stopped: was_stopped(status),
             }
             .into()),
             Some((rank, status)) => {
@@ -236,10 +236,9 @@ struct Ended {
 impl Ended {
     fn add(&mut self, rank: usize, status: ExitStatus) {
         self.first.get_or_insert_with(Instant::now);
-        let was_stopped = |(_, status): (usize, ExitStatus)| status.code() == Some(STOPPED);
         if self
             .worst
-            .is_none_or(|worst| was_stopped(worst) && !was_stopped((rank, status)))
+            .is_none_or(|(_, worst)| was_stopped(worst) && !was_stopped(status))
         {
             self.worst = Some((rank, status));
         }
@@ -255,6 +254,19 @@ impl Drop for Processes {
             }
         }
     }
+}
+
+/// Whether a process was asked to stop, be it before it listened.
+#[cfg(unix)]
+fn was_stopped(status: ExitStatus) -> bool {
+    use nix::sys::signal::Signal;
+    use std::os::unix::process::ExitStatusExt;
+    status.code() == Some(STOPPED) || status.signal() == Some(Signal::SIGTERM as i32)
+}
+
+#[cfg(not(unix))]
+fn was_stopped(status: ExitStatus) -> bool {
+    status.code() == Some(STOPPED)
 }
 
 /// Ctrl-C then reaches a process once, from here, as SIGTERM: what started this program may have it ignore the other.
