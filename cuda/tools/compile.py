@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from compiler import REQUIREMENTS, compiler  # noqa: E402
 from nvrtc import CompileError, Nvrtc  # noqa: E402
-from cache import ROOT, link, shared_folder  # noqa: E402
+from cache import ROOT, key, link, shared_folder  # noqa: E402
 
 SOURCES = ROOT / "cuda" / "src"
 RECORD = ROOT / "cuda" / "resources.csv"
@@ -69,8 +69,8 @@ def unit(folder: Path, source: Path, architecture: int, store: Path) -> tuple[by
     assembler_options = [f"-arch=sm_{architecture}", *ASSEMBLER_OPTIONS]
     commands = [" ".join(command).encode() for command in (options, assembler_options)]
     tools = [REQUIREMENTS.read_bytes(), Path(__file__).with_name("nvrtc.py").read_bytes()]
-    key = digest([source.name.encode(), source.read_bytes(), *headers, *commands, *tools])
-    kept = store / f"{source.stem}-{architecture}-{key}"
+    made_of = digest([source.name.encode(), source.read_bytes(), *headers, *commands, *tools])
+    kept = store / f"{source.stem}-{architecture}-{made_of}"
     if not kept.exists():
         ptx = Nvrtc(folder).ptx(source, [*options, f"-I{SOURCES / 'device'}"])
         with tempfile.TemporaryDirectory(dir=store) as workspace:
@@ -163,9 +163,8 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write cuda/resources.csv")
     parser.add_argument("--allow-spills", action="store_true", help="record even where a kernel spills more than before")
     arguments = parser.parse_args()
-    made_of = [file.read_bytes() for file in [*device_sources(), REQUIREMENTS, *TOOLS]]
     was_there = (ROOT / ".cuda-kernels" / "kernels.bin").exists()
-    folder = shared_folder(f"cuda-kernels-{digest(made_of)}", build)
+    folder = shared_folder(f"cuda-kernels-{key(*device_sources(), REQUIREMENTS, *TOOLS)}", build)
     if link(".cuda-kernels", folder) or not was_there:
         # Cargo does not watch kernels that were not there, and takes those of the cache, which can be older than a build, for up to date.
         os.utime(BUILD_SCRIPT)

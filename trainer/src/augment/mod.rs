@@ -1,6 +1,6 @@
 //! The eight augmentations of raw samples (Rohr et al. 2022, section 3.3), and one beside them that turns a lead over, one file each.
 //!
-//! Each is a draw, made by `draw`, whose `apply` is a pure function: stated draws give stated outputs.
+//! Each but that one is a draw, made by `draw`, whose `apply` is a pure function: stated draws give stated outputs.
 
 mod band_pass;
 mod cut_out;

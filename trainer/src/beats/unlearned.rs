@@ -1,31 +1,24 @@
 //! What forests say of records that they have not learned.
 
 use super::{BeatOptions, BeatTable};
-use crate::data::Dataset;
 use crate::error::TrainerError;
 use crate::evaluate::Predictions;
-use crate::folds::folds_of;
 use dualnet_engine::beats::BeatForest;
 use dualnet_engine::score::Label;
 use serde_json::json;
 use std::collections::HashSet;
 
 impl BeatTable {
-    /// Of each record, what a forest says that has not learned it: each of `count` parts is read by one that learned the others, recordings of
-    /// the same samples in one part.
+    /// Of each record, what a forest says that has not learned it: each of `parts`, into which the table's records are divided
+    /// ([`folds_of`](crate::folds::folds_of)), is read by one that learned the others.
     ///
     /// # Errors
-    /// Fewer than two parts, or more than records; another data set than the one that was measured.
-    pub fn cross_validated(
-        &self,
-        dataset: &Dataset,
-        count: usize,
-        options: &BeatOptions,
-    ) -> Result<Predictions, TrainerError> {
+    /// As [`fit`](Self::fit).
+    pub fn cross_validated(&self, parts: &[Vec<u32>], options: &BeatOptions) -> Result<Predictions, TrainerError> {
         let classes = Label::ALL.len();
         let mut together = vec![0.0; self.rows.len() * classes];
-        for part in folds_of(dataset, &self.indices, count, options.seed)? {
-            let left_out: HashSet<u32> = part.into_iter().collect();
+        for part in parts {
+            let left_out: HashSet<u32> = part.iter().copied().collect();
             let forest = self.fit_without(&left_out, options)?;
             for place in (0..self.rows.len()).filter(|&place| left_out.contains(&self.indices[place])) {
                 let own = forest.probabilities(&self.rows[place]);
@@ -53,7 +46,8 @@ impl BeatTable {
 mod tests {
     use super::super::tests::{few, table};
     use super::*;
-    use crate::data::Recording;
+    use crate::data::{Dataset, Recording};
+    use crate::folds::folds_of;
 
     /// In the order of the table: in any other, what is said would not fit the labels.
     #[test]
@@ -67,13 +61,14 @@ mod tests {
         let dataset = Dataset {
             recordings: table.labels.iter().enumerate().map(recording).collect(),
         };
-        let found = table.cross_validated(&dataset, 4, &few()).expect("probabilities");
+        let parts = folds_of(&dataset, &table.indices, 4, few().seed).expect("four parts");
+        let found = table.cross_validated(&parts, &few()).expect("probabilities");
         let accuracy = found.evaluation().expect("figures").accuracy;
         assert!(accuracy > 0.8, "{accuracy}");
         // The parts are those of the data set's labels, which stay: of the record itself its forest knows nothing.
         let mut other = table.clone();
         other.labels[7] = Label::ALL[(table.labels[7].index() + 1) % Label::ALL.len()];
-        let again = other.cross_validated(&dataset, 4, &few()).expect("probabilities");
+        let again = other.cross_validated(&parts, &few()).expect("probabilities");
         assert_eq!(again.probabilities[28..32], found.probabilities[28..32]);
         assert_ne!(again.probabilities, found.probabilities);
     }

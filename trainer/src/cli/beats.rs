@@ -74,14 +74,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("beats are measured of PhysioNet/CinC 2017 only");
     };
     let (learned, validation) = (&records.split.train, &records.split.validation);
-    if arguments.folds > 0 {
-        folds_of(dataset, learned, arguments.folds, options.seed)?;
-    }
+    let parts = match arguments.folds {
+        0 => Vec::new(),
+        folds => folds_of(dataset, learned, folds, options.seed)?,
+    };
     eprintln!("measuring the beats of {} records", learned.len() + validation.len());
     let table = BeatTable::measure(dataset, learned)?;
-    if arguments.folds > 0 {
+    if !parts.is_empty() {
         eprintln!("cross-validating on {} parts of the training records", arguments.folds);
-        let found = table.cross_validated(dataset, arguments.folds, &options)?;
+        let found = table.cross_validated(&parts, &options)?;
         print(
             &format!("training records, cross-validated on {} parts", arguments.folds),
             &found,

@@ -270,6 +270,7 @@ fn data_recipe(options: &mut TrainOptions, dataset: KnownDataset, limit: Option<
     options.split = split;
     options.class_weights = None;
     options.set_augmentation(augmentation);
+    options.augmentations.invert_probability = published.augmentations.invert_probability;
 }
 
 fn replace<T>(slot: &mut T, value: Option<T>) {
@@ -288,6 +289,28 @@ pub(super) fn device_of(devices: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_often_leads_are_turned_over_is_of_the_file_s_data_set() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("run.toml");
+        let text = "[train]\ndataset = \"physionet\"\n[train.augmentations]\ninvert_probability = 0.5\n";
+        std::fs::write(&file, text).expect("a file");
+        let inverted = |dataset: Option<KnownDataset>, invert: Option<f64>| {
+            let flags = RunFlags {
+                dataset,
+                network: Some("dualnet-s".to_owned()),
+                config: Some(file.clone()),
+                invert,
+                ..RunFlags::default()
+            };
+            let (_, options) = flags.resolve(None, &[]).expect("a run");
+            options.augmentations.invert_probability
+        };
+        assert_eq!(inverted(None, None), 0.5);
+        assert_eq!(inverted(Some(KnownDataset::Course6000), None), 0.0);
+        assert_eq!(inverted(Some(KnownDataset::Course6000), Some(0.25)), 0.25);
+    }
 
     /// The original's --no_data_aug turns dropout off, on Icentia11k too, whose recipe has dropout and no augmentation.
     #[test]

@@ -127,8 +127,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// The records that the command line names, and whether every folder gives some; those that do not are named. A folder stands for its records, sorted by name. Says of
-/// folders in it that they are left out.
+/// The records that the command line names, and whether every folder gives some; those that do not are named. A folder stands for its
+/// records, sorted by name; that folders in it are left out is said.
 ///
 /// # Errors
 /// There are no records at all.

@@ -84,12 +84,11 @@ impl Reproduction {
 
     /// Those of them that are not done.
     pub fn unfinished(&self) -> Vec<Run> {
-        let is_done = |run: &Run| {
+        let is_left = |run: &Run| {
             let folder = run_folder(&self.runs, run.recipe.name, run.seed);
-            matches!(Standing::read(&folder), Ok(Some(standing)) if standing.is_finished())
-                && RunFolder::new(&folder).has_result()
+            !matches!(Standing::read(&folder), Ok(Some(standing)) if is_done(&standing, &folder))
         };
-        self.plan().into_iter().filter(|run| !is_done(run)).collect()
+        self.plan().into_iter().filter(is_left).collect()
     }
 
     fn seeds_for(&self, recipe: &Recipe) -> Vec<u64> {
@@ -148,10 +147,10 @@ impl Reproduction {
                 ),
             });
         }
-        let was_done = standing.is_finished();
-        if was_done && RunFolder::new(&folder).has_result() {
+        if is_done(&standing, &folder) {
             return Ok(Outcome::WasDone);
         }
+        let was_done = standing.is_finished();
         if !was_done {
             let (done, epochs) = (standing.done(), standing.options.epochs);
             listener.begins(run, Beginning::Resumed { done, epochs });
@@ -228,4 +227,9 @@ impl Reproduction {
             false => Err(format!("lacks {}", path.file_name().unwrap_or_default().display())),
         }
     }
+}
+
+/// Whether nothing is left to do of a run: all epochs are done, and measured.
+fn is_done(standing: &Standing, folder: &Path) -> bool {
+    standing.is_finished() && RunFolder::new(folder).has_result()
 }
